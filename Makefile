@@ -1,0 +1,134 @@
+# Everything a newcomer needs: `make demo`, `make test`. Each does its own set-up, once, in .venv and .build.
+
+PYTHON    ?=
+PIP_FLAGS ?= -qq
+BAG        ?=
+IMAGE_TOPIC ?=
+POSE_TOPIC ?=
+QUERY_BAG  ?=
+PYTEST_FLAGS ?=
+
+SHELL := /bin/bash
+.SHELLFLAGS := -eu -o pipefail -c
+.DEFAULT_GOAL := help
+.DELETE_ON_ERROR:
+MAKEFLAGS += --no-builtin-rules --no-print-directory
+
+ifneq ($(words $(CURDIR)),1)
+$(error The path of this folder has a space in it, which neither make nor colcon can handle: $(CURDIR))
+endif
+
+# A ROS 2 that was sourced in this shell must not mix with the wheels in .venv.
+unexport PYTHONPATH PYTHONHOME AMENT_PREFIX_PATH CMAKE_PREFIX_PATH COLCON_PREFIX_PATH RMW_IMPLEMENTATION
+export PIP_DISABLE_PIP_VERSION_CHECK := 1
+
+VENV   := .venv
+BUILD  := .build
+STAMPS := $(VENV)/stamps
+ENV    := $(BUILD)/env.sh
+IN_ENV := . $(ENV) &&
+
+##@ Use
+.PHONY: help demo test lint bench
+help: ## this list
+	@awk 'BEGIN {FS = ":.*## "} /^##@/ {print substr($$0, 5) ":"} /^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' \
+	    $(MAKEFILE_LIST)
+
+demo: build ## render two drives, map one, recognize the other; BAG= IMAGE_TOPIC= POSE_TOPIC= for your own
+	@$(IN_ENV) python -m demo $(if $(BAG),--bag "$(BAG)") $(if $(QUERY_BAG),--query-bag "$(QUERY_BAG)") \
+	    $(if $(IMAGE_TOPIC),--image-topic "$(IMAGE_TOPIC)") \
+	    $(if $(POSE_TOPIC),--pose-topic "$(POSE_TOPIC)")
+
+test: lint ## lint, types and all tests; PYTEST_FLAGS= for pytest
+	@$(IN_ENV) python -m pytest $(PYTEST_FLAGS)
+
+lint: build ## style (ruff) and types (mypy)
+	@$(IN_ENV) ruff check .
+	@$(IN_ENV) mypy
+
+bench: build ## the measurements in benchmarks/
+	@$(IN_ENV) for program in benchmarks/*.py; do echo "== $$program"; python "$$program"; done
+
+##@ Set-up (the others do it by themselves)
+.PHONY: venv messages build
+venv: ## the virtual environment with all wheels; PYTHON= to choose the interpreter
+	@$(LOCKED) $(PROJECT_STAMP)
+
+messages: build ## same as build
+build: ## the messages and the package, by colcon; then source .build/env.sh to use them
+	@$(LOCKED) $(ENV)
+
+##@ Tidy
+.PHONY: clean distclean
+clean: ## remove what was built and the results of the demo
+	rm -rf $(BUILD) demo_output build install log *.egg-info .pytest_cache .mypy_cache .ruff_cache
+	find . -name __pycache__ -not -path './$(VENV)/*' -prune -exec rm -rf {} +
+
+distclean: clean ## clean, and the virtual environment too
+	rm -rf $(VENV)
+
+# --- How the set-up is done ------------------------------------------------------------------------------------------
+# One stamp file for each step, written when the step is complete. A lock lets two terminals run make at once.
+# $(STAMPS)/busy lies there while pip writes: if it is found, pip was killed half-way, and the environment is made anew.
+
+LOCKED = mkdir -p $(BUILD) && touch $(BUILD)/COLCON_IGNORE && flock $(BUILD)/lock $(MAKE) --silent
+PROJECT_STAMP := $(STAMPS)/project
+pip_install = touch $(STAMPS)/busy && status=0 && { $(VENV)/bin/python -m pip install $(PIP_FLAGS) $(1) || status=$$?; } \
+    && rm $(STAMPS)/busy && exit $$status
+
+.PHONY: check-venv
+check-venv:
+	@if [ ! -x $(VENV)/bin/python ] || [ -e $(STAMPS)/busy ] || [ "$$(cat $(STAMPS)/root 2>&1)" != "$(CURDIR)" ] \
+	    || { [ -n "$(PYTHON)" ] && [ "$$(cat $(STAMPS)/python)" != "$$(tools/find_python.sh '$(PYTHON)')" ]; }; then \
+	    rm -rf $(VENV); \
+	fi
+
+$(STAMPS)/python: check-venv
+	@if [ ! -e $@ ]; then \
+	    command -v c++ > /dev/null || { echo "No C++ compiler (Debian, Ubuntu: apt install build-essential)" >&2; exit 1; }; \
+	    python=$$(tools/find_python.sh "$(PYTHON)") && rm -rf $(VENV) $(BUILD)/colcon $(BUILD)/install; \
+	    echo "set-up 1/5: virtual environment of $$python"; \
+	    "$$python" -m venv $(VENV) && mkdir $(STAMPS) && echo "$(CURDIR)" > $(STAMPS)/root; \
+	    touch $(VENV)/COLCON_IGNORE && echo "$$python" > $@; \
+	fi
+
+$(STAMPS)/torch: requirements/torch.txt requirements/constraints.txt $(STAMPS)/python
+	@echo "set-up 2/5: torch (200 MB without CUDA, up to 5 GB with; once)"
+	@$(call pip_install,-r requirements/torch.txt -c requirements/constraints.txt)
+	@touch $@
+
+$(STAMPS)/packages: requirements/runtime.txt requirements/develop.txt requirements/no-deps.txt $(STAMPS)/torch
+	@echo "set-up 3/5: Python packages"
+	@$(call pip_install,-r requirements/runtime.txt -r requirements/develop.txt -c requirements/constraints.txt)
+	@$(call pip_install,--no-deps -r requirements/no-deps.txt)
+	@touch $@
+
+$(STAMPS)/ros: requirements/ros.txt tools/mend_ros_wheels.py $(STAMPS)/packages
+	@echo "set-up 4/5: ROS 2 wheels"
+	@$(call pip_install,-r requirements/ros.txt -c requirements/constraints.txt)
+	@$(VENV)/bin/python tools/mend_ros_wheels.py
+	@touch $@
+
+$(PROJECT_STAMP): setup.py pyproject.toml $(STAMPS)/ros
+	@$(call pip_install,--no-deps --no-build-isolation --editable .)
+	@touch $@
+
+# Python files of the project are used where they lie (env.sh puts this folder first), so a change needs no build.
+COLCON_SOURCES := package.xml CMakeLists.txt netvlad_ros/__init__.py \
+    $(wildcard msg/*.msg srv/*.srv launch/* config/* rviz/* netvlad_ros/executables/*)
+
+$(BUILD)/built: $(COLCON_SOURCES) $(PROJECT_STAMP)
+	@echo "set-up 5/5: messages (colcon build)"
+	@[ $@ -nt $(PROJECT_STAMP) ] || rm -rf $(BUILD)/colcon $(BUILD)/install
+	@. $(VENV)/bin/activate && export LD_LIBRARY_PATH=$(CURDIR)/$(VENV)/lib CMAKE_PREFIX_PATH=$(CURDIR)/$(VENV) \
+	    AMENT_PREFIX_PATH=$(CURDIR)/$(VENV) && mkdir -p $(BUILD)/log \
+	    && { colcon --log-base $(BUILD)/log/colcon build --base-paths . --build-base $(BUILD)/colcon \
+	         --install-base $(BUILD)/install --merge-install --symlink-install \
+	         --cmake-args -DPython3_EXECUTABLE=$(CURDIR)/$(VENV)/bin/python -DBUILD_TESTING=OFF \
+	         > $(BUILD)/log/build.log 2>&1 || { cat $(BUILD)/log/build.log; exit 1; }; }
+	@touch $@
+
+$(ENV): tools/env.sh.in $(BUILD)/built
+	@version=$$($(VENV)/bin/python -c 'import sys; print("%d.%d" % sys.version_info[:2])'); \
+	    libraries=$$(printf ':%s' $(CURDIR)/$(VENV)/lib/python$$version/site-packages/ros_*.libs); \
+	    sed -e "s|@ROOT@|$(CURDIR)|" -e "s|@PYTHON_VERSION@|$$version|" -e "s|@WHEEL_LIBRARIES@|$$libraries|" $< > $@

