@@ -1,0 +1,1 @@
+"""Where images and poses come from: bags, folders and catalogues behind one interface, `FrameSource`."""

@@ -1,0 +1,76 @@
+"""The one interface behind which every source of images stands."""
+
+from __future__ import annotations
+
+import hashlib
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol
+
+import numpy as np
+
+from netvlad_core.data.geometry import Pose
+
+
+@dataclass(frozen=True, eq=False)
+class Frame:
+    """One image of a drive, not decoded yet: most frames of a drive are never looked at.
+
+    Attributes
+    ----------
+    name : file name or `topic#index`, unique in its source, used in messages and tables.
+    stamp : int, nanoseconds.
+    pose : map <- base_link, or None where the source has no pose for this instant.
+    decode : returns the image, uint8 RGB (H, W, 3); raises ImageError.
+    """
+
+    name: str
+    stamp: int
+    pose: Pose | None
+    decode: Callable[[], np.ndarray]
+
+
+class FrameSource(Protocol):
+    """Images with stamps and poses in the order of their recording; can be iterated again from the start.
+
+    Attributes
+    ----------
+    description : where the frames come from, one line, for provenance.
+    fingerprint : changes when the content does (paths, sizes, times, options); cheap to compute.
+    frame_id : name of the frame in which the poses are given.
+    skipped : reasons and counts of what the last iteration could not use (broken poses, broken messages).
+    is_stream : True for a recording at camera rate, from which keyframes are to be chosen; False for a
+        collection that somebody has chosen already.
+    """
+
+    description: str
+    fingerprint: str
+    frame_id: str
+    skipped: Counter[str]
+    is_stream: bool
+
+    def __len__(self) -> int:
+        """Number of images that an iteration announces (upper bound)."""
+        ...
+
+    def __iter__(self) -> Iterator[Frame]: ...
+
+
+def fingerprint_of(files: Iterable[Path], options: object) -> str:
+    """Hash the paths, sizes and times of files, and the options that decide what is read from them.
+
+    Returns
+    -------
+    16 hexadecimal digits; a missing file counts as such.
+    """
+    digest = hashlib.sha256(repr(options).encode())
+    for file in files:
+        try:
+            status = file.stat()
+            state = f"{status.st_size} {status.st_mtime_ns}"
+        except OSError:
+            state = "missing"
+        digest.update(f"\n{file.absolute()} {state}".encode(errors="surrogateescape"))
+    return digest.hexdigest()[:16]

@@ -1,0 +1,94 @@
+"""Rigid transforms as values."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import ArrayLike
+from scipy.spatial.transform import Rotation
+
+from netvlad_core.errors import PoseError
+
+MIN_QUATERNION_NORM = 1e-6
+
+
+@dataclass(frozen=True, eq=False)
+class Pose:
+    """A rigid transform parent <- child.
+
+    Attributes
+    ----------
+    position : (3,) float64, metres, origin of the child frame in the parent frame.
+    quaternion : (4,) float64, x y z w, unit norm, rotation of the child frame in the parent frame.
+    """
+
+    position: np.ndarray
+    quaternion: np.ndarray
+
+    @classmethod
+    def from_values(cls, position: ArrayLike, quaternion: ArrayLike) -> Pose:
+        """Check and normalise raw numbers, as they come from messages and files.
+
+        Raises
+        ------
+        PoseError
+            If a number is not finite or the quaternion has no direction.
+        """
+        position = np.asarray(position, dtype=np.float64).reshape(3)
+        quaternion = np.asarray(quaternion, dtype=np.float64).reshape(4)
+        if not (np.isfinite(position).all() and np.isfinite(quaternion).all()):
+            raise PoseError(f"pose is not finite: position {position}, quaternion {quaternion}")
+        norm = np.linalg.norm(quaternion)
+        if norm < MIN_QUATERNION_NORM:
+            raise PoseError(f"quaternion {quaternion} has zero length; a rotation has length 1")
+        return cls(position, quaternion / norm)
+
+    @classmethod
+    def from_xyz_yaw(cls, x: float, y: float, z: float = 0.0, yaw: float = 0.0) -> Pose:
+        """Build a pose from a position in metres and a heading in radians about +z."""
+        return cls.from_values([x, y, z], [0.0, 0.0, np.sin(yaw / 2), np.cos(yaw / 2)])
+
+    @classmethod
+    def identity(cls) -> Pose:
+        return cls.from_xyz_yaw(0.0, 0.0)
+
+    @property
+    def rotation(self) -> Rotation:
+        return Rotation.from_quat(self.quaternion)
+
+    @property
+    def yaw(self) -> float:
+        """Heading about +z in radians, in (-pi, pi]."""
+        return float(yaw_of(self.quaternion[None])[0])
+
+    def __matmul__(self, other: Pose) -> Pose:
+        """Compose: (a <- b) @ (b <- c) is a <- c."""
+        position = self.position + self.rotation.apply(other.position)
+        return Pose(position, (self.rotation * other.rotation).as_quat())
+
+    def inverse(self) -> Pose:
+        """Return child <- parent."""
+        back = self.rotation.inv()
+        return Pose(-back.apply(self.position), back.as_quat())
+
+
+def yaw_of(quaternions: np.ndarray) -> np.ndarray:
+    """Headings about +z.
+
+    Parameters
+    ----------
+    quaternions : (N, 4) float, x y z w.
+
+    Returns
+    -------
+    (N,) float64, radians in (-pi, pi].
+    """
+    x, y, z, w = np.asarray(quaternions, dtype=np.float64).T
+    return np.arctan2(2 * (w * z + x * y), 1 - 2 * (y * y + z * z))
+
+
+def rotation_between(a: np.ndarray, b: np.ndarray) -> np.ndarray:
+    """Angle of the rotation from each a to each b, in [0, pi]; a and b broadcast, (..., 4) x y z w."""
+    dots = np.abs((np.asarray(a) * np.asarray(b)).sum(axis=-1))
+    return 2 * np.arccos(np.clip(dots, 0.0, 1.0))

@@ -1,0 +1,249 @@
+"""Pictures from files and from ROS messages, always as uint8 RGB arrays (H, W, 3).
+
+Nothing here imports ROS: a message is anything with the fields of sensor_msgs/Image or CompressedImage.
+"""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import NamedTuple
+
+import cv2
+import numpy as np
+
+from netvlad_core.errors import ImageError
+
+
+class _Layout(NamedTuple):
+    """Samples a pixel of an encoding, and OpenCV's conversion to RGB (None where it is RGB)."""
+
+    samples: int
+    to_rgb: int | None
+    is_planar: bool = False
+
+
+# OpenCV names a Bayer pattern after its second row and column: BayerBG is what ROS calls rggb.
+_LAYOUTS = {
+    "rgb": _Layout(3, None),
+    "bgr": _Layout(3, cv2.COLOR_BGR2RGB),
+    "rgba": _Layout(4, cv2.COLOR_RGBA2RGB),
+    "bgra": _Layout(4, cv2.COLOR_BGRA2RGB),
+    "mono": _Layout(1, cv2.COLOR_GRAY2RGB),
+    "bayer_rggb": _Layout(1, cv2.COLOR_BayerBG2RGB),
+    "bayer_bggr": _Layout(1, cv2.COLOR_BayerRG2RGB),
+    "bayer_gbrg": _Layout(1, cv2.COLOR_BayerGR2RGB),
+    "bayer_grbg": _Layout(1, cv2.COLOR_BayerGB2RGB),
+}
+_YUV_LAYOUTS = {
+    "uyvy": _Layout(2, cv2.COLOR_YUV2RGB_UYVY),
+    "yuv422": _Layout(2, cv2.COLOR_YUV2RGB_UYVY),
+    "yuyv": _Layout(2, cv2.COLOR_YUV2RGB_YUY2),
+    "yuv422_yuy2": _Layout(2, cv2.COLOR_YUV2RGB_YUY2),
+    "nv12": _Layout(1, cv2.COLOR_YUV2RGB_NV12, is_planar=True),
+    "nv21": _Layout(1, cv2.COLOR_YUV2RGB_NV21, is_planar=True),
+}
+# OpenCV's own type names say nothing about colour; the order there is blue, green, red.
+_OPENCV_TYPES = {"UC1": "mono", "UC3": "bgr", "UC4": "bgra"}
+_DEPTHS = {"8": 1, "16": 2}
+
+_ENCODINGS = {
+    **{name: (layout, 1) for name, layout in _YUV_LAYOUTS.items()},
+    **{name + bits: (layout, size) for name, layout in _LAYOUTS.items() for bits, size in _DEPTHS.items()},
+    **{
+        bits + kind: (_LAYOUTS[name], size)
+        for kind, name in _OPENCV_TYPES.items()
+        for bits, size in _DEPTHS.items()
+    },
+}
+
+
+def read_image(path: Path) -> np.ndarray:
+    """Read a picture file (JPEG, PNG, BMP, TIFF, WebP, PPM...).
+
+    Returns
+    -------
+    (H, W, 3) uint8 RGB; grey becomes three equal channels, 16 bits are stretched to 8, alpha is dropped.
+
+    Raises
+    ------
+    ImageError
+        If the file is missing, cut off or no picture.
+    """
+    try:
+        data = Path(path).read_bytes()
+    except OSError as error:
+        raise ImageError(f"cannot read the image {path}: {error.strerror}") from error
+    try:
+        return _to_rgb(_decode_file(data), _LAYOUTS["bgr"])
+    except ImageError as error:
+        raise ImageError(f"{path}: {error}") from error
+
+
+def decode_message(message) -> np.ndarray:
+    """Decode a sensor_msgs/Image or sensor_msgs/CompressedImage, of rosbags or of rclpy.
+
+    Returns
+    -------
+    (H, W, 3) uint8 RGB, an array of its own; conversions as in `read_image`.
+
+    Raises
+    ------
+    ImageError
+        If the image is empty, cut off, of an unknown encoding or its sizes contradict each other.
+    """
+    return _decode_compressed(message) if hasattr(message, "format") else _decode_raw(message)
+
+
+def encode_jpeg(image: np.ndarray, quality: int = 90) -> bytes:
+    """Compress a uint8 RGB image (H, W, 3) as JPEG; quality 1 to 100."""
+    picture = cv2.cvtColor(image, cv2.COLOR_RGB2BGR)
+    done, data = cv2.imencode(".jpg", picture, [cv2.IMWRITE_JPEG_QUALITY, quality])
+    if not done:
+        raise ImageError(f"OpenCV cannot compress an image of shape {image.shape} as JPEG")
+    return data.tobytes()
+
+
+def resize_to_fit(image: np.ndarray, longest: int) -> np.ndarray:
+    """Shrink an image (H, W, 3) so that its longer side is at most `longest` pixels; never enlarge it."""
+    height, width = image.shape[:2]
+    scale = longest / max(height, width)
+    if scale >= 1:
+        return image
+    size = (max(1, round(width * scale)), max(1, round(height * scale)))
+    return cv2.resize(image, size, interpolation=cv2.INTER_AREA)
+
+
+def _decode_raw(message) -> np.ndarray:
+    layout, sample_bytes = _encoding_of(message.encoding)
+    pixels = _rows_without_padding(message, layout, sample_bytes)
+    if sample_bytes == 2:
+        pixels = pixels.view(">u2" if message.is_bigendian else "<u2").astype(np.uint16, copy=False)
+    if layout.samples > 1:
+        pixels = pixels.reshape(message.height, message.width, layout.samples)
+    image = _to_rgb(pixels, layout)
+    return _stretch(image) if sample_bytes == 2 else image
+
+
+def _encoding_of(encoding: str) -> tuple[_Layout, int]:
+    """Look up the layout and the bytes of one sample."""
+    try:
+        return _ENCODINGS[encoding]
+    except KeyError:
+        known = ", ".join(sorted(_ENCODINGS))
+        raise ImageError(f"image encoding {encoding!r} is not known; expected one of {known}") from None
+
+
+def _rows_without_padding(message, layout: _Layout, sample_bytes: int) -> np.ndarray:
+    """Return the rows of an image, (rows, width * bytes a pixel) uint8, after checking all sizes."""
+    height, width, step = int(message.height), int(message.width), int(message.step)
+    what = f"image of {width}x{height} pixels in {message.encoding}"
+    if not (height and width):
+        raise ImageError(f"{what} is empty")
+    rows = height * 3 // 2 if layout.is_planar else height
+    row_bytes = width * layout.samples * sample_bytes
+    if step < row_bytes:
+        raise ImageError(f"{what} needs rows of {row_bytes} bytes, its step says {step}")
+    data = _bytes_of(message.data)
+    if data.size != rows * step:
+        state = "cut off" if data.size < rows * step else "too long"
+        raise ImageError(f"{what} with step {step} needs {rows * step} bytes, found {data.size}: {state}")
+    return np.ascontiguousarray(data.reshape(rows, step)[:, :row_bytes])
+
+
+def _decode_compressed(message) -> np.ndarray:
+    # The format says e.g. "jpeg", or "rgb8; jpeg compressed bgr8": the camera's encoding, then the picture's.
+    encoding, _, packing = message.format.partition(";")
+    if "compressedDepth" in packing or "compressedDepth" in encoding:
+        raise ImageError(f"compressed image of format {message.format!r} holds depth, not a camera picture")
+    picture = _decode_file(_bytes_of(message.data))
+    if picture.ndim == 2 and encoding.startswith("bayer_"):
+        return _to_rgb(picture, _encoding_of(encoding.strip())[0])
+    # "compressed rgb8" is a picture written without swapping to OpenCV's order: it decodes as RGB.
+    return _to_rgb(picture, _LAYOUTS["rgb" if "compressed rgb" in packing else "bgr"])
+
+
+def _decode_file(data: bytes | np.ndarray) -> np.ndarray:
+    """Decode a picture file in memory to uint8, (H, W) where it is grey, otherwise (H, W, 3) BGR."""
+    data = _bytes_of(data)
+    if not data.size:
+        raise ImageError("the picture is empty (0 bytes)")
+    _refuse_truncated(data.data)
+    try:
+        picture = cv2.imdecode(data, cv2.IMREAD_ANYCOLOR | cv2.IMREAD_ANYDEPTH)
+    except cv2.error as error:
+        raise ImageError(f"OpenCV cannot decode the picture: {error.err}") from error
+    if picture is None:
+        start = bytes(data[:8]).hex(" ")
+        raise ImageError(
+            f"{data.size} bytes, starting {start}, are damaged or no picture that OpenCV can read"
+        )
+    if picture.dtype == np.uint16:
+        return _stretch(picture)
+    if picture.dtype != np.uint8:
+        raise ImageError(f"expected a picture of 8 or 16 bits, found {picture.dtype}")
+    return picture
+
+
+def _to_rgb(pixels: np.ndarray, layout: _Layout) -> np.ndarray:
+    """Convert uint8 or uint16 pixels to RGB; grey ones, (H, W), whatever colour layout was announced."""
+    code = cv2.COLOR_GRAY2RGB if pixels.ndim == 2 and layout.samples == 3 else layout.to_rgb
+    if code is None:
+        return pixels if pixels.flags.owndata and pixels.flags.writeable else pixels.copy()
+    try:
+        return cv2.cvtColor(pixels, code)
+    except cv2.error as error:
+        raise ImageError(f"pixels of shape {pixels.shape} cannot be converted to RGB: {error.err}") from error
+
+
+def _stretch(values: np.ndarray) -> np.ndarray:
+    """Bring 16-bit values to 8 bits so that the picture uses them all.
+
+    Cameras of 10, 12 or 14 bits and thermal cameras fill only a small part of the range: a division by 256
+    would leave them black.
+    """
+    low, high = np.percentile(values[::2, ::2], (0.1, 99.9))
+    if high <= low:
+        return (values >> 8).astype(np.uint8)
+    scaled = (values.astype(np.float32) - low) * (255 / (high - low))
+    return scaled.clip(0, 255).round().astype(np.uint8)
+
+
+def _bytes_of(data) -> np.ndarray:
+    """View bytes, array.array or uint8 array as (N,) uint8, without a copy."""
+    return np.frombuffer(data, dtype=np.uint8) if len(data) else np.empty(0, dtype=np.uint8)
+
+
+def _refuse_truncated(data: memoryview) -> None:
+    """Raise ImageError for a JPEG or PNG without its end: OpenCV 4 returns it silently, half of it grey."""
+    if data[:2] == b"\xff\xd8" and not _has_jpeg_end(data):
+        raise ImageError(f"JPEG of {len(data)} bytes is cut off: its end marker is missing")
+    if data[:8] == b"\x89PNG\r\n\x1a\n" and not _has_png_end(data):
+        raise ImageError(f"PNG of {len(data)} bytes is cut off: its end chunk is missing")
+
+
+# In picture data FF 00 is an escaped FF and FF D0 to D7 are restarts; anything else begins a segment.
+_JPEG_MARKER = re.compile(rb"\xff[\x01-\xcf\xd8-\xfe]")
+_JPEG_START, _JPEG_END = 0xD8, 0xD9
+
+
+def _has_jpeg_end(data: memoryview) -> bool:
+    """Walk the segments: an embedded thumbnail has an end marker too, and padding may follow the last."""
+    position = 0
+    while match := _JPEG_MARKER.search(data, position):
+        marker, position = data[match.end() - 1], match.end()
+        if marker == _JPEG_END:
+            return True
+        if marker != _JPEG_START:
+            position += int.from_bytes(data[position : position + 2], "big")
+    return False
+
+
+def _has_png_end(data: memoryview) -> bool:
+    """Walk the chunks: length, name, content, checksum."""
+    position = 8
+    while position + 12 <= len(data):
+        if data[position + 4 : position + 8] == b"IEND":
+            return True
+        position += 12 + int.from_bytes(data[position : position + 4], "big")
+    return False

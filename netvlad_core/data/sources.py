@@ -1,0 +1,68 @@
+"""One way to open whatever holds images: a bag, a catalogue or a folder."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, fields
+from pathlib import Path
+
+from netvlad_core.data.bag_file import is_bag
+from netvlad_core.data.bags import BagSource
+from netvlad_core.data.datasets import CatalogueSource
+from netvlad_core.data.frames import FrameSource
+from netvlad_core.data.geometry import Pose
+from netvlad_core.data.trajectory import MAX_GAP
+from netvlad_core.errors import SourceError
+
+
+@dataclass(frozen=True)
+class SourceOptions:
+    """What to take from a bag, see `BagSource.open`; collections of images need none of it."""
+
+    image_topic: str | None = None
+    pose_topic: str | None = None
+    trajectory: Path | None = None
+    extrinsics: Pose | None = None
+    base_frame: str = "base_link"
+    map_frame: str | None = None
+    max_gap: float = MAX_GAP
+    poses_required: bool = True
+
+
+def open_source(path: Path | str, options: SourceOptions | None = None) -> FrameSource:
+    """Open a bag, a catalogue CSV or a folder of images, whichever the path is.
+
+    Raises
+    ------
+    SourceError
+        If the path is none of these or cannot be used as what it is.
+    """
+    path = Path(path).expanduser()
+    options = options or SourceOptions()
+    if path.name == "metadata.yaml":
+        path = path.parent
+    if not path.exists():
+        raise SourceError(f"{path} does not exist; {_EXPECTED}")
+    if is_bag(path):
+        return BagSource.open(path, **vars(options))
+    _refuse_bag_options(path, options)
+    if path.is_dir():
+        return CatalogueSource.from_folder(path)
+    if path.suffix.lower() == ".csv":
+        return CatalogueSource.from_csv(path)
+    raise SourceError(f"{path} is no source of images; {_EXPECTED}")
+
+
+_EXPECTED = (
+    "expected a bag (rosbag2 directory, .mcap, .db3 or .bag), a catalogue .csv with the columns image, x, y, "
+    "or a folder of images"
+)
+_FOR_BAGS_ONLY = ("image_topic", "pose_topic", "trajectory", "extrinsics", "map_frame")
+
+
+def _refuse_bag_options(path: Path, options: SourceOptions) -> None:
+    """Raise SourceError for an option that would be ignored silently."""
+    given = [
+        f.name for f in fields(options) if f.name in _FOR_BAGS_ONLY and getattr(options, f.name) is not None
+    ]
+    if given:
+        raise SourceError(f"{path} is no bag: {' and '.join(given)} would have no effect; leave it out")

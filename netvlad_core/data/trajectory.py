@@ -1,0 +1,168 @@
+"""Poses over time, and the pose at any instant between them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from decimal import Decimal
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import ArrayLike
+from scipy.spatial.transform import Rotation
+
+from netvlad_core.data.geometry import Pose
+from netvlad_core.errors import PoseError, SourceError
+
+# One pose a second, the rate of a plain GPS, must count as continuous with its jitter.
+MAX_GAP = 1.5
+
+
+@dataclass(frozen=True, eq=False)
+class Trajectory:
+    """Poses of one body, in the order of their stamps.
+
+    Attributes
+    ----------
+    stamps : (N,) int64, nanoseconds, strictly increasing.
+    positions : (N, 3) float64, metres.
+    quaternions : (N, 4) float64, x y z w.
+    """
+
+    stamps: np.ndarray
+    positions: np.ndarray
+    quaternions: np.ndarray
+
+    @classmethod
+    def from_poses(cls, poses: Iterable[tuple[int, Pose]]) -> Trajectory:
+        """Sort stamped poses; of poses with one stamp the last one stays."""
+        by_stamp = dict(sorted(dict(poses).items()))
+        return cls(
+            np.fromiter(by_stamp.keys(), dtype=np.int64, count=len(by_stamp)),
+            np.array([pose.position for pose in by_stamp.values()], dtype=np.float64).reshape(-1, 3),
+            np.array([pose.quaternion for pose in by_stamp.values()], dtype=np.float64).reshape(-1, 4),
+        )
+
+    def __len__(self) -> int:
+        return len(self.stamps)
+
+    def __getitem__(self, index: int) -> Pose:
+        return Pose(self.positions[index], self.quaternions[index])
+
+    def at(self, stamp: int, max_gap: float = MAX_GAP) -> Pose | None:
+        """Pose at an instant, or None where the trajectory does not cover it; see `sampled_at`."""
+        sample = self.sampled_at([stamp], max_gap)
+        return sample[0] if len(sample) else None
+
+    def sampled_at(self, stamps: ArrayLike, max_gap: float = MAX_GAP) -> Trajectory:
+        """Poses at the instants that the trajectory covers: linear in position, slerp in rotation.
+
+        Parameters
+        ----------
+        stamps : (M,) int64, nanoseconds, strictly increasing.
+        max_gap : seconds. Between two poses further apart than this, before the first and after the last
+            one nothing is known, except that the nearest pose holds for a tenth of this.
+
+        Returns
+        -------
+        Trajectory of at most M poses; instants that are not covered are left out.
+        """
+        stamps = np.asarray(stamps, dtype=np.int64)
+        if not len(self):
+            return self
+        last = len(self) - 1
+        found = np.searchsorted(self.stamps, stamps)
+        after = found.clip(0, last)
+        before = np.where(self.stamps[after] == stamps, after, found - 1).clip(0, last)
+        gap = self.stamps[after] - self.stamps[before]
+        since, until = stamps - self.stamps[before], self.stamps[after] - stamps
+        is_between = (gap > 0) & (gap <= max_gap * 1e9)
+        is_near = np.minimum(np.abs(since), np.abs(until)) <= max_gap * 1e8
+        fraction = np.where(gap > 0, since / np.maximum(gap, 1), 0.0)
+        fraction = np.where(is_between, fraction, fraction.round())
+        covered = is_between | is_near
+        return self._blend(before[covered], after[covered], fraction[covered], stamps[covered])
+
+    def _blend(
+        self, before: np.ndarray, after: np.ndarray, fraction: np.ndarray, stamps: np.ndarray
+    ) -> Trajectory:
+        """Mix the poses of rows `before` and `after`, each (M,) int; `fraction` (M,) 0 to 1 of the second."""
+        if not len(stamps):
+            return Trajectory(stamps, np.empty((0, 3)), np.empty((0, 4)))
+        weight = fraction[:, None]
+        start, end = Rotation.from_quat(self.quaternions[before]), Rotation.from_quat(self.quaternions[after])
+        turn = Rotation.from_rotvec(weight * (start.inv() * end).as_rotvec())
+        positions = (1 - weight) * self.positions[before] + weight * self.positions[after]
+        return Trajectory(stamps, positions, (start * turn).as_quat())
+
+    def moved(self, child: Pose) -> Trajectory:
+        """Trajectory of another frame fixed to the body: each parent <- body becomes parent <- child.
+
+        Parameters
+        ----------
+        child : body <- child, e.g. sensor <- base_link.
+        """
+        if not len(self):
+            return self
+        rotations = Rotation.from_quat(self.quaternions)
+        return Trajectory(
+            self.stamps,
+            self.positions + rotations.apply(child.position),
+            (rotations * child.rotation).as_quat(),
+        )
+
+
+def read_tum(path: Path) -> Trajectory:
+    """Read a TUM trajectory: lines of `stamp x y z qx qy qz qw`, seconds and metres, # for comments.
+
+    Raises
+    ------
+    SourceError
+        If the file is missing, empty or a line has not eight numbers.
+    """
+    poses = []
+    try:
+        lines = path.read_text().splitlines()
+    except (OSError, UnicodeDecodeError) as error:
+        raise SourceError(f"cannot read the trajectory {path}: {error}") from error
+    for number, line in enumerate(lines, start=1):
+        fields = line.split("#")[0].replace(",", " ").split()
+        if not fields:
+            continue
+        try:
+            if len(fields) != 8:
+                raise ValueError(f"found {len(fields)} fields")
+            pose = Pose.from_values([float(f) for f in fields[1:4]], [float(f) for f in fields[4:]])
+            poses.append((stamp_from_seconds(fields[0]), pose))
+        except (ValueError, PoseError) as error:
+            expected = "expected stamp x y z qx qy qz qw"
+            raise SourceError(f"{path}, line {number}: {expected}; {error}") from error
+    if not poses:
+        raise SourceError(f"the trajectory {path} holds no pose")
+    return Trajectory.from_poses(poses)
+
+
+def write_tum(path: Path, poses: Iterable[tuple[int, Pose]]) -> None:
+    """Write stamped poses as a TUM trajectory."""
+    with path.open("w") as file:
+        file.write("# timestamp tx ty tz qx qy qz qw\n")
+        for stamp, pose in poses:
+            values = " ".join(f"{v:.9f}" for v in (*pose.position, *pose.quaternion))
+            file.write(f"{Decimal(stamp).scaleb(-9):.9f} {values}\n")
+
+
+def stamp_from_seconds(text: str) -> int:
+    """Nanoseconds of a decimal number of seconds, exact where a float would lose the last digits.
+
+    Raises
+    ------
+    ValueError
+        If the text is no finite number, or too large for seconds.
+    """
+    try:
+        stamp = int(Decimal(text) * 10**9)
+    except (ArithmeticError, ValueError) as error:
+        raise ValueError(f"{text!r} is no number of seconds") from error
+    if abs(stamp) >= 2**63:
+        raise ValueError(f"stamp {text} is too large for seconds; were nanoseconds meant?")
+    return stamp

@@ -1,0 +1,25 @@
+"""What can go wrong, by name: each error that a user may meet is a `NetvladError` with a full sentence."""
+
+
+class NetvladError(Exception):
+    """Base of all errors that a user can cause and mend; says what was expected, what found, what to do."""
+
+
+class ImageError(NetvladError):
+    """An image that cannot be used: truncated, empty, of an unknown encoding or of the wrong size."""
+
+
+class PoseError(NetvladError):
+    """A pose that is no rigid transform: not finite, or with a zero quaternion."""
+
+
+class SourceError(NetvladError):
+    """A bag, folder or catalogue that cannot be read, or that lacks what was asked of it."""
+
+
+class MapError(NetvladError):
+    """A map on disk that is missing, damaged, of another format version or of another model."""
+
+
+class CheckpointError(NetvladError):
+    """A file of weights that is missing, damaged or of an unknown layout."""
