@@ -1,0 +1,1 @@
+"""From images to descriptors: backbone, NetVLAD layer, whitening, checkpoints and the `Extractor`."""

@@ -1,0 +1,78 @@
+"""EfficientNet-Lite0, cut where NetVLAD begins.
+
+EfficientNet (Tan and Le, ICML 2019) without squeeze-and-excitation and with ReLU6, as TensorFlow published it
+for small machines. Names of modules and the padding follow the PyTorch conversion of those weights, so that
+they load.
+"""
+
+from __future__ import annotations
+
+from torch import Tensor, nn
+from torch.nn import functional
+
+# Stages of Lite0: (blocks, kernel, stride, expansion, channels out). The two last ones, of stride 32, are not
+# used.
+_STAGES = ((1, 3, 1, 1, 16), (2, 3, 2, 6, 24), (2, 5, 2, 6, 40), (3, 3, 2, 6, 80), (3, 5, 1, 6, 112))
+_STEM_CHANNELS = 32
+_BATCH_NORM_EPSILON = 1e-3
+
+
+class SamePadConv2d(nn.Conv2d):
+    """Convolution with TensorFlow's SAME padding, which puts the odd pixel at the bottom and right."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        pad_y, pad_x = (self._padding(x.shape[i], i - 2) for i in (2, 3))
+        # Equal halves go through the convolution's own padding, which costs no copy of the image.
+        if pad_y % 2 == 0 and pad_x % 2 == 0:
+            half = (pad_y // 2, pad_x // 2)
+            return functional.conv2d(x, self.weight, self.bias, self.stride, half, groups=self.groups)
+        x = functional.pad(x, (pad_x // 2, pad_x - pad_x // 2, pad_y // 2, pad_y - pad_y // 2))
+        return functional.conv2d(x, self.weight, self.bias, self.stride, groups=self.groups)
+
+    def _padding(self, size: int, axis: int) -> int:
+        kernel, stride = self.kernel_size[axis], self.stride[axis]
+        return max((-(-size // stride) - 1) * stride + kernel - size, 0)
+
+
+class InvertedResidual(nn.Module):
+    """Expand by 1x1, filter each channel, project by 1x1; with a skip connection where the shapes agree."""
+
+    def __init__(self, channels: int, kernel: int, stride: int, expansion: int, out_channels: int) -> None:
+        super().__init__()
+        hidden = channels * expansion
+        self.expands = expansion != 1
+        self.skips = stride == 1 and channels == out_channels
+        if self.expands:
+            self._expand_conv = SamePadConv2d(channels, hidden, 1, bias=False)
+            self._bn0 = nn.BatchNorm2d(hidden, eps=_BATCH_NORM_EPSILON)
+        self._depthwise_conv = SamePadConv2d(hidden, hidden, kernel, stride, groups=hidden, bias=False)
+        self._bn1 = nn.BatchNorm2d(hidden, eps=_BATCH_NORM_EPSILON)
+        self._project_conv = SamePadConv2d(hidden, out_channels, 1, bias=False)
+        self._bn2 = nn.BatchNorm2d(out_channels, eps=_BATCH_NORM_EPSILON)
+
+    def forward(self, x: Tensor) -> Tensor:
+        y = functional.relu6(self._bn0(self._expand_conv(x))) if self.expands else x
+        y = functional.relu6(self._bn1(self._depthwise_conv(y)))
+        y = self._bn2(self._project_conv(y))
+        return x + y if self.skips else y
+
+
+class EfficientNetLite0(nn.Module):
+    """Lite0 up to the last layer of stride 16: (B, 3, H, W) -> (B, 112, ceil(H / 16), ceil(W / 16))."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._conv_stem = SamePadConv2d(3, _STEM_CHANNELS, 3, 2, bias=False)
+        self._bn0 = nn.BatchNorm2d(_STEM_CHANNELS, eps=_BATCH_NORM_EPSILON)
+        blocks: list[nn.Module] = []
+        channels = _STEM_CHANNELS
+        for count, kernel, stride, expansion, out_channels in _STAGES:
+            for i in range(count):
+                blocks.append(
+                    InvertedResidual(channels, kernel, stride if i == 0 else 1, expansion, out_channels)
+                )
+                channels = out_channels
+        self._blocks = nn.Sequential(*blocks)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self._blocks(functional.relu6(self._bn0(self._conv_stem(x))))

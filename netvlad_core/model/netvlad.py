@@ -1,0 +1,89 @@
+"""The NetVLAD layer (Arandjelovic et al., CVPR 2016, section 3) and its two initialisations."""
+
+from __future__ import annotations
+
+import math
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+# Geometric-mean ratio of the first to the second soft assignment after initialisation is 1 / this.
+_SECOND_TO_FIRST = 0.01
+
+
+class NetVLAD(nn.Module):
+    """Soft-assigned residuals of local descriptors to K centroids, summed over the image (equation 4).
+
+    Parameters
+    ----------
+    clusters : K.
+    channels : D, channels of the feature map.
+    with_bias : False for the assignment of the paper's experiments (v1), True for its equation 2 (v2).
+    intra_normalization : L2-normalise the residuals of each cluster before the whole (Arandjelovic and
+        Zisserman, CVPR 2013).
+
+    Notes
+    -----
+    sum_n a_kn (x_n - c_k) equals A X^T - diag(sum_n A) C, so no tensor of B x K x D x N is built.
+    """
+
+    def __init__(
+        self, clusters: int, channels: int, with_bias: bool = False, intra_normalization: bool = True
+    ) -> None:
+        super().__init__()
+        self.clusters = clusters
+        self.channels = channels
+        self.intra_normalization = intra_normalization
+        self.assignment = nn.Conv2d(channels, clusters, 1, bias=with_bias)
+        self.centroids = nn.Parameter(torch.rand(clusters, channels))
+
+    def forward(self, features: Tensor) -> Tensor:
+        """Aggregate a feature map.
+
+        Parameters
+        ----------
+        features : (B, D, H, W) float, not normalised.
+
+        Returns
+        -------
+        (B, K * D) float, L2-normalised, cluster by cluster.
+        """
+        x = functional.normalize(features, dim=1)
+        weights = self.assignment(x).flatten(2).softmax(dim=1)
+        x = x.flatten(2)
+        vlad = weights @ x.transpose(1, 2) - weights.sum(dim=2).unsqueeze(2) * self.centroids
+        if self.intra_normalization:
+            vlad = functional.normalize(vlad, dim=2)
+        return functional.normalize(vlad.flatten(1), dim=1)
+
+    @torch.no_grad()
+    def initialize(self, centroids: Tensor, samples: Tensor) -> float:
+        """Set centroids and assignment from clustered local descriptors.
+
+        The assignment's sharpness alpha makes the geometric-mean ratio of the first to the second assignment
+        of the samples 100, with products to the normalised centroids (v1) or squared distances (v2).
+
+        Parameters
+        ----------
+        centroids : (K, D) float, from k-means over L2-normalised local descriptors.
+        samples : (N, D) float, L2-normalised local descriptors.
+
+        Returns
+        -------
+        alpha.
+        """
+        directions = functional.normalize(centroids, dim=1)
+        if self.assignment.bias is None:
+            scores = samples @ directions.T
+        else:
+            scores = -(torch.cdist(samples, centroids) ** 2)
+        best = scores.topk(2, dim=1).values
+        alpha = -math.log(_SECOND_TO_FIRST) / float((best[:, 0] - best[:, 1]).mean())
+        self.centroids.copy_(centroids)
+        if self.assignment.bias is None:
+            self.assignment.weight.copy_((alpha * directions)[:, :, None, None])
+        else:
+            self.assignment.weight.copy_((2 * alpha * centroids)[:, :, None, None])
+            self.assignment.bias.copy_(-alpha * (centroids**2).sum(dim=1))
+        return alpha
