@@ -1,0 +1,7 @@
+"""`python -m netvlad_core` is `netvlad`."""
+
+import sys
+
+from netvlad_core.cli import main
+
+sys.exit(main())

@@ -1,0 +1,38 @@
+"""The places of the map that look most like a query."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from netvlad_core.data.geometry import Pose
+from netvlad_core.mapping.place_map import PlaceMap
+from netvlad_core.search import DescriptorIndex
+
+
+@dataclass(frozen=True)
+class Match:
+    """A place that resembles the query.
+
+    Attributes
+    ----------
+    place : row in the map.
+    stamp : of the place's image, nanoseconds.
+    similarity : inner product of the descriptors, in [-1, 1].
+    pose : map <- base_link of the place, or None where the map has no poses.
+    """
+
+    place: int
+    stamp: int
+    similarity: float
+    pose: Pose | None
+
+
+def retrieve(place_map: PlaceMap, index: DescriptorIndex, descriptor: np.ndarray, top_k: int) -> list[Match]:
+    """The most similar places, best first, for a descriptor (D,) float32."""
+    similarities, places = index.search(descriptor[None], top_k)
+    return [
+        Match(int(place), int(place_map.stamps[place]), float(similarity), place_map.pose(int(place)))
+        for similarity, place in zip(similarities[0], places[0], strict=True)
+    ]

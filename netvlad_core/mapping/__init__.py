@@ -1,0 +1,1 @@
+"""From a drive to a map on disk: keyframes, the `PlaceMap`, its builder."""

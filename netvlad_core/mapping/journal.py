@@ -1,0 +1,115 @@
+"""What a build has done so far, on disk, so that a killed run is continued and not begun again.
+
+Rows of descriptors and images are appended first and a line of the journal after them: what the journal does
+not name was not finished and is cut off at the next start.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import numpy as np
+
+from netvlad_core.data.geometry import Pose
+
+_KEY_FILE = "key"
+_JOURNAL_FILE = "journal.jsonl"
+_DESCRIPTORS_FILE = "descriptors.f32"
+_IMAGES_FILE = "images.bin"
+
+
+@dataclass(frozen=True)
+class Entry:
+    """One keyframe that has been dealt with: a place, or a frame left out for `error`.
+
+    Attributes
+    ----------
+    name, stamp : of the frame.
+    pose : x y z qx qy qz qw, or None.
+    image_end : offset in bytes behind the place's image in the images file.
+    """
+
+    name: str
+    stamp: int
+    pose: list[float] | None = None
+    image_end: int = 0
+    error: str | None = None
+
+    @classmethod
+    def of_place(cls, name: str, stamp: int, pose: Pose | None, image_end: int) -> Entry:
+        values = None if pose is None else [*pose.position.tolist(), *pose.quaternion.tolist()]
+        return cls(name, stamp, values, image_end)
+
+
+class Journal:
+    """Work folder of one build.
+
+    Parameters
+    ----------
+    folder : made if missing.
+    key : names source, options and model; work done under another key is thrown away.
+    """
+
+    def __init__(self, folder: Path, key: str) -> None:
+        self.folder = folder
+        key_path = folder / _KEY_FILE
+        if not key_path.is_file() or key_path.read_text() != key:
+            shutil.rmtree(folder, ignore_errors=True)
+            folder.mkdir(parents=True)
+            key_path.write_text(key)
+        self.entries: list[Entry] = []
+        self.image_end = 0
+
+    @property
+    def descriptors_path(self) -> Path:
+        return self.folder / _DESCRIPTORS_FILE
+
+    @property
+    def images_path(self) -> Path:
+        return self.folder / _IMAGES_FILE
+
+    @property
+    def places(self) -> list[Entry]:
+        return [entry for entry in self.entries if entry.error is None]
+
+    def resume(self, dimension: int) -> None:
+        """Read what an earlier run has finished and open the files behind it, for descriptors (D,)."""
+        path = self.folder / _JOURNAL_FILE
+        lines = path.read_text().splitlines(keepends=True) if path.is_file() else []
+        whole = [line for line in lines if line.endswith("\n")]
+        self.entries = [Entry(**json.loads(line)) for line in whole]
+        places = self.places
+        self.image_end = places[-1].image_end if places else 0
+        sizes = {
+            self.descriptors_path: len(places) * dimension * 4,
+            self.images_path: self.image_end,
+            path: sum(map(len, whole)),
+        }
+        if any((file.stat().st_size if file.is_file() else 0) < size for file, size in sizes.items()):
+            # The journal survived what it speaks of (a power cut): nothing of this work can be trusted.
+            self.entries, self.image_end = [], 0
+            sizes = dict.fromkeys(sizes, 0)
+        for file, size in sizes.items():
+            file.touch()
+            os.truncate(file, size)
+        self._descriptors = self.descriptors_path.open("ab")
+        self._images = self.images_path.open("ab")
+        self._journal = path.open("a")
+
+    def append(self, entries: list[Entry], descriptors: list[np.ndarray], images: list[bytes]) -> None:
+        """Add a batch: descriptors (D,) float32 and encoded images of those entries that are places."""
+        self._descriptors.write(b"".join(row.tobytes() for row in descriptors))
+        self._images.write(b"".join(images))
+        for file in (self._descriptors, self._images):
+            file.flush()
+        self._journal.writelines(json.dumps(asdict(entry)) + "\n" for entry in entries)
+        self._journal.flush()
+        self.entries += entries
+
+    def close(self) -> None:
+        for file in (self._descriptors, self._images, self._journal):
+            file.close()

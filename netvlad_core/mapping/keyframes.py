@@ -1,0 +1,64 @@
+"""Which frames of a drive become places of the map."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+
+import numpy as np
+
+from netvlad_core.data.frames import Frame
+from netvlad_core.data.geometry import Pose, rotation_between
+
+
+@dataclass(frozen=True)
+class KeyframeRule:
+    """A frame becomes a keyframe when the camera has moved, turned or waited enough since the last one.
+
+    Attributes
+    ----------
+    distance : metres, or None for no rule on distance.
+    angle : degrees, or None.
+    time : seconds, or None.
+    """
+
+    distance: float | None = 1.0
+    angle: float | None = 15.0
+    time: float | None = None
+
+    @property
+    def keeps_all(self) -> bool:
+        return self.distance is None and self.angle is None and self.time is None
+
+
+KEEP_ALL = KeyframeRule(None, None, None)
+
+
+def select_keyframes(frames: Iterable[Frame], rule: KeyframeRule) -> Iterator[Frame]:
+    """Yield the keyframes; the first frame always is one. The same frames give the same keyframes.
+
+    A frame without a pose can only be chosen by time.
+    """
+    last: Frame | None = None
+    for frame in frames:
+        if last is None or rule.keeps_all or _is_due(frame, last, rule):
+            last = frame
+            yield frame
+
+
+def _is_due(frame: Frame, last: Frame, rule: KeyframeRule) -> bool:
+    # A clock that jumps back starts anew.
+    waited = abs(frame.stamp - last.stamp) / 1e9
+    if rule.time is not None and waited >= rule.time:
+        return True
+    if frame.pose is None or last.pose is None:
+        return False
+    return _has_moved(frame.pose, last.pose, rule)
+
+
+def _has_moved(pose: Pose, last: Pose, rule: KeyframeRule) -> bool:
+    if rule.distance is not None and np.linalg.norm(pose.position - last.position) >= rule.distance:
+        return True
+    if rule.angle is None:
+        return False
+    return bool(rotation_between(pose.quaternion, last.quaternion) >= np.radians(rule.angle))

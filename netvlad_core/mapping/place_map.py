@@ -1,0 +1,218 @@
+"""The map on disk: descriptors, stamps and poses in memory-mappable arrays, described by map.json."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable
+from dataclasses import asdict, dataclass, field
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+
+from netvlad_core.data.geometry import Pose
+from netvlad_core.errors import MapError
+from netvlad_core.files import sha256_of
+
+FORMAT = "netvlad_ros place map"
+VERSION = 1
+
+HEADER_FILE = "map.json"
+DESCRIPTORS_FILE = "descriptors.npy"
+STAMPS_FILE = "stamps.npy"
+POSES_FILE = "poses.npy"
+NAMES_FILE = "names.json"
+NETWORK_FILE = "model.safetensors"
+IMAGES_FILE = "images.bin"
+IMAGE_ENDS_FILE = "image_ends.npy"
+
+# Files up to this size are checked on every opening; larger ones on request, or a robot with 100 000 places
+# would read gigabytes before its first answer.
+_ALWAYS_CHECKED_BYTES = 1 << 24
+
+
+@dataclass(frozen=True)
+class MapHeader:
+    """Content of map.json.
+
+    Attributes
+    ----------
+    map_id : name and short hash over the files: changes when anything in the map does.
+    model_id : fingerprint of the network that made the descriptors.
+    dimension, places : D and N of the descriptors (N, D) float32.
+    frame_id : name of the frame of the poses.
+    source, source_fingerprint : the drive.
+    preprocessing : of the images, for people; the network carries its own copy.
+    weights : file in which the network was found, or None when the map contains it.
+    store_images : "none", "thumbnail" or "full".
+    spacing : median distance between consecutive places in metres, 0 without poses.
+    similarity_threshold : similarity that an image of a place not in the map seldom reaches.
+    skipped : reason and count of frames left out.
+    files : size in bytes and sha256 of each file.
+    """
+
+    map_id: str
+    model_id: str
+    dimension: int
+    places: int
+    frame_id: str
+    source: str
+    source_fingerprint: str
+    preprocessing: dict[str, Any]
+    weights: str | None
+    store_images: str
+    spacing: float
+    similarity_threshold: float
+    skipped: dict[str, int] = field(default_factory=dict)
+    files: dict[str, dict[str, Any]] = field(default_factory=dict)
+    format: str = FORMAT
+    version: int = VERSION
+
+    def write(self, path: Path) -> None:
+        path.write_text(json.dumps(asdict(self), indent=2) + "\n")
+
+    @classmethod
+    def read(cls, path: Path) -> MapHeader:
+        """Read and check map.json; raises MapError."""
+        try:
+            values = json.loads(path.read_text())
+        except FileNotFoundError as error:
+            raise MapError(f"there is no map in {path.parent}: {path.name} is missing") from error
+        except (OSError, ValueError) as error:
+            raise MapError(f"{path} is not readable as JSON: {error}") from error
+        if not isinstance(values, dict) or values.get("format") != FORMAT:
+            raise MapError(f"{path} does not describe a {FORMAT}")
+        if values.get("version") != VERSION:
+            raise MapError(
+                f"the map {path.parent} has format version {values.get('version')}; this program reads "
+                f"version {VERSION}: build the map again, or use the program that wrote it"
+            )
+        try:
+            return cls(**values)
+        except TypeError as error:
+            raise MapError(f"{path} lacks or has unknown fields: {error}") from error
+
+
+class PlaceMap:
+    """A map, opened for reading; its arrays are memory-mapped.
+
+    Attributes
+    ----------
+    path : folder.
+    header : content of map.json.
+    descriptors : (N, D) float32.
+    stamps : (N,) int64, nanoseconds.
+    poses : (N, 7) float64, map <- base_link, x y z qx qy qz qw; NaN where a place has none.
+    """
+
+    def __init__(self, path: Path, header: MapHeader) -> None:
+        self.path = path
+        self.header = header
+        shapes = {"descriptors": (header.places, header.dimension), "stamps": (header.places,)}
+        self.descriptors = _load_array(path / DESCRIPTORS_FILE, np.float32, shapes["descriptors"])
+        self.stamps = _load_array(path / STAMPS_FILE, np.int64, shapes["stamps"])
+        self.poses = _load_array(path / POSES_FILE, np.float64, (header.places, 7))
+
+    @classmethod
+    def open(cls, path: Path | str, verify: bool = False) -> PlaceMap:
+        """Open a map folder.
+
+        Parameters
+        ----------
+        verify : compare the checksum of every file, also of the large ones (reads the whole map).
+
+        Raises
+        ------
+        MapError
+            If it is missing, of another format version, or a file of it is missing, truncated or changed.
+        """
+        path = Path(path)
+        if not path.is_dir():
+            raise MapError(f"there is no map {path}: it is not a folder")
+        header = MapHeader.read(path / HEADER_FILE)
+        check_files(path, header.files, verify)
+        return cls(path, header)
+
+    def __len__(self) -> int:
+        return self.header.places
+
+    @cached_property
+    def names(self) -> list[str]:
+        """Names of the places' frames in their source."""
+        return json.loads((self.path / NAMES_FILE).read_text())
+
+    @property
+    def has_poses(self) -> bool:
+        return bool(len(self)) and bool(np.isfinite(self.poses[:, 0]).all())
+
+    def pose(self, place: int) -> Pose | None:
+        """Pose map <- base_link of a place, or None."""
+        row = self.poses[place]
+        return Pose(np.array(row[:3]), np.array(row[3:])) if np.isfinite(row).all() else None
+
+    def image(self, place: int) -> np.ndarray | None:
+        """Stored image of a place, uint8 RGB (H, W, 3), or None where the map keeps none."""
+        if self.header.store_images == "none":
+            return None
+        ends = np.load(self.path / IMAGE_ENDS_FILE, mmap_mode="r", allow_pickle=False)
+        start = int(ends[place - 1]) if place else 0
+        with (self.path / IMAGES_FILE).open("rb") as file:
+            file.seek(start)
+            content = np.frombuffer(file.read(int(ends[place]) - start), np.uint8)
+        image = cv2.imdecode(content, cv2.IMREAD_COLOR)
+        if image is None:
+            raise MapError(f"the image of place {place} in {self.path / IMAGES_FILE} is damaged")
+        return np.ascontiguousarray(image[..., ::-1])
+
+    @property
+    def network_path(self) -> Path:
+        """File with the network that made the descriptors: in the map, or where it was found."""
+        inside = self.path / NETWORK_FILE
+        return inside if self.header.weights is None else Path(self.header.weights)
+
+    def check_model(self, model_id: str) -> None:
+        """Refuse another model than the map's own; raises MapError that names both."""
+        if model_id != self.header.model_id:
+            raise MapError(
+                f"the map {self.path} was built with the model {self.header.model_id}, but the model at hand "
+                f"is {model_id}: their descriptors cannot be compared; use the map's model or build the map "
+                "again"
+            )
+
+
+def check_files(folder: Path, files: dict[str, dict[str, Any]], verify: bool) -> None:
+    """Compare files with the sizes and checksums that map.json states; raises MapError naming the file."""
+    for name, stated in files.items():
+        path = folder / name
+        if not path.is_file():
+            raise MapError(f"the map {folder} is damaged: {name} is missing")
+        size = path.stat().st_size
+        if size != stated["bytes"]:
+            raise MapError(
+                f"the map {folder} is damaged: {name} has {size} bytes instead of {stated['bytes']}"
+            )
+        if (verify or size <= _ALWAYS_CHECKED_BYTES) and sha256_of(path) != stated["sha256"]:
+            raise MapError(
+                f"the map {folder} is damaged: the content of {name} has changed since it was written"
+            )
+
+
+def describe_files(folder: Path, names: Iterable[str]) -> dict[str, dict[str, Any]]:
+    """Size and checksum of files, for map.json."""
+    return {
+        name: {"bytes": (folder / name).stat().st_size, "sha256": sha256_of(folder / name)} for name in names
+    }
+
+
+def _load_array(path: Path, dtype: type, shape: tuple[int, ...]) -> np.ndarray:
+    try:
+        # An empty file cannot be mapped, and a small one need not be.
+        array = np.load(path, mmap_mode="r" if shape[0] else None, allow_pickle=False)
+    except (OSError, ValueError) as error:
+        raise MapError(f"{path} is not readable as an array: {error}") from error
+    if array.dtype != dtype or array.shape != shape:
+        expected = f"{np.dtype(dtype)} {shape}"
+        raise MapError(f"{path} holds {array.dtype} {array.shape}; map.json says {expected}")
+    return array

@@ -1,0 +1,47 @@
+"""Figures about a map that the localizer needs before it has seen a single query."""
+
+from __future__ import annotations
+
+import numpy as np
+
+# The paper's radius beyond which two images show different places, metres.
+NEGATIVE_RADIUS = 25.0
+
+_SAMPLED_PLACES = 500
+_QUANTILE = 0.5
+
+
+def median_spacing(positions: np.ndarray) -> float:
+    """Median distance between consecutive places in metres, 0 where there are fewer than two with poses.
+
+    Parameters
+    ----------
+    positions : (N, 3) float, NaN for places without a pose.
+    """
+    steps = np.linalg.norm(np.diff(positions, axis=0), axis=1)
+    steps = steps[np.isfinite(steps)]
+    return float(np.median(steps)) if len(steps) else 0.0
+
+
+def similarity_elsewhere(descriptors: np.ndarray, positions: np.ndarray) -> float:
+    """Similarity that the best wrong place of the map typically reaches.
+
+    For a sample of places, the best match among all places more than 25 m away, as an image of unmapped
+    surroundings would find it; the median of those. 0 where no two places are that far apart.
+
+    Parameters
+    ----------
+    descriptors : (N, D) float32, may be memory-mapped.
+    positions : (N, 3) float, metres; NaN for places without a pose.
+    """
+    sampled = np.unique(np.linspace(0, len(positions) - 1, _SAMPLED_PLACES).round().astype(int))
+    best = np.full(len(sampled), -np.inf)
+    queries = np.asarray(descriptors[sampled])
+    for start in range(0, len(positions), 4096):
+        block = slice(start, start + 4096)
+        similarities = queries @ np.asarray(descriptors[block]).T
+        distances = np.linalg.norm(positions[sampled, None] - positions[None, block], axis=2)
+        is_elsewhere = distances > NEGATIVE_RADIUS
+        best = np.maximum(best, np.where(is_elsewhere, similarities, -np.inf).max(axis=1))
+    best = best[np.isfinite(best)]
+    return float(np.quantile(best, _QUANTILE)) if len(best) else 0.0
