@@ -1,0 +1,62 @@
+"""Build a map from a bag: `ros2 launch netvlad_ros build_map.launch.py source:=drive output:=maps/campus`.
+
+Every argument is one of `ros2 run netvlad_ros build_map --help`; what is not given keeps its default.
+"""
+
+from launch.actions import DeclareLaunchArgument, OpaqueFunction
+from launch.substitutions import LaunchConfiguration
+from launch_ros.actions import Node
+
+from launch import LaunchContext, LaunchDescription
+
+_NOT_GIVEN = ""
+_OPTIONS = {
+    "image_topic": "Images; found by itself where there is only one.",
+    "pose_topic": "Odometry, poses, path, GPS fixes or /tf; likewise.",
+    "trajectory": "TUM file with poses, instead of a topic.",
+    "base_frame": "Frame of the robot (default: base_link).",
+    "map_frame": "Root frame of the poses in /tf.",
+    "weights": "Checkpoint; without it the clusters are fitted on the drive.",
+    "store_images": "none, thumbnail or full (default: thumbnail).",
+    "distance": "A place every so many metres.",
+    "angle": "A place at every turn of so many degrees.",
+    "time": "A place every so many seconds.",
+    "backbone": "Network to fit the clusters for (default: efficientnet_lite0).",
+    "backbone_weights": "ImageNet checkpoint of the backbone.",
+    "clusters": "Clusters of the NetVLAD layer (default: 64).",
+    "whiten": "Dimensions to whiten the descriptor to.",
+    "seed": "Seed of the clustering (default: 0).",
+    "batch_size": "Images per step of the network (default: 8).",
+    "device": "auto, cpu, cuda, cuda:1 (default: auto).",
+}
+
+
+def generate_launch_description() -> LaunchDescription:
+    """Declare every argument, then start the builder."""
+    required = [
+        DeclareLaunchArgument("source", description="Bag, catalogue CSV or folder of images."),
+        DeclareLaunchArgument("output", description="Folder to write the map to."),
+    ]
+    optional = [
+        DeclareLaunchArgument(name, default_value=_NOT_GIVEN, description=text) for name, text in _OPTIONS.items()
+    ]
+    return LaunchDescription([*required, *optional, OpaqueFunction(function=_start_builder)])
+
+
+def _start_builder(context: LaunchContext) -> list[Node]:
+    values = {name: LaunchConfiguration(name).perform(context) for name in ("source", "output", *_OPTIONS)}
+    options = [
+        text
+        for name in ("output", *_OPTIONS)
+        if values[name] != _NOT_GIVEN
+        for text in (f"--{name.replace('_', '-')}", values[name])
+    ]
+    return [
+        Node(
+            package="netvlad_ros",
+            executable="build_map",
+            arguments=[values["source"], *options],
+            output="screen",
+            emulate_tty=True,  # for the progress bar
+        )
+    ]

@@ -1,0 +1,139 @@
+"""ROS messages to values of the core and back; the only place that knows both."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from builtin_interfaces.msg import Time
+from geometry_msgs.msg import Point, PoseWithCovarianceStamped, Quaternion
+from geometry_msgs.msg import Pose as PoseMessage
+from sensor_msgs.msg import CompressedImage, Image
+from std_msgs.msg import Header
+
+from netvlad_core.data.geometry import Pose
+from netvlad_core.data.images import decode_message
+from netvlad_core.errors import ImageError
+from netvlad_core.localization.localizer import Localization
+from netvlad_core.localization.pose_prior import PosePrior
+from netvlad_core.localization.retrieval import Match
+from netvlad_core.mapping.place_map import PlaceMap
+from netvlad_ros.msg import GlobalDescriptor, MapInfo, PlaceMatch, PlaceMatches
+
+try:
+    from cv_bridge import CvBridge, CvBridgeError
+
+    _bridge: Any = CvBridge()
+except ImportError:  # not on PyPI for ROS 2; the core decodes the same encodings
+    _bridge = None
+
+# A map without poses: rviz and back ends must not take zeros for a position.
+_NO_POSE = Pose(np.full(3, np.nan), np.full(4, np.nan))
+
+
+def image_from_message(message: Image | CompressedImage, bridge: Any = _bridge) -> np.ndarray:
+    """Decode a message of any usual encoding.
+
+    Parameters
+    ----------
+    bridge : a CvBridge, or None to decode with the core.
+
+    Returns
+    -------
+    (H, W, 3) uint8 RGB.
+
+    Raises
+    ------
+    ImageError
+        If the image is empty, truncated or of an encoding that is not an image.
+    """
+    # Compressed images and everything that is not three colours of 8 bits need checks that cv_bridge does not
+    # make.
+    if bridge is None or getattr(message, "encoding", "") not in ("rgb8", "bgr8"):
+        return decode_message(message)
+    if message.height * message.width == 0 or len(message.data) < message.height * message.step:
+        return decode_message(message)  # which says what is wrong
+    try:
+        return np.ascontiguousarray(bridge.imgmsg_to_cv2(message, "rgb8"))
+    except CvBridgeError as error:
+        raise ImageError(
+            f"cv_bridge cannot convert an image of encoding {message.encoding!r}: {error}"
+        ) from error
+
+
+def image_to_message(image: np.ndarray, header: Header) -> Image:
+    """Wrap an image, uint8 RGB (H, W, 3), as rgb8."""
+    height, width = image.shape[:2]
+    message = Image(header=header, height=height, width=width, encoding="rgb8", step=3 * width)
+    message.data = image.tobytes()
+    return message
+
+
+def stamp_to_nanoseconds(stamp: Time) -> int:
+    return stamp.sec * 10**9 + stamp.nanosec
+
+
+def stamp_from_nanoseconds(nanoseconds: int) -> Time:
+    """Stamp of a message; times that ROS cannot say (before 1970, after 2038) become the nearest it can."""
+    nanoseconds = min(max(nanoseconds, 0), (2**31 - 1) * 10**9)
+    return Time(sec=nanoseconds // 10**9, nanosec=nanoseconds % 10**9)
+
+
+def pose_to_message(pose: Pose) -> PoseMessage:
+    x, y, z = pose.position.tolist()
+    qx, qy, qz, qw = pose.quaternion.tolist()
+    return PoseMessage(position=Point(x=x, y=y, z=z), orientation=Quaternion(x=qx, y=qy, z=qz, w=qw))
+
+
+def prior_to_message(prior: PosePrior, header: Header) -> PoseWithCovarianceStamped:
+    """Pose map <- base_link with its covariance, row-major."""
+    message = PoseWithCovarianceStamped(header=header)
+    message.pose.pose = pose_to_message(prior.pose)
+    message.pose.covariance = prior.covariance.ravel().tolist()
+    return message
+
+
+def match_to_message(match: Match) -> PlaceMatch:
+    """One match; the pose is NaN where the map has none."""
+    return PlaceMatch(
+        place_id=match.place,
+        place_stamp=stamp_from_nanoseconds(match.stamp),
+        similarity=match.similarity,
+        pose=pose_to_message(match.pose or _NO_POSE),
+    )
+
+
+def matches_to_message(answer: Localization, place_map: PlaceMap, header: Header) -> PlaceMatches:
+    """State and matches; the header carries the query's stamp and the map frame."""
+    return PlaceMatches(
+        header=header,
+        state=int(answer.state),
+        model_id=place_map.header.model_id,
+        map_id=place_map.header.map_id,
+        matches=[match_to_message(match) for match in answer.matches],
+    )
+
+
+def descriptor_to_message(descriptor: np.ndarray, model_id: str, header: Header) -> GlobalDescriptor:
+    """A descriptor (D,) with the header of its image."""
+    message = GlobalDescriptor(header=header, model_id=model_id)
+    # An array of the same type is taken as it is; a list would be checked number by number.
+    message.descriptor.frombytes(descriptor.astype(np.float32).tobytes())
+    return message
+
+
+def map_to_message(place_map: PlaceMap | None, header: Header) -> MapInfo:
+    """What a client needs to know about the open map; empty fields where none is open."""
+    if place_map is None:
+        return MapInfo(header=header)
+    facts = place_map.header
+    return MapInfo(
+        header=header,
+        map_id=facts.map_id,
+        path=str(place_map.path),
+        model_id=facts.model_id,
+        places=facts.places,
+        dimension=facts.dimension,
+        frame_id=facts.frame_id,
+        source=facts.source,
+    )

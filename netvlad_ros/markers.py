@@ -1,0 +1,57 @@
+"""What rviz shows: the map's path, the matches and how sure they are."""
+
+from __future__ import annotations
+
+import numpy as np
+from geometry_msgs.msg import Point
+from std_msgs.msg import ColorRGBA, Header
+from visualization_msgs.msg import Marker, MarkerArray
+
+from netvlad_core.localization.localizer import Localization, State
+from netvlad_core.mapping.place_map import PlaceMap
+
+_STATE_COLORS = {
+    State.LOST: (0.8, 0.2, 0.2),
+    State.AMBIGUOUS: (0.95, 0.7, 0.1),
+    State.LOCALIZED: (0.2, 0.7, 0.3),
+}
+_PATH_COLOR = (0.55, 0.55, 0.6)
+# A path of more points is thinned: rviz draws it every time somebody joins.
+_MOST_PATH_POINTS = 5000
+
+
+def path_markers(place_map: PlaceMap, header: Header) -> MarkerArray:
+    """The places of the map as dots."""
+    dots = _marker(header, "places", Marker.POINTS, 0.3, _PATH_COLOR)
+    step = -(-len(place_map) // _MOST_PATH_POINTS)
+    dots.points = _points(place_map.poses[::step, :3])
+    return MarkerArray(markers=[dots])
+
+
+def match_markers(answer: Localization, header: Header) -> MarkerArray:
+    """Spheres at the matches, in the colour of the state, and a line from the pose to each."""
+    color = _STATE_COLORS[answer.state]
+    spheres = _marker(header, "matches", Marker.SPHERE_LIST, 1.0, color)
+    spheres.points = _points(np.array([match.pose.position for match in answer.matches if match.pose]))
+    lines = _marker(header, "support", Marker.LINE_LIST, 0.1, color)
+    if answer.prior is not None:
+        origin = _points(answer.prior.pose.position[None])
+        lines.points = [point for place in spheres.points for point in (*origin, place)]
+    for marker in (spheres, lines):
+        if not marker.points:
+            marker.action = Marker.DELETE
+    return MarkerArray(markers=[spheres, lines])
+
+
+def _marker(
+    header: Header, namespace: str, kind: int, size: float, color: tuple[float, float, float]
+) -> Marker:
+    marker = Marker(header=header, ns=namespace, type=kind)
+    marker.pose.orientation.w = 1.0
+    marker.scale.x = marker.scale.y = marker.scale.z = size
+    marker.color = ColorRGBA(r=color[0], g=color[1], b=color[2], a=0.9)
+    return marker
+
+
+def _points(positions: np.ndarray) -> list[Point]:
+    return [Point(x=x, y=y, z=z) for x, y, z in positions.tolist() if np.isfinite([x, y, z]).all()]

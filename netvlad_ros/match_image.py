@@ -1,0 +1,39 @@
+"""The picture that tells a person at once whether a match is right: query and place side by side."""
+
+from __future__ import annotations
+
+import cv2
+import numpy as np
+
+from netvlad_core.localization.localizer import Localization, State
+
+_HEIGHT = 240
+_GAP = 6
+_COLORS = {State.LOST: (205, 60, 60), State.AMBIGUOUS: (235, 175, 30), State.LOCALIZED: (60, 170, 80)}
+
+
+def draw_match(query: np.ndarray, place: np.ndarray, answer: Localization) -> np.ndarray:
+    """Draw the query (left) and the best place (right), framed and titled in the colour of the state.
+
+    Parameters
+    ----------
+    query, place : uint8 RGB (H, W, 3), of any size.
+
+    Returns
+    -------
+    uint8 RGB (276, W', 3).
+    """
+    color = _COLORS[answer.state]
+    best = answer.matches[0]
+    gap = np.full((_HEIGHT, _GAP, 3), color, np.uint8)
+    pictures = np.hstack([gap, _scaled(query), gap, _scaled(place), gap])
+    title = np.full((30, pictures.shape[1], 3), color, np.uint8)
+    text = f"{answer.state.name}  place {best.place}  similarity {best.similarity:.2f}"
+    cv2.putText(title, text, (_GAP + 2, 21), cv2.FONT_HERSHEY_SIMPLEX, 0.55, (255, 255, 255), 1, cv2.LINE_AA)
+    floor = np.full((_GAP, pictures.shape[1], 3), color, np.uint8)
+    return np.vstack([title, pictures, floor])
+
+
+def _scaled(image: np.ndarray) -> np.ndarray:
+    width = max(1, round(image.shape[1] * _HEIGHT / image.shape[0]))
+    return cv2.resize(image, (width, _HEIGHT), interpolation=cv2.INTER_AREA)

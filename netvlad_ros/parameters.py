@@ -1,0 +1,120 @@
+"""The parameters of the localizer node, declared once, typed, ranged and described."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from rcl_interfaces.msg import FloatingPointRange, IntegerRange, ParameterDescriptor
+from rclpy.lifecycle import LifecycleNode
+from rclpy.parameter import Parameter
+
+from netvlad_core.localization.localizer import LocalizerOptions
+
+# A similarity threshold below any similarity means: the map's own.
+_MAPS_OWN = -1.0
+
+
+@dataclass(frozen=True)
+class NodeParameter:
+    """One parameter; its type is that of the default.
+
+    Attributes
+    ----------
+    lowest, highest : bounds of a number, both included.
+    choices : allowed values of a text.
+    is_live : a change takes effect at once; otherwise when the node is configured the next time.
+    """
+
+    name: str
+    default: Any
+    description: str
+    lowest: float | None = None
+    highest: float | None = None
+    choices: tuple[str, ...] = ()
+    is_live: bool = False
+
+    def descriptor(self) -> ParameterDescriptor:
+        descriptor = ParameterDescriptor(name=self.name, description=self.description)
+        if self.choices:
+            descriptor.additional_constraints = "one of: " + ", ".join(self.choices)
+        if self.lowest is None or self.highest is None:
+            return descriptor
+        if isinstance(self.default, int):
+            descriptor.integer_range = [IntegerRange(from_value=int(self.lowest), to_value=int(self.highest))]
+        else:
+            descriptor.floating_point_range = [
+                FloatingPointRange(from_value=float(self.lowest), to_value=float(self.highest))
+            ]
+        return descriptor
+
+
+PARAMETERS = (
+    NodeParameter("map", "", "Folder of the map to open; empty waits for the service load_map."),
+    NodeParameter("weights", "", "Checkpoint of the network; empty takes the one that the map names or has."),
+    NodeParameter("device", "auto", "Where the network runs: auto, cpu, cuda, cuda:1, ..."),
+    NodeParameter("autostart", True, "Configure and activate at start, without a lifecycle manager."),
+    NodeParameter("image_transport", "raw", "Which image topic is read.", choices=("raw", "compressed")),
+    NodeParameter("map_frame", "map", "frame_id of the poses that are published."),
+    NodeParameter("top_k", 10, "Matches published for each image.", 1, 1000, is_live=True),
+    NodeParameter(
+        "min_similarity",
+        _MAPS_OWN,
+        "Best similarity below which the state is LOST; -1 takes the threshold stored in the map.",
+        -1.0,
+        1.0,
+        is_live=True,
+    ),
+    NodeParameter(
+        "min_agreement",
+        0.5,
+        "Share of the matches' weight that must support one pose, else the state is AMBIGUOUS.",
+        0.0,
+        1.0,
+        is_live=True,
+    ),
+    NodeParameter(
+        "agreement_radius",
+        10.0,
+        "Metres within which two matches support the same pose.",
+        0.0,
+        1000.0,
+        is_live=True,
+    ),
+    NodeParameter(
+        "image_timeout",
+        5.0,
+        "Seconds without an image after which the node warns and lists the image topics it sees.",
+        0.1,
+        3600.0,
+        is_live=True,
+    ),
+    NodeParameter("publish_descriptor", True, "Publish ~/descriptor for every image.", is_live=True),
+)
+
+
+def declare_parameters(node: LifecycleNode) -> None:
+    """Declare all parameters on the node, with descriptions and ranges."""
+    for parameter in PARAMETERS:
+        node.declare_parameter(parameter.name, parameter.default, parameter.descriptor())
+
+
+def reason_to_refuse(changes: list[Parameter]) -> str | None:
+    """Say what is wrong with a change that types and ranges do not catch; None when nothing is."""
+    choices = {parameter.name: parameter.choices for parameter in PARAMETERS if parameter.choices}
+    for change in changes:
+        allowed = choices.get(change.name)
+        if allowed and change.value not in allowed:
+            return f"{change.name} is {change.value!r}; expected one of {', '.join(allowed)}"
+    return None
+
+
+def localizer_options(values: dict[str, Any]) -> LocalizerOptions:
+    """Options of the core's localizer out of the node's parameter values by name."""
+    threshold = values["min_similarity"]
+    return LocalizerOptions(
+        top_k=values["top_k"],
+        min_similarity=None if threshold == _MAPS_OWN else threshold,
+        min_agreement=values["min_agreement"],
+        agreement_radius=values["agreement_radius"],
+    )
