@@ -43,7 +43,7 @@ test: lint ## lint, types and all tests; PYTEST_FLAGS= for pytest
 	@$(IN_ENV) python -m pytest $(PYTEST_FLAGS)
 
 lint: build ## style (ruff) and types (mypy)
-	@$(IN_ENV) ruff check .
+	@$(IN_ENV) ruff check . && ruff format --check .
 	@$(IN_ENV) mypy
 
 bench: build ## the measurements in benchmarks/
@@ -70,6 +70,7 @@ distclean: clean ## clean, and the virtual environment too
 # --- How the set-up is done ------------------------------------------------------------------------------------------
 # One stamp file for each step, written when the step is complete. A lock lets two terminals run make at once.
 # $(STAMPS)/busy lies there while pip writes: if it is found, pip was killed half-way, and the environment is made anew.
+# Behind a bar stands what only has to come first; a change there does not repeat the step.
 
 LOCKED = mkdir -p $(BUILD) && touch $(BUILD)/COLCON_IGNORE && flock $(BUILD)/lock $(MAKE) --silent
 PROJECT_STAMP := $(STAMPS)/project
@@ -97,19 +98,20 @@ $(STAMPS)/torch: requirements/torch.txt requirements/constraints.txt $(STAMPS)/p
 	@$(call pip_install,-r requirements/torch.txt -c requirements/constraints.txt)
 	@touch $@
 
-$(STAMPS)/packages: requirements/runtime.txt requirements/develop.txt requirements/no-deps.txt $(STAMPS)/torch
+$(STAMPS)/packages: requirements/runtime.txt requirements/develop.txt requirements/no-deps.txt \
+    requirements/constraints.txt $(STAMPS)/python | $(STAMPS)/torch
 	@echo "set-up 3/5: Python packages"
 	@$(call pip_install,-r requirements/runtime.txt -r requirements/develop.txt -c requirements/constraints.txt)
 	@$(call pip_install,--no-deps -r requirements/no-deps.txt)
 	@touch $@
 
-$(STAMPS)/ros: requirements/ros.txt tools/mend_ros_wheels.py $(STAMPS)/packages
+$(STAMPS)/ros: requirements/ros.txt tools/mend_ros_wheels.py requirements/constraints.txt $(STAMPS)/python | $(STAMPS)/packages
 	@echo "set-up 4/5: ROS 2 wheels"
 	@$(call pip_install,-r requirements/ros.txt -c requirements/constraints.txt)
 	@$(VENV)/bin/python tools/mend_ros_wheels.py
 	@touch $@
 
-$(PROJECT_STAMP): setup.py pyproject.toml $(STAMPS)/ros
+$(PROJECT_STAMP): setup.py pyproject.toml $(STAMPS)/python | $(STAMPS)/ros
 	@$(call pip_install,--no-deps --no-build-isolation --editable .)
 	@touch $@
 
@@ -117,9 +119,9 @@ $(PROJECT_STAMP): setup.py pyproject.toml $(STAMPS)/ros
 COLCON_SOURCES := package.xml CMakeLists.txt netvlad_ros/__init__.py \
     $(wildcard msg/*.msg srv/*.srv launch/* config/* rviz/* netvlad_ros/executables/*)
 
-$(BUILD)/built: $(COLCON_SOURCES) $(PROJECT_STAMP)
+$(BUILD)/built: $(COLCON_SOURCES) $(STAMPS)/ros | $(PROJECT_STAMP)
 	@echo "set-up 5/5: messages (colcon build)"
-	@[ $@ -nt $(PROJECT_STAMP) ] || rm -rf $(BUILD)/colcon $(BUILD)/install
+	@[ $@ -nt $(STAMPS)/ros ] || rm -rf $(BUILD)/colcon $(BUILD)/install
 	@. $(VENV)/bin/activate && export LD_LIBRARY_PATH=$(CURDIR)/$(VENV)/lib CMAKE_PREFIX_PATH=$(CURDIR)/$(VENV) \
 	    AMENT_PREFIX_PATH=$(CURDIR)/$(VENV) && mkdir -p $(BUILD)/log \
 	    && { colcon --log-base $(BUILD)/log/colcon build --base-paths . --build-base $(BUILD)/colcon \

@@ -38,7 +38,8 @@ def generate_launch_description() -> LaunchDescription:
         DeclareLaunchArgument("output", description="Folder to write the map to."),
     ]
     optional = [
-        DeclareLaunchArgument(name, default_value=_NOT_GIVEN, description=text) for name, text in _OPTIONS.items()
+        DeclareLaunchArgument(name, default_value=_NOT_GIVEN, description=text)
+        for name, text in _OPTIONS.items()
     ]
     return LaunchDescription([*required, *optional, OpaqueFunction(function=_start_builder)])
 

@@ -1,4 +1,4 @@
-"""Start the localizer: `ros2 launch netvlad_ros localize.launch.py map:=maps/campus image_topic:=/camera/image_raw`.
+"""Start the localizer: `ros2 launch netvlad_ros localize.launch.py map:=maps/campus image_topic:=/camera`.
 
 Order of precedence: an argument given here, then the parameter file, then the defaults in the code.
 """
@@ -24,10 +24,16 @@ _PROFILE_VARIABLE = "FASTDDS_DEFAULT_PROFILES_FILE"
 def generate_launch_description() -> LaunchDescription:
     """Declare every argument, then start the node and, if asked for, rviz."""
     arguments = [
-        DeclareLaunchArgument("image_topic", default_value="image", description="Raw image topic of the camera."),
+        DeclareLaunchArgument(
+            "image_topic", default_value="image", description="Raw image topic of the camera."
+        ),
         DeclareLaunchArgument("namespace", default_value="", description="Namespace of the node."),
-        DeclareLaunchArgument("use_sim_time", default_value="false", description="Take the time from /clock."),
-        DeclareLaunchArgument("log_level", default_value="info", description="debug, info, warn, error or fatal."),
+        DeclareLaunchArgument(
+            "use_sim_time", default_value="false", description="Take the time from /clock."
+        ),
+        DeclareLaunchArgument(
+            "log_level", default_value="info", description="debug, info, warn, error or fatal."
+        ),
         DeclareLaunchArgument("rviz", default_value="false", description="Open rviz with a ready view."),
         DeclareLaunchArgument(
             "params_file",

@@ -13,6 +13,8 @@ from diagnostic_msgs.msg import DiagnosticStatus, KeyValue
 
 # Figures are of the most recent images: a robot's day would bury a slow minute.
 _RECENT = 100
+# Reasons quote sizes and so have no end: a broken cable writes "JPEG of 12345 bytes is cut off" with ever new numbers.
+_MOST_REASONS = 20
 
 
 class Statistics:
@@ -31,7 +33,8 @@ class Statistics:
     def skip(self, reason: str) -> None:
         """Count an image that could not be used."""
         with self._lock:
-            self._skipped[reason] += 1
+            is_told = reason in self._skipped or len(self._skipped) < _MOST_REASONS
+            self._skipped[reason if is_told else "other reasons"] += 1
 
     def record(self, stage: str, seconds: float) -> None:
         with self._lock:
@@ -49,6 +52,7 @@ class Statistics:
         with self._lock:
             counts = {what: str(count) for what, count in self._counts.items()}
             skips = {f"skipped: {reason}": str(count) for reason, count in self._skipped.items()}
+            skips["images skipped"] = str(self._skipped.total())
             stages = {
                 f"{stage} (ms, median of {len(recent)})": f"{1e3 * float(np.median(recent)):.1f}"
                 for stage, recent in self._seconds.items()

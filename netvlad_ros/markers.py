@@ -20,12 +20,13 @@ _PATH_COLOR = (0.55, 0.55, 0.6)
 _MOST_PATH_POINTS = 5000
 
 
-def path_markers(place_map: PlaceMap, header: Header) -> MarkerArray:
-    """The places of the map as dots."""
+def path_markers(place_map: PlaceMap | None, header: Header) -> MarkerArray:
+    """The places of the map as dots; without a map, or one with poses, the dots of the last one go."""
     dots = _marker(header, "places", Marker.POINTS, 0.3, _PATH_COLOR)
-    step = -(-len(place_map) // _MOST_PATH_POINTS)
-    dots.points = _points(place_map.poses[::step, :3])
-    return MarkerArray(markers=[dots])
+    if place_map is not None:
+        step = -(-len(place_map) // _MOST_PATH_POINTS)
+        dots.points = _points(place_map.poses[::step, :3])
+    return _drawn([dots])
 
 
 def match_markers(answer: Localization, header: Header) -> MarkerArray:
@@ -37,10 +38,15 @@ def match_markers(answer: Localization, header: Header) -> MarkerArray:
     if answer.prior is not None:
         origin = _points(answer.prior.pose.position[None])
         lines.points = [point for place in spheres.points for point in (*origin, place)]
-    for marker in (spheres, lines):
+    return _drawn([spheres, lines])
+
+
+def _drawn(markers: list[Marker]) -> MarkerArray:
+    """What has no points is taken away: rviz refuses an empty marker, and keeps the one from before."""
+    for marker in markers:
         if not marker.points:
             marker.action = Marker.DELETE
-    return MarkerArray(markers=[spheres, lines])
+    return MarkerArray(markers=markers)
 
 
 def _marker(

@@ -22,16 +22,16 @@ class NewestWorker(Generic[Item]):
         self._waiting: Item | None = None
         self._stopped = False
         self._changed = Condition()
-        self.overtaken = 0
         self._thread = Thread(target=self._run, name="localize", daemon=True)
         self._thread.start()
 
-    def put(self, item: Item) -> None:
-        """Hand over an item without waiting."""
+    def put(self, item: Item) -> bool:
+        """Hand over an item without waiting; returns whether it overtakes one that nobody has worked on."""
         with self._changed:
-            self.overtaken += self._waiting is not None
+            overtakes = self._waiting is not None
             self._waiting = item
             self._changed.notify()
+        return overtakes
 
     def stop(self) -> None:
         """Finish the item in work, drop the waiting one and end the thread."""

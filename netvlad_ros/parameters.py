@@ -1,4 +1,7 @@
-"""The parameters of the localizer node, declared once, typed, ranged and described."""
+"""The parameters of the localizer node, declared once, typed, ranged and described.
+
+The launch file reads them here too, so nothing heavy is imported.
+"""
 
 from __future__ import annotations
 
@@ -9,10 +12,8 @@ from rcl_interfaces.msg import FloatingPointRange, IntegerRange, ParameterDescri
 from rclpy.lifecycle import LifecycleNode
 from rclpy.parameter import Parameter
 
-from netvlad_core.localization.localizer import LocalizerOptions
-
 # A similarity threshold below any similarity means: the map's own.
-_MAPS_OWN = -1.0
+MAPS_OWN_SIMILARITY = -1.0
 
 
 @dataclass(frozen=True)
@@ -59,7 +60,7 @@ PARAMETERS = (
     NodeParameter("top_k", 10, "Matches published for each image.", 1, 1000, is_live=True),
     NodeParameter(
         "min_similarity",
-        _MAPS_OWN,
+        MAPS_OWN_SIMILARITY,
         "Best similarity below which the state is LOST; -1 takes the threshold stored in the map.",
         -1.0,
         1.0,
@@ -107,14 +108,3 @@ def reason_to_refuse(changes: list[Parameter]) -> str | None:
         if allowed and change.value not in allowed:
             return f"{change.name} is {change.value!r}; expected one of {', '.join(allowed)}"
     return None
-
-
-def localizer_options(values: dict[str, Any]) -> LocalizerOptions:
-    """Options of the core's localizer out of the node's parameter values by name."""
-    threshold = values["min_similarity"]
-    return LocalizerOptions(
-        top_k=values["top_k"],
-        min_similarity=None if threshold == _MAPS_OWN else threshold,
-        min_agreement=values["min_agreement"],
-        agreement_radius=values["agreement_radius"],
-    )

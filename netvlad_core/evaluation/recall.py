@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import numpy as np
+from scipy.spatial.distance import cdist
 
 # The paper's radius within which a retrieved image counts as correct, metres.
 CORRECT_RADIUS = 25.0
@@ -24,7 +25,7 @@ def positives_within(places: np.ndarray, queries: np.ndarray, radius: float = CO
     -------
     (Q, N) bool.
     """
-    return np.linalg.norm(queries[:, None] - places[None], axis=2) <= radius
+    return cdist(queries, places) <= radius
 
 
 def recall_at(

@@ -77,7 +77,7 @@ def build_map(source: FrameSource, output: Path, options: BuildOptions, progress
     CheckpointError
         If the weights cannot be read.
     """
-    _check_output(output)
+    check_output(output)
     rule = options.keyframes or (KeyframeRule() if source.is_stream else KEEP_ALL)
     journal = Journal(output.with_name(f".{output.name}.partial"), _work_key(source, rule, options))
     network = _find_network(source, rule, options, journal, progress)
@@ -116,7 +116,7 @@ def sample_frames(source: FrameSource, rule: KeyframeRule, progress: bool) -> Sa
     return images
 
 
-def _check_output(output: Path) -> None:
+def check_output(output: Path) -> None:
     if output.exists() and not (output / layout.HEADER_FILE).is_file():
         is_empty = output.is_dir() and not any(output.iterdir())
         if not is_empty:

@@ -37,7 +37,8 @@ KEEP_ALL = KeyframeRule(None, None, None)
 def select_keyframes(frames: Iterable[Frame], rule: KeyframeRule) -> Iterator[Frame]:
     """Yield the keyframes; the first frame always is one. The same frames give the same keyframes.
 
-    A frame without a pose can only be chosen by time.
+    A frame without a pose can only be chosen by time; the first one with a pose after it is chosen, unless the
+    rule is on time alone.
     """
     last: Frame | None = None
     for frame in frames:
@@ -51,9 +52,9 @@ def _is_due(frame: Frame, last: Frame, rule: KeyframeRule) -> bool:
     waited = abs(frame.stamp - last.stamp) / 1e9
     if rule.time is not None and waited >= rule.time:
         return True
-    if frame.pose is None or last.pose is None:
+    if frame.pose is None or (rule.distance is None and rule.angle is None):
         return False
-    return _has_moved(frame.pose, last.pose, rule)
+    return last.pose is None or _has_moved(frame.pose, last.pose, rule)
 
 
 def _has_moved(pose: Pose, last: Pose, rule: KeyframeRule) -> bool:

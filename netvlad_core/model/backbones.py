@@ -146,7 +146,9 @@ def _read_state(path: Path) -> dict[str, Tensor]:
 def _cut_state(state: dict[str, Tensor], module: nn.Module, prefix: str, path: Path) -> dict[str, Tensor]:
     cut = {}
     for key, expected in module.state_dict().items():
-        found = state.get(prefix + key)
+        # Files from before PyTorch 0.4.1 lack this count of training steps, which no descriptor depends on.
+        is_optional = key.endswith("num_batches_tracked")
+        found = state.get(prefix + key, expected if is_optional else None)
         if not isinstance(found, Tensor) or found.shape != expected.shape:
             what = "is missing" if found is None else f"has shape {tuple(getattr(found, 'shape', ()))}"
             raise CheckpointError(f"{path}: tensor {prefix + key} {what}; expected {tuple(expected.shape)}")

@@ -44,7 +44,7 @@ def load_checkpoint(path: Path) -> PlaceNetwork:
                 raise CheckpointError(f"{path} states {found!r}; expected {_FORMAT!r}")
             network = PlaceNetwork(NetworkSpec.from_json(metadata.get("spec", "")))
             network.load_state_dict({key: file.get_tensor(key) for key in file.keys()})  # noqa: SIM118
-    except (SafetensorError, RuntimeError, OSError) as error:
+    except (SafetensorError, RuntimeError, TypeError, ValueError, OSError) as error:
         raise CheckpointError(f"the checkpoint {path} is damaged: {error}") from error
     found, stated = network.fingerprint(), metadata.get("model_id")
     if found != stated:

@@ -80,6 +80,17 @@ class Extractor:
         return descriptors
 
 
+def check_image(image: np.ndarray) -> None:
+    """Refuse what the extractor cannot describe: raises ImageError unless uint8 (H, W, 3) with enough pixels."""
+    if image.dtype != np.uint8 or image.ndim != 3 or image.shape[2] != 3:
+        raise ImageError(f"expected uint8 RGB (H, W, 3); found {image.dtype} {image.shape}")
+    if min(image.shape[:2]) < _SMALLEST_SIDE:
+        size = f"{image.shape[1]}x{image.shape[0]}"
+        raise ImageError(
+            f"an image of {size} pixels is too small to describe; expected at least {_SMALLEST_SIDE} a side"
+        )
+
+
 @torch.inference_mode()
 def preprocess(images: Sequence[np.ndarray], preprocessing: Preprocessing, device: torch.device) -> Tensor:
     """Bring images of one size to the network's input, on the device.
@@ -127,10 +138,7 @@ def find_device(name: str) -> torch.device:
 
 
 def _as_list(images: Images) -> list[np.ndarray]:
-    batch = [images] if isinstance(images, np.ndarray) and images.ndim == 3 else list(images)
+    batch = [images] if isinstance(images, np.ndarray) and images.ndim in (2, 3) else list(images)
     for image in batch:
-        if image.dtype != np.uint8 or image.ndim != 3 or image.shape[2] != 3:
-            raise ImageError(f"expected uint8 RGB (H, W, 3); found {image.dtype} {image.shape}")
-        if min(image.shape[:2]) < _SMALLEST_SIDE:
-            raise ImageError(f"an image of {image.shape[1]}x{image.shape[0]} pixels is too small to describe")
+        check_image(image)
     return batch

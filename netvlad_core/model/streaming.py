@@ -12,7 +12,7 @@ import numpy as np
 
 from netvlad_core.data.frames import Frame
 from netvlad_core.errors import ImageError
-from netvlad_core.model.extractor import Extractor
+from netvlad_core.model.extractor import Extractor, check_image
 
 _DECODING_THREADS = 2
 
@@ -65,7 +65,9 @@ def _decode_ahead(
 
 def _decode(frame: Frame) -> np.ndarray | ImageError:
     try:
-        return frame.decode()
+        image = frame.decode()
+        check_image(image)  # here, or one odd picture would fail the whole batch
+        return image
     except ImageError as error:
         return error
 

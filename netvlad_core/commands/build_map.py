@@ -1,0 +1,65 @@
+"""`netvlad build-map`: a drive becomes a map."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from pathlib import Path
+
+from netvlad_core.commands.common import add_fit, add_source, fit_options, open_source, positive, print_counts
+
+SUMMARY = "build a map of places from a drive"
+REMARK = "Without --weights the clusters are fitted on the drive, and the map contains its own network."
+EXAMPLE = "netvlad build-map drive/ --image-topic /camera/image_raw --pose-topic /odom --output maps/campus"
+
+
+def add_arguments(command: argparse.ArgumentParser) -> None:
+    add_source(command)
+    command.add_argument(
+        "--output", type=Path, required=True, metavar="MAP", help="folder to write the map to"
+    )
+    command.add_argument("--weights", type=Path, metavar="FILE", help="checkpoint, instead of fitting one")
+    command.add_argument(
+        "--store-images",
+        choices=("none", "thumbnail", "full"),
+        default="thumbnail",
+        help="images kept in the map; none for privacy (default: %(default)s)",
+    )
+    rule = command.add_argument_group("keyframes (for recordings, the default is 1 m or 15 degrees)")
+    rule.add_argument("--distance", type=positive, metavar="M", help="a place every so many metres")
+    rule.add_argument("--angle", type=positive, metavar="DEG", help="a place at each turn of so many degrees")
+    rule.add_argument("--time", type=positive, metavar="S", help="a place every so many seconds")
+    rule.add_argument("--every-image", action="store_true", help="every image is a place")
+    command.add_argument("--no-poses", action="store_true", help="accept a drive without poses")
+    command.add_argument(
+        "--batch-size", type=int, default=8, metavar="N", help="images per step (default: %(default)s)"
+    )
+    add_fit(command)
+
+
+def run(options: argparse.Namespace) -> None:
+    from netvlad_core.mapping.builder import BuildOptions, build_map
+    from netvlad_core.mapping.keyframes import KEEP_ALL, KeyframeRule
+
+    keyframes = None
+    if options.every_image:
+        keyframes = KEEP_ALL
+    elif any(value is not None for value in (options.distance, options.angle, options.time)):
+        keyframes = KeyframeRule(options.distance, options.angle, options.time)
+    build_options = BuildOptions(
+        keyframes=keyframes,
+        store_images=options.store_images,
+        weights=options.weights,
+        require_poses=not options.no_poses,
+        batch_size=options.batch_size,
+        **fit_options(options),
+    )
+    source = open_source(options, poses_required=not options.no_poses)
+    try:
+        place_map = build_map(source, options.output, build_options, not options.quiet)
+    except KeyboardInterrupt:
+        print("\nthe same command continues where this one stopped", file=sys.stderr)
+        raise
+    header = place_map.header
+    print(f"{options.output}: {header.places} places, {header.dimension} dimensions, model {header.model_id}")
+    print_counts("left out", header.skipped)

@@ -1,0 +1,114 @@
+"""Arguments and output that several subcommands share."""
+
+from __future__ import annotations
+
+import argparse
+from collections import Counter
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from netvlad_core.data.frames import FrameSource
+    from netvlad_core.localization.localizer import Localizer
+
+
+def add_source(command: argparse.ArgumentParser) -> None:
+    command.add_argument(
+        "source", metavar="SOURCE", type=Path, help="bag, catalogue CSV (image,x,y,...) or folder of images"
+    )
+    bag = command.add_argument_group("bags")
+    bag.add_argument("--image-topic", metavar="T", help="images; found by itself where there is only one")
+    bag.add_argument("--pose-topic", metavar="T", help="odometry, poses, path, GPS fixes or /tf; likewise")
+    bag.add_argument("--trajectory", type=Path, metavar="TUM", help="TUM file with poses, instead of a topic")
+    bag.add_argument("--base-frame", default="base_link", metavar="F", help="(default: %(default)s)")
+    bag.add_argument("--map-frame", metavar="F", help="root frame of the poses in /tf")
+    bag.add_argument(
+        "--extrinsics",
+        type=float,
+        nargs=7,
+        metavar=("X", "Y", "Z", "QX", "QY", "QZ", "QW"),
+        help="pose, in the base frame, of the frame whose poses are recorded; else taken from TF",
+    )
+    command.add_argument("--quiet", action="store_true", help="no progress bar")
+
+
+def open_source(options: argparse.Namespace, poses_required: bool = True) -> FrameSource:
+    from netvlad_core.data.geometry import Pose
+    from netvlad_core.data.sources import SourceOptions, open_source
+
+    values = options.extrinsics
+    return open_source(
+        options.source,
+        SourceOptions(
+            image_topic=options.image_topic,
+            pose_topic=options.pose_topic,
+            trajectory=options.trajectory,
+            extrinsics=Pose.from_values(values[:3], values[3:]) if values else None,
+            base_frame=options.base_frame,
+            map_frame=options.map_frame,
+            poses_required=poses_required,
+        ),
+    )
+
+
+def add_fit(command: argparse.ArgumentParser) -> None:
+    group = command.add_argument_group("network to fit")
+    group.add_argument("--backbone", default="efficientnet_lite0", help="(default: %(default)s)")
+    group.add_argument("--backbone-weights", type=Path, metavar="FILE", help="its ImageNet checkpoint")
+    group.add_argument("--clusters", type=int, default=64, metavar="K", help="(default: %(default)s)")
+    group.add_argument("--whiten", type=int, metavar="D", help="whiten the descriptor to D dimensions")
+    group.add_argument("--seed", type=int, default=0, metavar="N", help="(default: %(default)s)")
+    add_device(group)
+
+
+def fit_options(options: argparse.Namespace) -> dict[str, Any]:
+    """Keyword arguments of `fit_network` and `BuildOptions`."""
+    return {
+        "backbone": options.backbone,
+        "backbone_weights": options.backbone_weights,
+        "clusters": options.clusters,
+        "whitened_dimension": options.whiten,
+        "seed": options.seed,
+        "device": options.device,
+    }
+
+
+def add_map(command: argparse.ArgumentParser) -> None:
+    command.add_argument("map", metavar="MAP", type=Path, help="map folder")
+    command.add_argument("--weights", type=Path, metavar="FILE", help="checkpoint, if not where the map says")
+    command.add_argument(
+        "--min-similarity", type=float, metavar="S", help="below it the state is LOST (default: the map's)"
+    )
+    add_device(command)
+
+
+def open_localizer(options: argparse.Namespace, top_k: int = 10) -> Localizer:
+    from netvlad_core.localization.localizer import Localizer, LocalizerOptions
+
+    localizer_options = LocalizerOptions(top_k, options.min_similarity)
+    return Localizer.open(options.map, options.weights, options.device, localizer_options)
+
+
+def add_device(group: Any) -> None:
+    group.add_argument("--device", default="auto", help="auto, cpu, cuda, cuda:1 (default: %(default)s)")
+
+
+def positive(text: str) -> float:
+    """Type of an argument: a finite number above 0."""
+    value = float(text)
+    if not 0 < value < float("inf"):
+        raise argparse.ArgumentTypeError(f"expected a number above 0, found {text}")
+    return value
+
+
+def with_progress(source: FrameSource, quiet: bool) -> Any:
+    """The frames of a source behind a progress bar, which shows in a terminal only."""
+    from tqdm import tqdm
+
+    return tqdm(source, total=len(source), unit="image", disable=quiet or None, dynamic_ncols=True)
+
+
+def print_counts(title: str, counts: dict[str, int] | Counter[str]) -> None:
+    """One line `title: 3 reason, 1 other reason`; nothing where there are none."""
+    if counts:
+        print(f"{title}: " + ", ".join(f"{count} {reason}" for reason, count in counts.items()))

@@ -1,0 +1,54 @@
+"""`netvlad inspect`: what is in a map or a checkpoint, and is it whole?"""
+
+from __future__ import annotations
+
+import argparse
+import json
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+SUMMARY = "describe a map or a checkpoint, and check it"
+REMARK = "Compares the checksum of every file."
+EXAMPLE = "netvlad inspect maps/campus"
+
+
+def add_arguments(command: argparse.ArgumentParser) -> None:
+    command.add_argument("path", type=Path, metavar="MAP|FILE", help="map folder or checkpoint")
+    command.add_argument("--json", action="store_true", help="print JSON")
+
+
+def run(options: argparse.Namespace) -> None:
+    values = _map_values(options.path) if options.path.is_dir() else _checkpoint_values(options.path)
+    if options.json:
+        print(json.dumps(values, indent=2))
+        return
+    for key, value in values.items():
+        print(f"{key.replace('_', ' '):>20}  {_as_text(key, value)}")
+
+
+def _map_values(path: Path) -> dict[str, Any]:
+    from netvlad_core.mapping.place_map import PlaceMap
+
+    return asdict(PlaceMap.open(path, verify=True).header)
+
+
+def _checkpoint_values(path: Path) -> dict[str, Any]:
+    from netvlad_core.model.checkpoints import load_checkpoint
+
+    network = load_checkpoint(path)
+    return {
+        "model_id": network.fingerprint(),
+        "dimension": network.spec.dimension,
+        "parameters": sum(parameter.numel() for parameter in network.parameters()),
+        **asdict(network.spec),
+    }
+
+
+def _as_text(key: str, value: Any) -> str:
+    if key == "files":
+        rows = [f"{name} ({stated['bytes'] / 1e6:.1f} MB)" for name, stated in value.items()]
+        return f"\n{'':22}".join(rows)
+    if isinstance(value, dict):
+        return ", ".join(f"{name} {content}" for name, content in value.items()) or "none"
+    return f"{value:.4g}" if isinstance(value, float) else str(value)

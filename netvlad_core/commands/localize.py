@@ -1,0 +1,67 @@
+"""`netvlad localize`: where was each image of a drive taken?"""
+
+from __future__ import annotations
+
+import argparse
+import csv
+from collections import Counter
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from netvlad_core.commands.common import (
+    add_map,
+    add_source,
+    open_localizer,
+    open_source,
+    print_counts,
+    with_progress,
+)
+
+if TYPE_CHECKING:
+    from netvlad_core.localization.localizer import Localization
+
+SUMMARY = "find the images of a drive in a map"
+REMARK = "Writes one CSV row per image, and the poses as a TUM trajectory beside it."
+EXAMPLE = "netvlad localize maps/campus tuesday/ --output tuesday.csv"
+
+_COLUMNS = ["image", "stamp", "state", "place", "similarity", "x", "y", "z", "qx", "qy", "qz", "qw"]
+
+
+def add_arguments(command: argparse.ArgumentParser) -> None:
+    add_map(command)
+    add_source(command)
+    command.add_argument("--output", type=Path, required=True, metavar="CSV", help="table to write")
+
+
+def run(options: argparse.Namespace) -> None:
+    from netvlad_core.data.trajectory import write_tum
+    from netvlad_core.evaluation.drive import localize_frames
+
+    localizer = open_localizer(options)
+    left_out: Counter[str] = Counter()
+    source = open_source(options, poses_required=False)
+    poses, states = [], Counter[str]()
+    options.output.parent.mkdir(parents=True, exist_ok=True)
+    with options.output.open("w", newline="") as file:
+        writer = csv.writer(file)
+        writer.writerow(_COLUMNS)
+        for frame, answer in localize_frames(localizer, with_progress(source, options.quiet), left_out):
+            writer.writerow(_row(frame.name, answer))
+            states[answer.state.name] += 1
+            if answer.prior:
+                poses.append((answer.stamp, answer.prior.pose))
+    tum = options.output.with_suffix(".tum")
+    write_tum(tum, poses)
+    print(f"{options.output}: {sum(states.values())} images; {tum}: {len(poses)} poses")
+    print_counts("states", states)
+    print_counts("left out", left_out + source.skipped)
+
+
+def _row(name: str, answer: Localization) -> list[Any]:
+    best = answer.matches[0]
+    pose = [""] * 7
+    if answer.prior:
+        values = (*answer.prior.pose.position, *answer.prior.pose.quaternion)
+        pose = [f"{value:.6f}" for value in values]
+    stamp = f"{answer.stamp // 10**9}.{answer.stamp % 10**9:09d}"
+    return [name, stamp, answer.state.name, best.place, f"{best.similarity:.6f}", *pose]
