@@ -16,6 +16,7 @@ _OPTIONS = {
     "trajectory": "TUM file with poses, instead of a topic.",
     "base_frame": "Frame of the robot (default: base_link).",
     "map_frame": "Root frame of the poses in /tf.",
+    "extrinsics": "'x y z qx qy qz qw': pose, in the base frame, of the frame whose poses are recorded.",
     "weights": "Checkpoint; without it the clusters are fitted on the drive.",
     "store_images": "none, thumbnail or full (default: thumbnail).",
     "distance": "A place every so many metres.",
@@ -29,6 +30,11 @@ _OPTIONS = {
     "batch_size": "Images per step of the network (default: 8).",
     "device": "auto, cpu, cuda, cuda:1 (default: auto).",
 }
+_FLAGS = {
+    "every_image": "true: every image is a place.",
+    "no_poses": "true: accept a drive without poses.",
+    "quiet": "true: no progress bar.",
+}
 
 
 def generate_launch_description() -> LaunchDescription:
@@ -41,23 +47,31 @@ def generate_launch_description() -> LaunchDescription:
         DeclareLaunchArgument(name, default_value=_NOT_GIVEN, description=text)
         for name, text in _OPTIONS.items()
     ]
-    return LaunchDescription([*required, *optional, OpaqueFunction(function=_start_builder)])
+    flags = [
+        DeclareLaunchArgument(name, default_value="false", choices=["true", "false"], description=text)
+        for name, text in _FLAGS.items()
+    ]
+    return LaunchDescription([*required, *optional, *flags, OpaqueFunction(function=_start_builder)])
 
 
 def _start_builder(context: LaunchContext) -> list[Node]:
-    values = {name: LaunchConfiguration(name).perform(context) for name in ("source", "output", *_OPTIONS)}
-    options = [
-        text
-        for name in ("output", *_OPTIONS)
-        if values[name] != _NOT_GIVEN
-        for text in (f"--{name.replace('_', '-')}", values[name])
-    ]
+    arguments = [LaunchConfiguration("source").perform(context)]
+    for name in ("output", *_OPTIONS):
+        value = LaunchConfiguration(name).perform(context)
+        if value != _NOT_GIVEN:
+            values = value.split() if name == "extrinsics" else [value]
+            arguments += [_option(name), *values]
+    arguments += [_option(name) for name in _FLAGS if LaunchConfiguration(name).perform(context) == "true"]
     return [
         Node(
             package="netvlad_ros",
             executable="build_map",
-            arguments=[values["source"], *options],
+            arguments=arguments,
             output="screen",
             emulate_tty=True,  # for the progress bar
         )
     ]
+
+
+def _option(name: str) -> str:
+    return "--" + name.replace("_", "-")

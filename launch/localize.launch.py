@@ -66,9 +66,7 @@ def _start_node(context: LaunchContext) -> list[Node]:
     for parameter in PARAMETERS:
         text = LaunchConfiguration(parameter.name).perform(context)
         if text != _NOT_GIVEN:
-            # A map called 2024 stays a text, and 10 becomes the 10.0 that a float parameter wants.
-            is_text = isinstance(parameter.default, str)
-            given[parameter.name] = text if is_text else type(parameter.default)(yaml.safe_load(text))
+            given[parameter.name] = _typed(parameter.name, text, type(parameter.default))
     node = Node(
         package="netvlad_ros",
         executable="localize_node",
@@ -80,6 +78,18 @@ def _start_node(context: LaunchContext) -> list[Node]:
         output="screen",
     )
     return [node]
+
+
+def _typed(name: str, text: str, kind: type) -> Any:
+    """Value of an argument: a map called 2024 stays a text, and 10 becomes 10.0 where a float is wanted."""
+    if kind is str:
+        return text
+    value = yaml.safe_load(text)
+    if kind is float and type(value) is int:
+        value = float(value)
+    if type(value) is not kind:
+        raise ValueError(f"{name}:={text} is no {kind.__name__}")
+    return value
 
 
 def _rviz() -> Node:

@@ -1,13 +1,16 @@
-"""Nearest neighbours over descriptors: FAISS where it is installed, else an exact torch product."""
+"""Nearest neighbours over descriptors: FAISS where it is installed, else an exact product."""
 
 from __future__ import annotations
 
-from typing import Any, Protocol
+from importlib.util import find_spec
+from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
-import torch
 
 from netvlad_core.errors import NetvladError
+
+if TYPE_CHECKING:
+    import torch
 
 # Rows handed over at a time, so that a memory-mapped database is not copied whole.
 _CHUNK = 16384
@@ -43,18 +46,10 @@ def open_index(descriptors: np.ndarray, backend: str = "auto", device: str = "au
     Parameters
     ----------
     descriptors : (N, D) float32; may be memory-mapped.
-    backend : "faiss", "torch", or "auto": faiss where it is installed.
+    backend : "faiss", "torch", "numpy", or "auto": the first of these that is installed.
     device : "cpu", "cuda", or "auto": the GPU where the backend can use one.
     """
-    index: DescriptorIndex | None = (
-        _faiss_index(descriptors.shape[1], device) if backend in ("auto", "faiss") else None
-    )
-    if index is None:
-        if backend == "faiss":
-            raise NetvladError(
-                "faiss is not installed; install faiss-cpu or faiss-gpu, or use the backend 'torch'"
-            )
-        index = TorchIndex(descriptors.shape[1], device)
+    index = _empty_index(descriptors.shape[1], backend, device)
     for start in range(0, len(descriptors), _CHUNK):
         index.add(np.ascontiguousarray(descriptors[start : start + _CHUNK], dtype=np.float32))
     return index
@@ -83,6 +78,9 @@ class TorchIndex:
     """The plain matrix product, for machines without faiss."""
 
     def __init__(self, dimension: int, device: str = "auto") -> None:
+        import torch
+
+        self._torch = torch
         self._device = (
             "cuda" if device == "auto" and torch.cuda.is_available() else device.replace("auto", "cpu")
         )
@@ -93,14 +91,52 @@ class TorchIndex:
         return sum(len(block) for block in self._blocks)
 
     def add(self, descriptors: np.ndarray) -> None:
-        self._blocks.append(torch.tensor(descriptors, device=self._device))
+        self._blocks.append(self._torch.tensor(descriptors, device=self._device))
 
-    @torch.inference_mode()
     def search(self, queries: np.ndarray, k: int) -> tuple[np.ndarray, np.ndarray]:
-        q = torch.from_numpy(np.ascontiguousarray(queries, dtype=np.float32)).to(self._device)
-        products = torch.cat([q @ block.T for block in (self._blocks or [self._empty])], dim=1)
-        similarities, rows = products.topk(min(k, products.shape[1]), dim=1)
+        with self._torch.inference_mode():
+            q = self._torch.from_numpy(np.ascontiguousarray(queries, dtype=np.float32)).to(self._device)
+            products = self._torch.cat([q @ block.T for block in (self._blocks or [self._empty])], dim=1)
+            similarities, rows = products.topk(min(k, products.shape[1]), dim=1)
         return similarities.cpu().numpy(), rows.cpu().numpy()
+
+
+class NumpyIndex:
+    """The same product on machines without torch."""
+
+    def __init__(self, dimension: int) -> None:
+        self._blocks = [np.empty((0, dimension), np.float32)]
+
+    def __len__(self) -> int:
+        return sum(len(block) for block in self._blocks)
+
+    def add(self, descriptors: np.ndarray) -> None:
+        self._blocks.append(np.array(descriptors, dtype=np.float32))
+
+    def search(self, queries: np.ndarray, k: int) -> tuple[np.ndarray, np.ndarray]:
+        q = np.asarray(queries, dtype=np.float32)
+        products = np.concatenate([q @ block.T for block in self._blocks], axis=1)
+        k = min(k, products.shape[1])
+        rows = np.argpartition(-products, k - 1, axis=1)[:, :k] if k else np.empty((len(q), 0), np.int64)
+        order = np.argsort(-np.take_along_axis(products, rows, axis=1), axis=1, kind="stable")
+        rows = np.take_along_axis(rows, order, axis=1)
+        return np.take_along_axis(products, rows, axis=1), rows
+
+
+def _empty_index(dimension: int, backend: str, device: str) -> DescriptorIndex:
+    index = _faiss_index(dimension, device) if backend in ("auto", "faiss") else None
+    if index is not None:
+        return index
+    if backend == "faiss":
+        raise NetvladError(
+            "faiss is not installed; install faiss-cpu or faiss-gpu, or use the backend 'torch' or 'numpy'"
+        )
+    has_torch = find_spec("torch") is not None
+    return (
+        TorchIndex(dimension, device)
+        if backend == "torch" or (backend == "auto" and has_torch)
+        else NumpyIndex(dimension)
+    )
 
 
 def _faiss_index(dimension: int, device: str) -> FaissIndex | None:

@@ -13,7 +13,7 @@ from diagnostic_msgs.msg import DiagnosticStatus, KeyValue
 
 # Figures are of the most recent images: a robot's day would bury a slow minute.
 _RECENT = 100
-# Reasons quote sizes and so have no end: a broken cable writes "JPEG of 12345 bytes is cut off" with ever new numbers.
+# Reasons quote sizes, so they have no end: "JPEG of 12345 bytes is cut off", with another number each time.
 _MOST_REASONS = 20
 
 

@@ -34,7 +34,13 @@ from netvlad_ros.map_services import MapServices
 from netvlad_ros.match_image import draw_match
 from netvlad_ros.msg import GlobalDescriptor, MapInfo, PlaceMatches
 from netvlad_ros.newest import NewestWorker
-from netvlad_ros.parameters import MAPS_OWN_SIMILARITY, PARAMETERS, declare_parameters, reason_to_refuse
+from netvlad_ros.parameters import (
+    MAPS_OWN_SIMILARITY,
+    PARAMETERS,
+    declare_parameters,
+    names_for_later,
+    reason_to_refuse,
+)
 
 _OUTPUT_QOS = QoSProfile(depth=10)
 _LATCHED_QOS = QoSProfile(depth=1, durability=DurabilityPolicy.TRANSIENT_LOCAL)
@@ -45,8 +51,8 @@ class LocalizeNode(LifecycleNode):
     """Finds camera images in a map.
 
     Configuring opens the map and warms the network up; activating subscribes to the images. The network runs
-    in a worker thread of its own, so the executor always answers. Topics and services are there as long as the
-    node is: whatever its state, a caller gets an answer and diagnostics tell what is missing.
+    in a worker thread of its own, so the executor always answers. Topics and services are there as long as
+    the node is: whatever its state, a caller gets an answer and diagnostics tell what is missing.
 
     Attributes
     ----------
@@ -59,8 +65,6 @@ class LocalizeNode(LifecycleNode):
 
     def __init__(self, **kwargs: Any) -> None:
         super().__init__("localizer", **kwargs)
-        declare_parameters(self)
-        self.add_on_set_parameters_callback(self._check_parameters)
         self.statistics = Statistics()
         self.localizer: Localizer | None = None
         self.is_configured = False
@@ -73,6 +77,8 @@ class LocalizeNode(LifecycleNode):
         self._worker: NewestWorker[Image | CompressedImage] | None = None
         self._image_subscription: Any = None
         self._last_stamp = 0
+        declare_parameters(self)
+        self.add_on_set_parameters_callback(self._check_parameters)
         self._create_publishers()
         self._map_services = MapServices(self)
         self._health_report = HealthReport(self)
@@ -314,10 +320,9 @@ class LocalizeNode(LifecycleNode):
         refused = reason_to_refuse(changes)
         if refused:
             return SetParametersResult(successful=False, reason=refused)
-        changed = {change.name for change in changes}
-        later = [parameter.name for parameter in PARAMETERS if parameter.name in changed and not parameter.is_live]
+        later = names_for_later(changes)
         if later and self.is_configured:
-            self.get_logger().info(f"{', '.join(later)}: takes effect when the node is configured the next time")
+            self.get_logger().info(f"{', '.join(later)}: takes effect when configured the next time")
         return SetParametersResult(successful=True)
 
 
@@ -338,8 +343,8 @@ def main(arguments: list[str] | None = None) -> int:
     """Run the node until it is told to stop."""
     rclpy.init(args=arguments)
     try:
-        node = LocalizeNode()
         executor = MultiThreadedExecutor(num_threads=4)
+        node = LocalizeNode()
         executor.add_node(node)
         executor.spin()
         node.destroy_node()
@@ -348,6 +353,9 @@ def main(arguments: list[str] | None = None) -> int:
     except (InvalidParameterTypeException, InvalidParameterValueException) as error:
         print(f"localize_node: {error}", file=sys.stderr)
         return 1
+    except Exception:
+        if rclpy.ok():  # otherwise it was told to stop while it started, and failed for that
+            raise
     finally:
         rclpy.try_shutdown()
     return 0

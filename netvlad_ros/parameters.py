@@ -108,3 +108,9 @@ def reason_to_refuse(changes: list[Parameter]) -> str | None:
         if allowed and change.value not in allowed:
             return f"{change.name} is {change.value!r}; expected one of {', '.join(allowed)}"
     return None
+
+
+def names_for_later(changes: list[Parameter]) -> list[str]:
+    """Names of the changed parameters that are read only when the node is configured."""
+    changed = {change.name for change in changes}
+    return [p.name for p in PARAMETERS if p.name in changed and not p.is_live]

@@ -2,9 +2,17 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
+
+from support.street import street, view
+
+if TYPE_CHECKING:
+    from netvlad_core.mapping.place_map import PlaceMap
+    from netvlad_core.model.extractor import Extractor
 
 _SHARED_DATA = Path(__file__).resolve().parents[2] / "shared" / "data"
 
@@ -15,3 +23,38 @@ def shared_data() -> Path:
     if not _SHARED_DATA.is_dir():
         pytest.skip("the real images and bags of ../shared/data are not here")
     return _SHARED_DATA
+
+
+@pytest.fixture(scope="session")
+def checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A quick network with installed ImageNet weights and 8 clusters, fitted on a street."""
+    from netvlad_core.model.checkpoints import save_checkpoint
+    from netvlad_core.model.fitting import fit_network
+
+    fronts = street(seed=1, metres=80)
+    network = fit_network(lambda: (view(fronts, x) for x in range(0, 80, 10)), clusters=8, device="cpu")
+    network.spec = replace(network.spec, preprocessing=replace(network.spec.preprocessing, shorter_side=96))
+    path = tmp_path_factory.mktemp("checkpoint") / "street.safetensors"
+    save_checkpoint(network, path)
+    return path
+
+
+@pytest.fixture(scope="session")
+def extractor(checkpoint: Path) -> Extractor:
+    """Runs the network of `checkpoint` on the CPU."""
+    from netvlad_core.model.extractor import Extractor
+
+    return Extractor.load(checkpoint, "cpu")
+
+
+@pytest.fixture(scope="session")
+def street_map(checkpoint: Path, tmp_path_factory: pytest.TempPathFactory) -> PlaceMap:
+    """Map of street(seed=1, metres=80), a place every 2 m; not to be changed by a test."""
+    from netvlad_core.data.datasets import CatalogueSource
+    from netvlad_core.mapping.builder import BuildOptions, build_map
+    from support.street import write_catalogue
+
+    folder = tmp_path_factory.mktemp("street")
+    catalogue = write_catalogue(folder / "drive", street(seed=1, metres=80), range(0, 80, 2))
+    options = BuildOptions(weights=checkpoint, device="cpu")
+    return build_map(CatalogueSource.from_csv(catalogue), folder / "map", options, progress=False)

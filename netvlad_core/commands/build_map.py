@@ -6,7 +6,15 @@ import argparse
 import sys
 from pathlib import Path
 
-from netvlad_core.commands.common import add_fit, add_source, fit_options, open_source, positive, print_counts
+from netvlad_core.commands.common import (
+    add_fit,
+    add_source,
+    at_least,
+    fit_options,
+    open_source,
+    positive,
+    print_counts,
+)
 
 SUMMARY = "build a map of places from a drive"
 REMARK = "Without --weights the clusters are fitted on the drive, and the map contains its own network."
@@ -32,7 +40,11 @@ def add_arguments(command: argparse.ArgumentParser) -> None:
     rule.add_argument("--every-image", action="store_true", help="every image is a place")
     command.add_argument("--no-poses", action="store_true", help="accept a drive without poses")
     command.add_argument(
-        "--batch-size", type=int, default=8, metavar="N", help="images per step (default: %(default)s)"
+        "--batch-size",
+        type=at_least(1),
+        default=8,
+        metavar="N",
+        help="images per step (default: %(default)s)",
     )
     add_fit(command)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 from collections import Counter
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -55,9 +56,11 @@ def add_fit(command: argparse.ArgumentParser) -> None:
     group = command.add_argument_group("network to fit")
     group.add_argument("--backbone", default="efficientnet_lite0", help="(default: %(default)s)")
     group.add_argument("--backbone-weights", type=Path, metavar="FILE", help="its ImageNet checkpoint")
-    group.add_argument("--clusters", type=int, default=64, metavar="K", help="(default: %(default)s)")
-    group.add_argument("--whiten", type=int, metavar="D", help="whiten the descriptor to D dimensions")
-    group.add_argument("--seed", type=int, default=0, metavar="N", help="(default: %(default)s)")
+    group.add_argument("--clusters", type=at_least(2), default=64, metavar="K", help="(default: %(default)s)")
+    group.add_argument(
+        "--whiten", type=at_least(1), metavar="D", help="whiten the descriptor to D dimensions"
+    )
+    group.add_argument("--seed", type=at_least(0), default=0, metavar="N", help="(default: %(default)s)")
     add_device(group)
 
 
@@ -99,6 +102,17 @@ def positive(text: str) -> float:
     if not 0 < value < float("inf"):
         raise argparse.ArgumentTypeError(f"expected a number above 0, found {text}")
     return value
+
+
+def at_least(minimum: int) -> Callable[[str], int]:
+    """Type of an argument: a whole number, not below the minimum."""
+
+    def parse(text: str) -> int:
+        if not text.isdecimal() or int(text) < minimum:
+            raise argparse.ArgumentTypeError(f"expected a whole number from {minimum}, found {text}")
+        return int(text)
+
+    return parse
 
 
 def with_progress(source: FrameSource, quiet: bool) -> Any:

@@ -21,12 +21,12 @@ def add_arguments(command: argparse.ArgumentParser) -> None:
 
 def run(options: argparse.Namespace) -> None:
     from netvlad_core.mapping.builder import sample_frames
-    from netvlad_core.mapping.keyframes import KEEP_ALL, KeyframeRule
+    from netvlad_core.mapping.keyframes import default_rule
     from netvlad_core.model.checkpoints import save_checkpoint
     from netvlad_core.model.fitting import fit_network
 
     source = open_source(options, poses_required=not options.no_poses)
-    rule = KeyframeRule() if source.is_stream and not options.no_poses else KEEP_ALL
+    rule = default_rule(source, poses_required=not options.no_poses)
     network = fit_network(sample_frames(source, rule, not options.quiet), **fit_options(options))
     model_id = save_checkpoint(network, options.output)
     print(f"{options.output}: {network.spec.dimension} dimensions, model {model_id}")

@@ -95,12 +95,15 @@ class Localizer:
         weights: Path | str | None = None,
         device: str = "auto",
         options: LocalizerOptions | None = None,
+        precision: str | None = None,
     ) -> Localizer:
         """Open a map, every checksum compared, together with its network.
 
         Parameters
         ----------
-        weights : checkpoint; None takes the network in the map, or from where the map says it was found.
+        weights : checkpoint or ONNX file; None takes the network in the map, or from where the map says it
+            was found.
+        precision : as in `Extractor.load`.
         """
         place_map = PlaceMap.open(map_path, verify=True)
         path = Path(weights) if weights else place_map.network_path
@@ -109,7 +112,7 @@ class Localizer:
                 f"the model {place_map.header.model_id} of the map {map_path} is not at {path}; "
                 "name its checkpoint"
             )
-        return cls(place_map, Extractor.load(path, device), options)
+        return cls(place_map, Extractor.load(path, device, precision=precision), options)
 
     @property
     def min_similarity(self) -> float:

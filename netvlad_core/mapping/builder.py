@@ -14,20 +14,19 @@ from pathlib import Path
 import numpy as np
 from tqdm import tqdm
 
-from netvlad_core.data.frames import Frame, FrameSource
+from netvlad_core.data.frames import Frame, FrameSource, fingerprint_of
 from netvlad_core.data.images import encode_jpeg, resize_to_fit
 from netvlad_core.errors import ImageError, MapError, SourceError
 from netvlad_core.files import replace_directory
 from netvlad_core.mapping import place_map as layout
 from netvlad_core.mapping.journal import Entry, Journal
-from netvlad_core.mapping.keyframes import KEEP_ALL, KeyframeRule, select_keyframes
+from netvlad_core.mapping.keyframes import KeyframeRule, default_rule, select_keyframes
 from netvlad_core.mapping.place_map import MapHeader, PlaceMap, describe_files
 from netvlad_core.mapping.statistics import median_spacing, similarity_elsewhere
 from netvlad_core.model.backbones import DEFAULT_BACKBONE
-from netvlad_core.model.checkpoints import load_checkpoint, save_checkpoint
 from netvlad_core.model.extractor import Extractor
 from netvlad_core.model.fitting import SAMPLE_IMAGES, SampleImages, fit_network
-from netvlad_core.model.network import PlaceNetwork
+from netvlad_core.model.preprocessing import check_image
 from netvlad_core.model.streaming import DescribedFrame, describe_frames
 
 IMAGE_STORAGE = ("none", "thumbnail", "full")
@@ -41,9 +40,9 @@ class BuildOptions:
 
     Attributes
     ----------
-    keyframes : rule for places; None takes the default rule for recordings and every image of collections.
+    keyframes : rule for places; None takes `default_rule`.
     store_images : "none" (privacy), "thumbnail" (160 pixels) or "full".
-    weights : checkpoint; None fits a head on the drive and keeps the network in the map.
+    weights : checkpoint or ONNX file; None fits a head on the drive and keeps the network in the map.
     backbone, backbone_weights, clusters, whitened_dimension, seed : of the fitted network, without weights.
     require_poses : False accepts a source without poses; its map gives place ids but no pose.
     device, batch_size : of the extractor.
@@ -77,19 +76,22 @@ def build_map(source: FrameSource, output: Path, options: BuildOptions, progress
     CheckpointError
         If the weights cannot be read.
     """
+    output = output.resolve()  # a link to a map stays a link, and "." has a name
     check_output(output)
-    rule = options.keyframes or (KeyframeRule() if source.is_stream else KEEP_ALL)
+    if options.require_poses:
+        for frame in islice(source, 1):  # before the fit, which takes minutes
+            _check_pose(source, frame)
+    rule = options.keyframes or default_rule(source, options.require_poses)
     journal = Journal(output.with_name(f".{output.name}.partial"), _work_key(source, rule, options))
-    network = _find_network(source, rule, options, journal, progress)
-    extractor = Extractor(network, options.device, options.batch_size)
+    weights = options.weights or _fit_weights(source, rule, options, journal, progress)
+    extractor = Extractor.load(weights, options.device, options.batch_size)
     journal.resume(extractor.dimension)
     try:
         _describe_drive(source, rule, options, extractor, journal, progress)
     finally:
         journal.close()
     if not journal.places:
-        reasons = _broken(journal) + source.skipped
-        raise SourceError(f"no image of {source.description} could be used: {_as_text(reasons)}")
+        raise SourceError(_nothing_usable(source, _broken(journal)))
     return _finish(source, output, options, extractor, journal)
 
 
@@ -100,6 +102,7 @@ def sample_frames(source: FrameSource, rule: KeyframeRule, progress: bool) -> Sa
 
     def images() -> Iterator[np.ndarray]:
         chosen = islice(select_keyframes(source, rule), 0, None, step)
+        used, broken = 0, Counter[str]()
         for frame in tqdm(
             chosen,
             "fitting",
@@ -109,9 +112,15 @@ def sample_frames(source: FrameSource, rule: KeyframeRule, progress: bool) -> Sa
             dynamic_ncols=True,
         ):
             try:
-                yield frame.decode()
-            except ImageError:
-                continue  # counted when the drive is described
+                image = frame.decode()
+                check_image(image)
+            except ImageError as error:
+                broken[str(error)] += 1
+                continue
+            yield image
+            used += 1
+        if not used:
+            raise SourceError(_nothing_usable(source, broken))
 
     return images
 
@@ -125,15 +134,16 @@ def check_output(output: Path) -> None:
 
 
 def _work_key(source: FrameSource, rule: KeyframeRule, options: BuildOptions) -> str:
-    values = [source.fingerprint, asdict(rule), asdict(options)]
-    return hashlib.sha256(json.dumps(values, sort_keys=True, default=str).encode()).hexdigest()
+    weights = [path for path in (options.weights, options.backbone_weights) if path is not None]
+    return fingerprint_of(weights, (source.fingerprint, rule, options))
 
 
-def _find_network(
+def _fit_weights(
     source: FrameSource, rule: KeyframeRule, options: BuildOptions, journal: Journal, progress: bool
-) -> PlaceNetwork:
-    if options.weights is not None:
-        return load_checkpoint(options.weights)
+) -> Path:
+    # Torch is needed here only: with an ONNX file as weights a map is built without it.
+    from netvlad_core.model.checkpoints import save_checkpoint
+
     path = journal.folder / layout.NETWORK_FILE
     if not path.is_file():
         network = fit_network(
@@ -146,7 +156,7 @@ def _find_network(
             options.device,
         )
         save_checkpoint(network, path)
-    return load_checkpoint(path)
+    return path
 
 
 def _describe_drive(
@@ -174,12 +184,17 @@ def _describe_drive(
 def _counted(source: FrameSource, bar: tqdm, require_poses: bool) -> Iterator[Frame]:
     for frame in source:
         bar.update()
-        if require_poses and frame.pose is None:
-            raise SourceError(
-                f"{source.description} has no pose for {frame.name}; name the poses "
-                "(--pose-topic, --trajectory), or build a map of places without poses (--no-poses)"
-            )
+        if require_poses:
+            _check_pose(source, frame)
         yield frame
+
+
+def _check_pose(source: FrameSource, frame: Frame) -> None:
+    if frame.pose is None:
+        raise SourceError(
+            f"{source.description} has no pose for {frame.name}; name the poses "
+            "(--pose-topic, --trajectory), or build a map of places without poses (--no-poses)"
+        )
 
 
 def _record(batch: list[DescribedFrame], storage: str, journal: Journal) -> None:
@@ -231,7 +246,7 @@ def _finish(
         frame_id=source.frame_id,
         source=source.description,
         source_fingerprint=source.fingerprint,
-        preprocessing=asdict(extractor.network.spec.preprocessing),
+        preprocessing=asdict(extractor.spec.preprocessing),
         weights=None if options.weights is None else str(options.weights.resolve()),
         store_images=options.store_images,
         spacing=median_spacing(poses[:, :3]),
@@ -254,5 +269,8 @@ def _broken(journal: Journal) -> Counter[str]:
     return Counter(entry.error for entry in journal.entries if entry.error is not None)
 
 
-def _as_text(reasons: Counter[str]) -> str:
-    return "; ".join(f"{reason} ({count} times)" for reason, count in reasons.items()) or "it has no image"
+def _nothing_usable(source: FrameSource, broken: Counter[str]) -> str:
+    reasons = (broken + source.skipped).most_common()
+    named = "; ".join(f"{reason} ({count} times)" for reason, count in reasons[:3]) or "it has no image"
+    others = f"; and {len(reasons) - 3} other reasons" if len(reasons) > 3 else ""
+    return f"no image of {source.description} could be used: {named}{others}"

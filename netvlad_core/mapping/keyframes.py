@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from netvlad_core.data.frames import Frame
+from netvlad_core.data.frames import Frame, FrameSource
 from netvlad_core.data.geometry import Pose, rotation_between
 
 
@@ -34,11 +34,18 @@ class KeyframeRule:
 KEEP_ALL = KeyframeRule(None, None, None)
 
 
+def default_rule(source: FrameSource, poses_required: bool = True) -> KeyframeRule:
+    """Every image of a collection; of a recording by way and turn, each second too if poses may lack."""
+    if not source.is_stream:
+        return KEEP_ALL
+    return KeyframeRule() if poses_required else KeyframeRule(time=1.0)
+
+
 def select_keyframes(frames: Iterable[Frame], rule: KeyframeRule) -> Iterator[Frame]:
     """Yield the keyframes; the first frame always is one. The same frames give the same keyframes.
 
-    A frame without a pose can only be chosen by time; the first one with a pose after it is chosen, unless the
-    rule is on time alone.
+    A frame without a pose can only be chosen by time; the first one with a pose after it is chosen, unless
+    the rule is on time alone.
     """
     last: Frame | None = None
     for frame in frames:

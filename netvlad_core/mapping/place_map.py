@@ -132,8 +132,11 @@ class PlaceMap:
         if not path.is_dir():
             raise MapError(f"there is no map {path}: it is not a folder")
         header = MapHeader.read(path / HEADER_FILE)
-        check_files(path, header.files, verify)
-        return cls(path, header)
+        try:
+            check_files(path, header.files, verify)
+            return cls(path, header)
+        except (KeyError, TypeError, AttributeError) as error:
+            raise MapError(f"{path / HEADER_FILE} is damaged: {error!r}") from error
 
     def __len__(self) -> int:
         return self.header.places

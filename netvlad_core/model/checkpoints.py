@@ -8,7 +8,8 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 
 from netvlad_core.errors import CheckpointError
-from netvlad_core.model.network import NetworkSpec, PlaceNetwork
+from netvlad_core.model.network import PlaceNetwork
+from netvlad_core.model.spec import NetworkSpec
 
 _FORMAT = "netvlad_ros checkpoint 1"
 

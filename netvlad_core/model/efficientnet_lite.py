@@ -18,20 +18,22 @@ _BATCH_NORM_EPSILON = 1e-3
 
 
 class SamePadConv2d(nn.Conv2d):
-    """Convolution with TensorFlow's SAME padding, which puts the odd pixel at the bottom and right."""
+    """Convolution with TensorFlow's SAME padding, which puts the odd pixel at the bottom and right.
+
+    With stride 1 and an odd kernel that is the usual padding. Otherwise it depends on the size of the image,
+    in a form without branches, so that an exported network pads correctly whatever the size.
+    """
 
     def forward(self, x: Tensor) -> Tensor:
-        pad_y, pad_x = (self._padding(x.shape[i], i - 2) for i in (2, 3))
-        # Equal halves go through the convolution's own padding, which costs no copy of the image.
-        if pad_y % 2 == 0 and pad_x % 2 == 0:
-            half = (pad_y // 2, pad_x // 2)
-            return functional.conv2d(x, self.weight, self.bias, self.stride, half, groups=self.groups)
-        x = functional.pad(x, (pad_x // 2, pad_x - pad_x // 2, pad_y // 2, pad_y - pad_y // 2))
+        if self.stride == (1, 1):
+            return functional.conv2d(x, self.weight, self.bias, padding="same", groups=self.groups)
+        (top, bottom), (left, right) = (self._padding(x.shape[axis + 2], axis) for axis in (0, 1))
+        x = functional.pad(x, (left, right, top, bottom))
         return functional.conv2d(x, self.weight, self.bias, self.stride, groups=self.groups)
 
-    def _padding(self, size: int, axis: int) -> int:
-        kernel, stride = self.kernel_size[axis], self.stride[axis]
-        return max((-(-size // stride) - 1) * stride + kernel - size, 0)
+    def _padding(self, size: int, axis: int) -> tuple[int, int]:
+        total = self.kernel_size[axis] - 1 - (size - 1) % self.stride[axis]
+        return total // 2, total - total // 2
 
 
 class InvertedResidual(nn.Module):

@@ -1,60 +1,123 @@
-"""Images in, descriptors out: the one place that resizes, normalises and knows the device."""
+"""Images in, descriptors out, whatever runs the network: torch, or ONNX Runtime where there is none."""
 
 from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Sequence
+from importlib.util import find_spec
 from pathlib import Path
+from typing import TYPE_CHECKING, Protocol, runtime_checkable
 
 import numpy as np
-import torch
-from torch import Tensor
-from torch.nn import functional
 
-from netvlad_core.errors import ImageError, NetvladError
-from netvlad_core.model.backbones import Preprocessing
-from netvlad_core.model.checkpoints import load_checkpoint
-from netvlad_core.model.network import PlaceNetwork
+from netvlad_core.errors import CheckpointError, NetvladError
+from netvlad_core.model.preprocessing import as_rgb
+from netvlad_core.model.spec import NetworkSpec
+
+if TYPE_CHECKING:
+    from netvlad_core.model.network import PlaceNetwork
 
 Images = np.ndarray | Sequence[np.ndarray]
 
-_SMALLEST_SIDE = 16
+PRECISIONS = ("float32", "bfloat16", "float16", "int8")
+
+
+@runtime_checkable
+class Engine(Protocol):
+    """What runs a network.
+
+    Attributes
+    ----------
+    model_id : fingerprint of the network in float32, whichever the precision.
+    spec : description of the network.
+    device : where it runs, for people.
+    precision : one of PRECISIONS.
+    """
+
+    model_id: str
+    spec: NetworkSpec
+    device: str
+    precision: str
+
+    def describe(self, images: Sequence[np.ndarray]) -> np.ndarray:
+        """Resize, normalise, run: images (H, W, 3) uint8 RGB of one size -> (B, D) float32."""
+        ...
 
 
 class Extractor:
-    """Computes global descriptors; deterministic for a given device and batch.
+    """Computes global descriptors; deterministic for a given device, precision and batch.
 
     Parameters
     ----------
-    network : moved to the device and set to evaluation.
-    device : "auto" (CUDA where there is one), "cpu", "cuda", "cuda:1", ...
+    network : to be run by torch, or an engine that runs one already.
+    device : "auto" (CUDA where there is one), "cpu", "cuda", "cuda:1", ...; for a network only.
     batch_size : images that go through the network together.
+    precision : "float32", "bfloat16" or "float16"; for a network only.
 
     Attributes
     ----------
     model_id : fingerprint of the network.
     dimension : D of the descriptors.
+    spec : description of the network.
+    device, precision : with which it runs.
     """
 
-    def __init__(self, network: PlaceNetwork, device: str = "auto", batch_size: int = 8) -> None:
-        self.device = find_device(device)
+    def __init__(
+        self,
+        network: PlaceNetwork | Engine,
+        device: str = "auto",
+        batch_size: int = 8,
+        precision: str = "float32",
+    ) -> None:
+        self._engine = network if isinstance(network, Engine) else _torch_engine(network, device, precision)
         self.batch_size = batch_size
-        self.model_id = network.fingerprint()
-        self.dimension = network.spec.dimension
-        self.network = network.eval().to(self.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+        self.model_id = self._engine.model_id
+        self.spec = self._engine.spec
+        self.dimension = self.spec.dimension
+        self.device = self._engine.device
+        self.precision = self._engine.precision
 
     @classmethod
-    def load(cls, weights: Path | str, device: str = "auto", batch_size: int = 8) -> Extractor:
-        """Read a checkpoint; raises CheckpointError."""
-        return cls(load_checkpoint(Path(weights)), device, batch_size)
+    def load(
+        cls,
+        weights: Path | str,
+        device: str = "auto",
+        batch_size: int = 8,
+        precision: str | None = None,
+    ) -> Extractor:
+        """Open a checkpoint, or an ONNX file that `netvlad export` has written.
 
-    @torch.inference_mode()
+        Parameters
+        ----------
+        precision : one of PRECISIONS; None takes the file's own, float32 for a checkpoint. What the file
+            cannot do here (int8 and, on a machine without torch, any checkpoint) is looked for beside it: a
+            file like `model.int8.onnx` for `model.safetensors`.
+
+        Raises
+        ------
+        CheckpointError
+            If there is no file, it is damaged, or there is none for the precision.
+        """
+        path = Path(weights)
+        if precision not in (None, *PRECISIONS):
+            raise NetvladError(f"unknown precision {precision!r}; there are: {', '.join(PRECISIONS)}")
+        if path.suffix != ".onnx" and precision != "int8" and _has_torch():
+            from netvlad_core.model.checkpoints import load_checkpoint
+
+            return cls(load_checkpoint(path), device, batch_size, precision or "float32")
+        from netvlad_core.model.onnx_engine import OnnxEngine
+
+        engine = OnnxEngine(path, device) if path.suffix == ".onnx" else None
+        if engine is None or precision not in (None, engine.precision):
+            engine = OnnxEngine(_existing_variant(path, precision or "float32"), device)
+        return cls(engine, batch_size=batch_size)
+
     def __call__(self, images: Images) -> np.ndarray:
         """Descriptors of one image, of a list of differently sized images, or of a batch.
 
         Parameters
         ----------
-        images : (H, W, 3) uint8 RGB, a sequence of those, or (N, H, W, 3).
+        images : (H, W, 3) uint8 RGB or (H, W) uint8 grey, a sequence of those in any sizes, or (N, H, W, 3).
 
         Returns
         -------
@@ -63,7 +126,7 @@ class Extractor:
         Raises
         ------
         ImageError
-            If an array is not uint8 (H, W, 3) or a side is shorter than 16 pixels.
+            If an array is no uint8 image or a side is shorter than 16 pixels.
         """
         batch = _as_list(images)
         descriptors = np.empty((len(batch), self.dimension), dtype=np.float32)
@@ -73,72 +136,40 @@ class Extractor:
         for indices in by_shape.values():
             for start in range(0, len(indices), self.batch_size):
                 rows = indices[start : start + self.batch_size]
-                inputs = preprocess(
-                    [batch[row] for row in rows], self.network.spec.preprocessing, self.device
-                )
-                descriptors[rows] = self.network(inputs).float().cpu().numpy()
+                descriptors[rows] = self._engine.describe([batch[row] for row in rows])
         return descriptors
 
 
-def check_image(image: np.ndarray) -> None:
-    """Refuse what the extractor cannot describe: raises ImageError unless uint8 (H, W, 3) with enough pixels."""
-    if image.dtype != np.uint8 or image.ndim != 3 or image.shape[2] != 3:
-        raise ImageError(f"expected uint8 RGB (H, W, 3); found {image.dtype} {image.shape}")
-    if min(image.shape[:2]) < _SMALLEST_SIDE:
-        size = f"{image.shape[1]}x{image.shape[0]}"
-        raise ImageError(
-            f"an image of {size} pixels is too small to describe; expected at least {_SMALLEST_SIDE} a side"
-        )
+def variant_path(weights: Path, precision: str) -> Path:
+    """Where the ONNX file of a precision stands beside the weights that it was made from."""
+    name = weights.stem
+    for suffix in PRECISIONS:
+        name = name.removesuffix(f".{suffix}")
+    return weights.with_name(f"{name}.{precision}.onnx")
 
 
-@torch.inference_mode()
-def preprocess(images: Sequence[np.ndarray], preprocessing: Preprocessing, device: torch.device) -> Tensor:
-    """Bring images of one size to the network's input, on the device.
-
-    Parameters
-    ----------
-    images : B arrays (H, W, 3) uint8 RGB.
-
-    Returns
-    -------
-    (B, 3, h, w) float32, channels last in memory.
-    """
-    stacked = torch.from_numpy(np.stack(images)).to(device).permute(0, 3, 1, 2)
-    size = scaled_size(stacked.shape[2], stacked.shape[3], preprocessing.shorter_side)
-    if size != tuple(stacked.shape[2:]):
-        # The uint8 kernel of the CPU is several times as fast as the float one.
-        source = stacked if device.type == "cpu" else stacked.float()
-        stacked = functional.interpolate(source, size=size, mode="bilinear", antialias=True)
-    mean, std = (
-        torch.tensor(values, device=device).view(1, 3, 1, 1)
-        for values in (preprocessing.mean, preprocessing.std)
+def _existing_variant(weights: Path, precision: str) -> Path:
+    variant = variant_path(weights, precision)
+    if variant.is_file():
+        return variant
+    without = "" if _has_torch() else " without torch"
+    example = "SOURCE " if precision == "int8" else ""
+    raise CheckpointError(
+        f"{weights} cannot run in {precision}{without}, and there is no {variant}; make it, where torch is "
+        f"installed, with: netvlad export {weights} {example}--precision {precision}"
     )
-    return ((stacked.float() - mean) / std).contiguous(memory_format=torch.channels_last)
 
 
-def scaled_size(height: int, width: int, shorter_side: int | None) -> tuple[int, int]:
-    """Height and width in pixels after scaling the shorter side, aspect kept."""
-    if shorter_side is None:
-        return height, width
-    scale = shorter_side / min(height, width)
-    return round(height * scale), round(width * scale)
+def _has_torch() -> bool:
+    return find_spec("torch") is not None
 
 
-def find_device(name: str) -> torch.device:
-    """Resolve "auto"; raises NetvladError for a device that this machine does not have."""
-    if name == "auto":
-        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    try:
-        device = torch.device(name)
-        torch.empty(1, device=device)
-    except (RuntimeError, AssertionError) as error:
-        reason = str(error).splitlines()[0]
-        raise NetvladError(f"cannot use the device {name!r}: {reason}; 'auto' takes what is there") from error
-    return device
+def _torch_engine(network: PlaceNetwork, device: str, precision: str) -> Engine:
+    from netvlad_core.model.torch_engine import TorchEngine
+
+    return TorchEngine(network, device, precision)
 
 
 def _as_list(images: Images) -> list[np.ndarray]:
     batch = [images] if isinstance(images, np.ndarray) and images.ndim in (2, 3) else list(images)
-    for image in batch:
-        check_image(image)
-    return batch
+    return [as_rgb(image) for image in batch]

@@ -12,9 +12,12 @@ from torch import Tensor
 from torch.nn import functional
 
 from netvlad_core.errors import SourceError
-from netvlad_core.model.backbones import DEFAULT_BACKBONE, backbone_named, load_pretrained
-from netvlad_core.model.extractor import Extractor, find_device, preprocess
-from netvlad_core.model.network import NetworkSpec, PlaceNetwork
+from netvlad_core.model.backbones import DEFAULT_BACKBONE, backbone_named
+from netvlad_core.model.extractor import Extractor
+from netvlad_core.model.network import PlaceNetwork
+from netvlad_core.model.pretrained import load_pretrained
+from netvlad_core.model.spec import NetworkSpec
+from netvlad_core.model.torch_engine import find_device, preprocess
 from netvlad_core.model.whitening import Whitening
 
 # The paper's sample for k-means: 100 local descriptors from each of 500 images.
@@ -51,7 +54,8 @@ def fit_network(
     Raises
     ------
     SourceError
-        If the images give too few local descriptors for the clusters, or too few images for the whitening.
+        If the images give too few local descriptors for the clusters, only equal ones, or too few images for
+        the whitening.
     """
     spec = NetworkSpec(backbone, backbone_named(backbone).preprocessing, clusters)
     network = PlaceNetwork(spec)
@@ -61,7 +65,10 @@ def fit_network(
         raise SourceError(
             f"{len(samples)} local descriptors are too few for {clusters} clusters: give more images"
         )
-    network.netvlad.initialize(cluster(samples, clusters, seed), samples)
+    try:
+        network.netvlad.initialize(cluster(samples, clusters, seed), samples)
+    except ValueError as error:
+        raise SourceError(str(error)) from error
     if whitened_dimension is None:
         return network.eval()
     descriptors = np.concatenate([*map(Extractor(network, device), sample_images())])

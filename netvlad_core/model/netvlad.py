@@ -72,6 +72,11 @@ class NetVLAD(nn.Module):
         Returns
         -------
         alpha.
+
+        Raises
+        ------
+        ValueError
+            If no centroid is nearer to the samples than another.
         """
         directions = functional.normalize(centroids, dim=1)
         if self.assignment.bias is None:
@@ -79,7 +84,10 @@ class NetVLAD(nn.Module):
         else:
             scores = -(torch.cdist(samples, centroids) ** 2)
         best = scores.topk(2, dim=1).values
-        alpha = -math.log(_SECOND_TO_FIRST) / float((best[:, 0] - best[:, 1]).mean())
+        lead = float((best[:, 0] - best[:, 1]).mean())
+        if not lead > 0:
+            raise ValueError("the local descriptors are all alike, so there are no clusters: blank images?")
+        alpha = -math.log(_SECOND_TO_FIRST) / lead
         self.centroids.copy_(centroids)
         if self.assignment.bias is None:
             self.assignment.weight.copy_((alpha * directions)[:, :, None, None])

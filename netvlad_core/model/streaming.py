@@ -12,7 +12,8 @@ import numpy as np
 
 from netvlad_core.data.frames import Frame
 from netvlad_core.errors import ImageError
-from netvlad_core.model.extractor import Extractor, check_image
+from netvlad_core.model.extractor import Extractor
+from netvlad_core.model.preprocessing import check_image
 
 _DECODING_THREADS = 2
 

@@ -51,7 +51,7 @@ class Whitening(nn.Module):
         variance = singular**2 / (count - 1)
         shrunk = (1 - shrinkage) * variance + shrinkage * variance.mean()
         scale = 1 / torch.sqrt(shrunk[:whitened_dimension] + _EPSILON)
-        whitening = cls(dimension, whitened_dimension)
+        whitening = cls(dimension, whitened_dimension).to(descriptors)
         whitening.projection.weight.copy_(components[:whitened_dimension] * scale[:, None])
         whitening.projection.bias.copy_(-(whitening.projection.weight @ mean))
         return whitening

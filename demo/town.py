@@ -1,0 +1,111 @@
+"""A small town as data: streets, houses, trees, parked cars and street furniture, all from one seed.
+
+Nothing here knows how it is drawn.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from .furniture import hang_signs, park_cars, place_lamps, plant_trees
+from .houses import build_row
+from .plan import Building, District, Street, Thing
+from .route import Route
+
+CROSSINGS = {
+    "A": (0, 0), "B": (84, -5), "C": (164, 3), "D": (169, 76), "E": (87, 80), "F": (-5, 71),
+    "S": (82, -62), "N": (92, 138), "O": (224, 9),
+}  # fmt: skip
+# The middle street B-E is driven twice, in the same direction: a figure of eight that starts and ends in it.
+ROUTE = "EFABEDCB"
+
+
+MARKET = District(("plaster", "plaster", "stone"), (3, 4), (7, 12), ("gable", "mansard"), shops=0.9)
+MILL = District(("brick",), (2, 3), (7, 16), ("gable", "flat"), shops=0.3)
+OFFICES = District(("glass", "concrete", "panel"), (4, 6), (15, 24), ("flat",), shops=0.35)
+VILLAS = District(("plaster", "brick", "stone"), (2, 2), (9, 12), ("hip", "gable"), setback=4.5, gap=4.0)
+STATELY = District(("stone", "plaster", "brick"), (4, 5), (11, 17), ("mansard", "flat"), shops=0.2)
+OLD_TOWN = District(("timber", "timber", "plaster"), (2, 3), (5.5, 8), ("gable_front", "gable"), shops=0.35)
+MIXED = District(
+    ("brick", "plaster", "concrete", "stone"), (3, 5), (9, 15), ("gable", "flat", "mansard"), shops=0.5
+)
+
+
+CHURCH = ((26.0, 108.0), 0.35)  # corner of the nave, heading of its long side (radians)
+
+
+@dataclass(frozen=True)
+class Town:
+    streets: list[Street]
+    buildings: list[Building]
+    trees: list[Thing]
+    cars: list[Thing]
+    lamps: list[Thing]
+    signs: list[Thing]
+    hedges: list[np.ndarray]  # (2, 2) end points each
+    route: Route
+    seed: int
+    bounds: tuple[float, float, float, float] = field(default=(-70.0, -100.0, 250.0, 170.0))  # x0 y0 x1 y1
+
+
+def make_town(seed: int = 7, parking_seed: int = 0) -> Town:
+    """The town of `seed`; `parking_seed` changes only which cars are parked where."""
+    rng = np.random.default_rng(seed)
+    streets = _streets()
+    buildings: list[Building] = []
+    hedges: list[np.ndarray] = []
+    for street in streets:
+        for side, district in ((1, street.left), (-1, street.right)):
+            if district is not None:
+                build_row(rng, streets, street, side, district, buildings, hedges)
+    buildings += _church()
+    return Town(
+        streets=streets,
+        buildings=buildings,
+        trees=plant_trees(rng, streets, buildings),
+        cars=park_cars(np.random.default_rng([seed, parking_seed]), streets),
+        lamps=place_lamps(streets),
+        signs=hang_signs(rng, streets),
+        hedges=hedges,
+        route=Route.through(np.array([(85.5, 37.5)] + [CROSSINGS[name] for name in ROUTE], float)),
+        seed=seed,
+    )
+
+
+def _streets() -> list[Street]:
+    def street(
+        name: str, ends: str, half: float, pavement: float, *sides: District | None, **more: object
+    ) -> Street:
+        start, end = (np.array(CROSSINGS[e], float) for e in ends)
+        return Street(name, start, end, half, pavement, sides[0], sides[1], **more)  # type: ignore[arg-type]
+
+    return [
+        street("King Street", "BE", 5.2, 3.0, MIXED, MIXED, tree_side=1),
+        street("Market Street", "AB", 5.0, 3.5, MARKET, MARKET),
+        street("Mill Lane", "BC", 4.6, 2.4, MILL, MILL),
+        street("Station Road", "CD", 5.6, 3.5, OFFICES, OFFICES, tree_side=-1),
+        street("Garden Row", "DE", 4.8, 2.6, VILLAS, VILLAS, parking=0.3),
+        street("Park Avenue", "EF", 5.2, 3.4, STATELY, None, tree_side=-1),
+        street("Church Lane", "FA", 3.9, 1.9, OLD_TOWN, OLD_TOWN, surface="cobbles", parking=0.0),
+        street("South Street", "BS", 4.6, 2.5, MIXED, MILL),
+        street("North Street", "EN", 4.6, 2.5, VILLAS, STATELY),
+        street("Depot Road", "CO", 4.6, 2.5, OFFICES, MILL),
+    ]
+
+
+def _church() -> list[Building]:
+    """A nave and its tower in the park: the landmark seen from far."""
+    corner, heading = CHURCH
+    u, v = np.array([np.cos(heading), np.sin(heading)]), np.array([-np.sin(heading), np.cos(heading)])
+
+    def block(x: float, y: float, length: float, width: float, floors: int, roof: str) -> Building:
+        a = np.array(corner) + x * u + y * v
+        outline = np.array([a, a + length * u, a + length * u + width * v, a + width * v])
+        wall, trim, slate = (198, 186, 160), (150, 140, 120), (84, 96, 92)
+        return Building(
+            outline, floors, 4.5, "stone", wall, trim, roof, slate, None, (0, 0, 0), seed=len(roof)
+        )
+
+    return [block(0, 0, 20, 10, 2, "gable"), block(-6.5, 1.75, 6.5, 6.5, 5, "spire")]

@@ -1,0 +1,126 @@
+"""DINOv2's vision transformers with patches of 14 pixels, as a backbone.
+
+Oquab et al., "DINOv2: Learning robust visual features without supervision", TMLR 2024. Names of parameters
+are those of the published checkpoints, so that they load; registers, masks and the classification token's
+output are not used.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+_PATCH = 14
+_BLOCKS = 12
+# The published position embeddings are for 518 x 518 pixels.
+_GRID = 37
+_MLP_RATIO = 4
+_LAYER_NORM_EPSILON = 1e-6
+# The published code scales the position embeddings by (cells + this) / 37, at any size but their own.
+_CELL_OFFSET = 0.1
+# Of the cubic convolution kernel (Keys, 1981); the value of torch and of OpenCV.
+_CUBIC = -0.75
+
+
+class DinoV2(nn.Module):
+    """Images (B, 3, H, W) -> patch tokens (B, D, H // 14, W // 14) after the last normalisation.
+
+    Images whose sides are no multiples of 14 are cropped about their centre.
+
+    Parameters
+    ----------
+    channels : D; 384 for ViT-S, 768 for ViT-B.
+    heads : of the attention; 6 for ViT-S, 12 for ViT-B.
+    blocks : transformer blocks; 12 in both.
+    """
+
+    def __init__(self, channels: int, heads: int, blocks: int = _BLOCKS) -> None:
+        super().__init__()
+        self.cls_token = nn.Parameter(torch.zeros(1, 1, channels))
+        self.pos_embed = nn.Parameter(0.02 * torch.randn(1, 1 + _GRID**2, channels))
+        self.patch_embed = nn.ModuleDict({"proj": nn.Conv2d(3, channels, _PATCH, _PATCH)})
+        self.blocks = nn.Sequential(*(_Block(channels, heads) for _ in range(blocks)))
+        self.norm = nn.LayerNorm(channels, _LAYER_NORM_EPSILON)
+
+    def forward(self, images: Tensor) -> Tensor:
+        rows, columns = images.shape[2] // _PATCH, images.shape[3] // _PATCH
+        top, left = images.shape[2] % _PATCH // 2, images.shape[3] % _PATCH // 2
+        cropped = images[:, :, top : top + rows * _PATCH, left : left + columns * _PATCH]
+        patches = self.patch_embed["proj"](cropped).flatten(2).transpose(1, 2)
+        patches = patches + self._positions(rows, columns).to(patches.dtype)
+        cls_token = (self.cls_token + self.pos_embed[:, :1]).to(patches.dtype).expand(images.shape[0], -1, -1)
+        tokens = self.blocks(torch.cat([cls_token, patches], dim=1))
+        return self.norm(tokens)[:, 1:].transpose(1, 2).unflatten(2, (rows, columns))
+
+    def _positions(self, rows: int, columns: int) -> Tensor:
+        """Position embeddings of the patches, (rows * columns, D), bicubically scaled."""
+        grid = self.pos_embed[0, 1:].float().unflatten(0, (_GRID, _GRID))
+        # Without a branch on the size, which would not survive an export.
+        offset = _CELL_OFFSET * torch.sym_min(1, (rows - _GRID) ** 2 + (columns - _GRID) ** 2)
+        down, across = (_cubic_weights(cells, offset, grid) for cells in (rows, columns))
+        return torch.einsum("ri,cj,ijd->rcd", down, across, grid).flatten(0, 1)
+
+
+def _cubic_weights(cells: int, offset: float, like: Tensor) -> Tensor:
+    """Weights (cells, 37) of bicubic interpolation along one axis; a product with them exports."""
+    positions = torch.arange(cells, dtype=like.dtype, device=like.device)
+    source = (positions + 0.5) * (_GRID / (cells + offset)) - 0.5
+    first = source.floor()
+    taps = first[:, None] + torch.arange(-1, 3, dtype=like.dtype, device=like.device)
+    distance = (source[:, None] - taps).abs()
+    near = ((_CUBIC + 2) * distance - (_CUBIC + 3)) * distance**2 + 1
+    far = ((distance - 5) * distance + 8) * distance * _CUBIC - 4 * _CUBIC
+    weights = torch.where(distance <= 1, near, far)
+    grid = torch.arange(_GRID, dtype=like.dtype, device=like.device)
+    is_tap = taps.clamp(0, _GRID - 1)[:, :, None] == grid
+    return (weights[:, :, None] * is_tap).sum(dim=1)
+
+
+class _Block(nn.Module):
+    """Attention, then a perceptron, each normalised before and scaled by channel after."""
+
+    def __init__(self, channels: int, heads: int) -> None:
+        super().__init__()
+        self.norm1 = nn.LayerNorm(channels, _LAYER_NORM_EPSILON)
+        self.attn = _Attention(channels, heads)
+        self.ls1 = _LayerScale(channels)
+        self.norm2 = nn.LayerNorm(channels, _LAYER_NORM_EPSILON)
+        self.mlp = _Perceptron(channels)
+        self.ls2 = _LayerScale(channels)
+
+    def forward(self, tokens: Tensor) -> Tensor:
+        tokens = tokens + self.ls1(self.attn(self.norm1(tokens)))
+        return tokens + self.ls2(self.mlp(self.norm2(tokens)))
+
+
+class _Attention(nn.Module):
+    def __init__(self, channels: int, heads: int) -> None:
+        super().__init__()
+        self.heads = heads
+        self.qkv = nn.Linear(channels, 3 * channels)
+        self.proj = nn.Linear(channels, channels)
+
+    def forward(self, tokens: Tensor) -> Tensor:
+        query, key, value = self.qkv(tokens).unflatten(2, (3, self.heads, -1)).permute(2, 0, 3, 1, 4)
+        attended = functional.scaled_dot_product_attention(query, key, value)
+        return self.proj(attended.transpose(1, 2).flatten(2))
+
+
+class _Perceptron(nn.Module):
+    def __init__(self, channels: int) -> None:
+        super().__init__()
+        self.fc1 = nn.Linear(channels, _MLP_RATIO * channels)
+        self.fc2 = nn.Linear(_MLP_RATIO * channels, channels)
+
+    def forward(self, tokens: Tensor) -> Tensor:
+        return self.fc2(functional.gelu(self.fc1(tokens)))
+
+
+class _LayerScale(nn.Module):
+    def __init__(self, channels: int) -> None:
+        super().__init__()
+        self.gamma = nn.Parameter(torch.ones(channels))
+
+    def forward(self, tokens: Tensor) -> Tensor:
+        return tokens * self.gamma

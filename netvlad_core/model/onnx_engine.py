@@ -1,0 +1,79 @@
+"""A network run by ONNX Runtime: a robot needs neither torch nor the code of the network."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from netvlad_core.errors import CheckpointError, NetvladError
+from netvlad_core.model.preprocessing import resize
+from netvlad_core.model.spec import NetworkSpec
+
+# The metadata of the file; `netvlad_core.model.export` writes them.
+FORMAT = "netvlad_ros network 1"
+INPUT, OUTPUT = "images", "descriptors"
+
+
+class OnnxEngine:
+    """Runs a file that `netvlad export` has written; see `Engine` for the contract.
+
+    Parameters
+    ----------
+    path : takes resized images and normalises them itself.
+    device : "auto" (CUDA where this ONNX Runtime has it), "cpu", "cuda", "cuda:1", ...
+    """
+
+    def __init__(self, path: Path, device: str = "auto") -> None:
+        self._session = _open_session(path, device)
+        metadata = self._session.get_modelmeta().custom_metadata_map
+        if metadata.get("format") != FORMAT:
+            found = metadata.get("format", "no format at all")
+            raise CheckpointError(
+                f"{path} states {found!r}; expected {FORMAT!r}, as `netvlad export` writes it"
+            )
+        self.model_id = metadata["model_id"]
+        self.spec = NetworkSpec.from_json(metadata["spec"])
+        self.precision = metadata["precision"]
+        self.device = f"{self._session.get_providers()[0].removesuffix('ExecutionProvider')} (ONNX Runtime)"
+
+    def describe(self, images: Sequence[np.ndarray]) -> np.ndarray:
+        return self.run(resize(images, self.spec.preprocessing).astype(np.float32, copy=False))
+
+    def run(self, resized: np.ndarray) -> np.ndarray:
+        """Descriptors of images that have their size already: (B, H, W, 3) float32, RGB 0 to 255."""
+        return self._session.run([OUTPUT], {INPUT: resized})[0]
+
+
+def _open_session(path: Path, device: str) -> Any:
+    try:
+        import onnxruntime
+    except ImportError as error:
+        raise NetvladError(
+            f"{path} needs ONNX Runtime, which is not installed: pip install onnxruntime"
+        ) from error
+    if not path.is_file():
+        raise CheckpointError(f"there is no ONNX file {path}")
+    providers = _providers(device, onnxruntime.get_available_providers())
+    try:
+        return onnxruntime.InferenceSession(path, providers=providers)
+    except (
+        Exception
+    ) as error:  # ONNX Runtime has a class of its own for each way in which a file can be broken
+        reason = str(error).splitlines()[0]
+        raise CheckpointError(f"ONNX Runtime cannot open {path}: {reason}") from error
+
+
+def _providers(device: str, available: Sequence[str]) -> list[Any]:
+    kind, _, number = device.partition(":")
+    has_cuda = "CUDAExecutionProvider" in available
+    if kind == "cpu" or (kind == "auto" and not has_cuda):
+        return ["CPUExecutionProvider"]
+    if kind in ("cuda", "auto") and has_cuda:
+        return [("CUDAExecutionProvider", {"device_id": number or "0"}), "CPUExecutionProvider"]
+    raise NetvladError(
+        f"this ONNX Runtime cannot use the device {device!r}, it has {', '.join(available)}; 'auto' takes "
+        "what is there, and onnxruntime-gpu has CUDA"
+    )

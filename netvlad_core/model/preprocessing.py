@@ -1,0 +1,142 @@
+"""What happens to an image before the network; needs no torch."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from netvlad_core.errors import ImageError
+
+# Smaller images leave a single cell of the feature map, or none.
+_SMALLEST_SIDE = 16
+_LARGEST_SIDE = 8192
+_RULES = {"keep": 0, "shorter": 1, "limit": 1, "exact": 2}
+_FILTERS = ("antialias", "bilinear", "area")
+
+
+@dataclass(frozen=True)
+class Preprocessing:
+    """The network's input as a function of the image.
+
+    Attributes
+    ----------
+    resize : "keep" leaves the image as it is; "shorter" scales it, aspect kept, to a shorter side of size[0]
+        pixels; "limit" shrinks it, aspect kept, to a longer side of size[0] where that is longer; "exact"
+        scales it to a height of size[0] and a width of size[1].
+    size : pixels, as many as the rule needs.
+    mean, std : of each RGB channel, in units of 0 to 255: the network sees (image - mean) / std.
+    filter : "antialias" (bilinear, widened when shrinking, as in Pillow), "bilinear" (of the four nearest
+        pixels, whatever the scale) or "area" (mean over the area; for shrinking).
+    """
+
+    resize: str
+    size: tuple[int, ...]
+    mean: tuple[float, float, float]
+    std: tuple[float, float, float]
+    filter: str = "antialias"
+
+    def __post_init__(self) -> None:
+        if self.resize not in _RULES or len(self.size) != _RULES[self.resize]:
+            raise ValueError(f"there is no rule {self.resize!r} with the size {self.size}")
+        if not all(isinstance(n, int) and _SMALLEST_SIDE <= n <= _LARGEST_SIDE for n in self.size):
+            raise ValueError(
+                f"expected sides of {_SMALLEST_SIDE} to {_LARGEST_SIDE} pixels; found {self.size}"
+            )
+        if self.filter not in _FILTERS or (self.filter == "area" and self.resize not in ("keep", "limit")):
+            raise ValueError(f"there is no filter {self.filter!r} for the rule {self.resize!r}")
+        if len(self.mean) != 3 or len(self.std) != 3 or not all(map(math.isfinite, self.mean + self.std)):
+            raise ValueError(f"expected three means and deviations; found {self.mean} and {self.std}")
+        if min(self.std) <= 0:
+            raise ValueError(f"expected deviations above 0; found {self.std}")
+
+    def __str__(self) -> str:
+        """For people: `exactly 480x640, minus (124, 116, 104), over (58.4, 57.1, 57.4)`."""
+        scaled = {
+            "keep": "size kept",
+            "shorter": "shorter side {} pixels",
+            "limit": "longer side at most {} pixels",
+            "exact": "exactly {}x{}",
+        }[self.resize].format(*self.size)
+        mean, std = (", ".join(f"{value:.4g}" for value in values) for values in (self.mean, self.std))
+        return f"{scaled}, minus ({mean}), over ({std})"
+
+
+def scaled_size(height: int, width: int, preprocessing: Preprocessing) -> tuple[int, int]:
+    """Height and width in pixels after the resizing."""
+    if preprocessing.resize == "exact":
+        return preprocessing.size[0], preprocessing.size[1]
+    scale = 1.0
+    if preprocessing.resize == "shorter":
+        scale = preprocessing.size[0] / min(height, width)
+    elif preprocessing.resize == "limit":
+        scale = min(1.0, preprocessing.size[0] / max(height, width))
+    # A long and narrow image keeps enough pixels for one cell of the feature map.
+    return max(_SMALLEST_SIDE, round(height * scale)), max(_SMALLEST_SIDE, round(width * scale))
+
+
+def resize(images: Sequence[np.ndarray], preprocessing: Preprocessing) -> np.ndarray:
+    """Scale images of one size as the torch path does on the CPU, to the same pixels within one grey level.
+
+    OpenCV has no antialiased filter: its area filter differs by up to 38 levels from that of Pillow.
+
+    Parameters
+    ----------
+    images : B arrays (H, W, 3) uint8 RGB.
+
+    Returns
+    -------
+    (B, h, w, 3) uint8, or float32 from a filter that does not round.
+    """
+    source_height, source_width = images[0].shape[:2]
+    height, width = scaled_size(source_height, source_width, preprocessing)
+    if (height, width) == images[0].shape[:2]:
+        return np.stack(images)
+    if preprocessing.filter == "antialias":
+        from PIL import Image
+
+        size = (width, height)
+        scaled = (Image.fromarray(image).resize(size, Image.Resampling.BILINEAR) for image in images)
+        return np.stack([np.asarray(image) for image in scaled])
+    if preprocessing.filter == "area":
+        rows, columns = area_weights(images[0].shape[0], height), area_weights(images[0].shape[1], width)
+        channels = (rows @ np.stack(images).transpose(0, 3, 1, 2) @ columns.T).astype(np.float32)
+        return channels.transpose(0, 2, 3, 1)
+    import cv2
+
+    return np.stack([cv2.resize(image.astype(np.float32), (width, height)) for image in images])
+
+
+def area_weights(source: int, target: int) -> np.ndarray:
+    """How much each of `source` pixels in a row counts in each of `target` <= source pixels.
+
+    Returns
+    -------
+    (target, source) float32 whose rows sum to 1: shares of the area that a new pixel covers.
+    """
+    edges = np.arange(target + 1) * (source / target)
+    pixels = np.arange(source)
+    covered = np.minimum(edges[1:, None], pixels + 1) - np.maximum(edges[:-1, None], pixels)
+    return (np.maximum(covered, 0) * (target / source)).astype(np.float32)
+
+
+def as_rgb(image: np.ndarray) -> np.ndarray:
+    """A grey image (H, W) or (H, W, 1) as RGB; raises ImageError like `check_image`."""
+    grey = image[:, :, None] if image.ndim == 2 else image
+    if grey.ndim == 3 and grey.shape[2] == 1:
+        image = np.repeat(grey, 3, axis=2)
+    check_image(image)
+    return image
+
+
+def check_image(image: np.ndarray) -> None:
+    """Refuse what cannot be described: raises ImageError unless uint8 (H, W, 3) with enough pixels."""
+    if image.dtype != np.uint8 or image.ndim != 3 or image.shape[2] != 3:
+        raise ImageError(f"expected uint8 RGB (H, W, 3); found {image.dtype} {image.shape}")
+    if min(image.shape[:2]) < _SMALLEST_SIDE:
+        size = f"{image.shape[1]}x{image.shape[0]}"
+        raise ImageError(
+            f"an image of {size} pixels is too small to describe; expected at least {_SMALLEST_SIDE} a side"
+        )

@@ -1,0 +1,102 @@
+"""A network run by torch, on any of its devices and in several precisions."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from contextlib import AbstractContextManager, nullcontext
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+from netvlad_core.errors import NetvladError
+from netvlad_core.model.network import PlaceNetwork
+from netvlad_core.model.preprocessing import Preprocessing, area_weights, scaled_size
+
+_DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
+
+
+class TorchEngine:
+    """Runs a PlaceNetwork; see `Engine` for the contract.
+
+    Parameters
+    ----------
+    network : moved to the device and set to evaluation.
+    device : "auto" (CUDA where there is one), "cpu", "cuda", "cuda:1", ...
+    precision : of the backbone, which does nearly all of the work; NetVLAD and whitening stay in float32.
+    """
+
+    def __init__(self, network: PlaceNetwork, device: str = "auto", precision: str = "float32") -> None:
+        if precision not in _DTYPES:
+            known = ", ".join(_DTYPES)
+            raise NetvladError(f"torch runs {known}, not {precision!r}; int8 needs a calibrated ONNX file")
+        self._device = find_device(device)
+        self._dtype = _DTYPES[precision]
+        self._network = network.eval().to(self._device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+        self.device = str(self._device)
+        self.precision = precision
+        self.model_id = network.fingerprint()
+        self.spec = network.spec
+
+    @torch.inference_mode()
+    def describe(self, images: Sequence[np.ndarray]) -> np.ndarray:
+        inputs = preprocess(images, self.spec.preprocessing, self._device)
+        with self._autocast():
+            features = self._network.backbone(inputs)
+        return self._network.aggregate(features.float()).cpu().numpy()
+
+    def _autocast(self) -> AbstractContextManager[object]:
+        if self._dtype == torch.float32:
+            return nullcontext()
+        return torch.autocast(self._device.type, self._dtype)
+
+
+@torch.inference_mode()
+def preprocess(images: Sequence[np.ndarray], preprocessing: Preprocessing, device: torch.device) -> Tensor:
+    """Bring images of one size to the network's input, on the device.
+
+    Parameters
+    ----------
+    images : B arrays (H, W, 3) uint8 RGB.
+
+    Returns
+    -------
+    (B, 3, h, w) float32, channels last in memory.
+    """
+    stacked = torch.from_numpy(np.stack(images)).to(device).permute(0, 3, 1, 2)
+    size = scaled_size(stacked.shape[2], stacked.shape[3], preprocessing)
+    if size != tuple(stacked.shape[2:]):
+        stacked = _resize(stacked, size, preprocessing.filter)
+    mean, std = (
+        torch.tensor(values, device=device).view(1, 3, 1, 1)
+        for values in (preprocessing.mean, preprocessing.std)
+    )
+    return ((stacked.float() - mean) / std).contiguous(memory_format=torch.channels_last)
+
+
+def _resize(images: Tensor, size: tuple[int, int], kind: str) -> Tensor:
+    if kind == "area":
+        rows, columns = (
+            torch.from_numpy(area_weights(old, new)).to(images.device)
+            for old, new in zip(images.shape[2:], size)
+        )
+        return rows @ images.float() @ columns.T
+    if kind == "bilinear":
+        return functional.interpolate(images.float(), size=size, mode="bilinear")
+    # The uint8 kernel of the CPU is several times as fast as the float one.
+    source = images if images.device.type == "cpu" else images.float()
+    return functional.interpolate(source, size=size, mode="bilinear", antialias=True)
+
+
+def find_device(name: str) -> torch.device:
+    """Resolve "auto"; raises NetvladError for a device that this machine does not have."""
+    if name == "auto":
+        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    try:
+        device = torch.device(name)
+        torch.empty(1, device=device)
+    except (RuntimeError, AssertionError) as error:
+        reason = str(error).splitlines()[0]
+        raise NetvladError(f"cannot use the device {name!r}: {reason}; 'auto' takes what is there") from error
+    return device

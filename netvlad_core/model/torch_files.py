@@ -1,0 +1,106 @@
+"""Files of `torch.save`, read without running anything that is in them."""
+
+from __future__ import annotations
+
+import re
+import warnings
+import zipfile
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from netvlad_core.errors import CheckpointError
+
+_ZIP_MAGIC = b"PK\x03\x04"
+_TAR_MAGIC = b"ustar"
+_TAR_MAGIC_AT = 257
+
+
+class _Inert:
+    """Stands in for what NumPy has put into a checkpoint, recalls for one; keeps nothing of it."""
+
+    def __new__(cls, *_: Any) -> _Inert:
+        return super().__new__(cls)
+
+    def __init__(self, *_: Any) -> None:
+        pass
+
+    def __setstate__(self, _: Any) -> None:
+        pass
+
+
+# Checkpoints with statistics in NumPy's types name these; without stand-ins torch refuses the whole file.
+_STAND_INS: list[Any] = [
+    (_Inert, name)
+    for name in (
+        "numpy.dtype",
+        "numpy.ndarray",
+        *(
+            f"numpy.{core}.multiarray.{name}"
+            for core in ("core", "_core")
+            for name in ("scalar", "_reconstruct")
+        ),
+    )
+]
+
+
+def read_torch_file(path: Path) -> Any:
+    """Content of a file of `torch.save`, in either of its formats.
+
+    Tensors of the zip format are mapped into memory rather than read; those of the older one are read, and
+    what is declared beyond the end of the file is never touched. So memory is bounded by the file's size.
+
+    Raises
+    ------
+    CheckpointError
+        If there is no file, it is damaged, or reading it would mean running code that is in it.
+    """
+    if not path.is_file():
+        raise CheckpointError(f"there is no file of weights {path}")
+    with path.open("rb") as file:
+        head = file.read(512)
+    if head[_TAR_MAGIC_AT:].startswith(_TAR_MAGIC):
+        raise CheckpointError(
+            f"{path} is a tar archive of PyTorch 0.1, which cannot be read without running the pickle in it; "
+            f"load it with the code that wrote it and save the state dict with torch.save"
+        )
+    is_zip = head.startswith(_ZIP_MAGIC)
+    if is_zip:
+        _check_zip(path)
+    try:
+        with torch.serialization.safe_globals(_STAND_INS), warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            return torch.load(path, map_location="cpu", weights_only=True, mmap=is_zip)
+    except Exception as error:  # torch raises a different class for each way in which a file can be broken
+        raise CheckpointError(_refusal(path, error)) from error
+
+
+def _check_zip(path: Path) -> None:
+    """Refuse compressed and overlapping entries, which could be larger than the file, and wrong checksums."""
+    try:
+        with zipfile.ZipFile(path) as archive:
+            entries = archive.infolist()
+            if any(entry.compress_type != zipfile.ZIP_STORED for entry in entries):
+                raise CheckpointError(f"{path} has compressed entries, which torch.save does not write")
+            declared = sum(entry.file_size for entry in entries)
+            if declared > path.stat().st_size:
+                raise CheckpointError(f"{path} declares {declared} bytes and has {path.stat().st_size}")
+            if any(entry.filename.endswith("/constants.pkl") for entry in entries):
+                raise CheckpointError(f"{path} is a TorchScript program; expected a file of weights")
+            damaged = archive.testzip()
+    except (zipfile.BadZipFile, EOFError, OSError, ValueError, NotImplementedError, RuntimeError) as error:
+        raise CheckpointError(f"{path} is truncated or damaged: {error}") from error
+    if damaged:
+        raise CheckpointError(f"{path} is damaged: the checksum of {damaged} is wrong")
+
+
+def _refusal(path: Path, error: Exception) -> str:
+    code = re.search(r"GLOBAL (\S+)", str(error))
+    if code:
+        return f"{path} asks to run {code[1]} when it is loaded; only files of plain tensors are"
+    # torch puts the reason after a paragraph of advice.
+    found = re.search(r"WeightsUnpickler error:\s*(.+)", str(error))
+    lines = str(error).strip().splitlines()
+    reason = found[1] if found else lines[0] if lines else type(error).__name__
+    return f"{path} is no readable PyTorch file of tensors: {reason}"

@@ -1,0 +1,28 @@
+"""The main job in its short form: two rendered drives, the real map builder and the real node over real DDS."""
+
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+pytest.importorskip("rclpy")
+pytest.importorskip("panda3d")
+
+_ROOT = Path(__file__).resolve().parents[2]
+
+
+def test_second_drive_is_recognized_on_the_map_of_the_first(tmp_path: Path) -> None:
+    environment = {**os.environ, "ROS_DOMAIN_ID": str(100 + os.getpid() % 100)}
+    command = [sys.executable, "-m", "demo", "--short", "--output", str(tmp_path)]
+    done = subprocess.run(command, cwd=_ROOT, env=environment, capture_output=True, text=True, timeout=400)
+    assert done.returncode == 0, done.stdout + done.stderr
+    recall = re.search(r"Recall@1\s+([\d.]+) % within 25 m", done.stdout)
+    assert recall is not None, done.stdout
+    assert float(recall[1]) > 85
+    answered = re.search(r"played (\d+), answered (\d+)", done.stdout)
+    assert answered is not None
+    assert int(answered[2]) > 0.3 * int(answered[1])
+    assert (tmp_path / "demo.png").stat().st_size > 50_000

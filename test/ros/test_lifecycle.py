@@ -1,0 +1,125 @@
+"""The lifecycle of the node through the real services."""
+
+from __future__ import annotations
+
+from itertools import count
+from time import time_ns
+
+import pytest
+
+pytest.importorskip("rclpy")
+from support.robot import raw, wait_until
+
+_stamps = count(time_ns(), 10**7)
+
+
+def test_autostart_is_active_and_answers(robot, street):
+    assert robot.state() == "active"
+    assert robot.ask(raw(street.queries[9], next(_stamps))).matches[0].place_id == 9
+
+
+def test_without_autostart_it_waits_for_its_manager_again_and_again(start, street, map_path):
+    robot = start(map=map_path, autostart=False)
+    assert robot.state() == "unconfigured"
+    robot.diagnostics(lambda message, values: message == "not configured")
+    counts = []
+    for place in (1, 2, 3):
+        assert robot.transition("configure")
+        assert robot.state() == "inactive"
+        assert robot.node.localizer is not None
+        assert robot.transition("activate")
+        wait_until(lambda: robot.publishers().get(f"{robot.namespace}/localizer/matches"), 10, "the topic")
+        assert robot.ask(raw(street.queries[place], next(_stamps))).matches[0].place_id == place
+        counts.append((robot.publishers(), len(list(robot.node.publishers)), len(list(robot.node.services))))
+        assert robot.transition("deactivate")
+        heard = len(robot.heard["matches"])
+        robot.publish(raw(street.queries[0], next(_stamps)))
+        assert robot.transition("cleanup")
+        assert robot.node.localizer is None
+        assert len(robot.heard["matches"]) == heard
+    assert counts[0] == counts[1] == counts[2]
+    assert len(list(robot.node.subscriptions)) == 0
+    assert robot.transition("shutdown")
+    assert robot.state() == "finalized"
+
+
+def test_it_can_be_shut_down_while_active(start, street, map_path):
+    robot = start(map=map_path)
+    robot.wait_until_it_answers()
+    assert robot.transition("shutdown")
+    assert robot.state() == "finalized"
+
+
+def test_wrong_transition_is_refused_and_changes_nothing(robot):
+    assert not robot.transition("configure")
+    assert robot.state() == "active"
+
+
+def test_missing_map_leaves_a_living_unconfigured_node(start, street, map_path, tmp_path):
+    robot = start(map=tmp_path / "nothing")
+    assert robot.state() == "unconfigured"
+    robot.diagnostics(lambda message, values: "there is no map" in message and "nothing" in message)
+    assert robot.set_parameter("map", str(map_path)) is None
+    assert robot.transition("configure")
+    assert robot.transition("activate")
+    assert robot.ask(raw(street.queries[8], next(_stamps))).matches[0].place_id == 8
+
+
+@pytest.mark.parametrize(
+    ("parameters", "words"), [({"device": "tpu"}, "tpu"), ({"image_transport": "theora"}, "theora")]
+)
+def test_wrong_parameter_leaves_a_living_unconfigured_node(start, map_path, parameters, words):
+    robot = start(map=map_path, **parameters)
+    assert robot.state() == "unconfigured"
+    robot.diagnostics(lambda message, values: words in message)
+
+
+def test_error_of_an_unforeseen_kind_is_reported(start, map_path, monkeypatch):
+    def broken(*_):
+        raise RuntimeError("the driver is gone")
+
+    monkeypatch.setattr("netvlad_ros.localize_node.Localizer.open", broken)
+    robot = start(map=map_path)
+    assert robot.state() == "unconfigured"
+    robot.diagnostics(lambda message, values: "the driver is gone" in message)
+
+
+def test_without_a_map_it_waits_for_one(start, street, map_path):
+    from netvlad_ros.srv import LoadMap
+
+    robot = start()
+    assert robot.state() == "active"
+    robot.diagnostics(lambda message, values: "no map is open" in message)
+    robot.publish(raw(street.queries[0], next(_stamps)))
+    assert robot.call(LoadMap, "load_map", path=str(map_path)).success
+    assert robot.ask(raw(street.queries[5], next(_stamps))).matches[0].place_id == 5
+
+
+def test_qos_of_the_images_can_be_overridden(start, street, map_path):
+    namespace_free = {"reliability": "reliable", "depth": 3}
+    robot = start(map=map_path, autostart=False)
+    topic = f"{robot.namespace}/image"
+    robot.close()
+    overrides = {
+        f"qos_overrides.{topic}.subscription.{name}": value for name, value in namespace_free.items()
+    }
+    again = start(namespace=robot.namespace, map=map_path, **overrides)
+    (subscription,) = again.node.subscriptions
+    assert subscription.qos_profile.reliability.name == "RELIABLE"
+    assert subscription.qos_profile.depth == 3
+    # The override is of this topic alone, and survives another activation.
+    assert again.node._match_image.qos_profile.reliability.name == "BEST_EFFORT"
+    assert again.transition("deactivate")
+    assert again.transition("activate")
+    (subscription,) = again.node.subscriptions
+    assert subscription.qos_profile.reliability.name == "RELIABLE"
+
+
+def test_wrong_qos_override_is_reported_and_leaves_the_node_inactive(start, map_path):
+    robot = start(
+        namespace="/wrong_qos",
+        map=map_path,
+        **{"qos_overrides./wrong_qos/image.subscription.reliability": "perhaps"},
+    )
+    assert robot.state() == "inactive"
+    robot.diagnostics(lambda message, values: "perhaps" in message)

@@ -1,0 +1,162 @@
+"""Maps are opened, refused and saved by services; an image is localized on request."""
+
+from __future__ import annotations
+
+import shutil
+from itertools import count
+from time import time_ns
+
+import pytest
+
+pytest.importorskip("rclpy")
+from rclpy.qos import DurabilityPolicy, QoSProfile
+from sensor_msgs.msg import CompressedImage, Image
+
+from netvlad_core.mapping.place_map import PlaceMap
+from netvlad_ros.msg import MapInfo
+from netvlad_ros.srv import LoadMap, Localize, SaveMap
+from support.robot import Partner, jpeg, raw, wait_until
+
+_stamps = count(time_ns(), 10**7)
+
+
+def test_late_subscriber_learns_which_map_is_open(robot, map_path):
+    late = Partner(robot.namespace)
+    wait_until(lambda: late.heard["map_info"], 10, "the latched message")
+    late.close()
+    info = late.heard["map_info"][-1]
+    facts = PlaceMap.open(map_path).header
+    assert (info.map_id, info.model_id, info.places, info.path, info.header.frame_id) == (
+        facts.map_id,
+        facts.model_id,
+        facts.places,
+        str(map_path),
+        "map",
+    )
+
+
+def test_other_map_is_opened_and_answers(start, street, map_path, other_map_path):
+    robot = start(map=map_path)
+    robot.wait_until_it_answers()
+    response = robot.call(LoadMap, "load_map", path=str(other_map_path))
+    assert (response.success, response.message) == (True, "")
+    other = PlaceMap.open(other_map_path).header
+    assert response.info.map_id == other.map_id
+    answer = robot.ask(raw(street.queries[11], next(_stamps)))
+    assert (answer.map_id, answer.model_id, answer.matches[0].place_id) == (other.map_id, other.model_id, 11)
+    wait_until(lambda: robot.heard["map_info"][-1].map_id == other.map_id, 10, "the latched message")
+
+
+def test_damaged_map_is_refused_and_the_open_one_goes_on_answering(robot, street, map_path, tmp_path):
+    damaged = tmp_path / "damaged"
+    shutil.copytree(map_path, damaged)
+    with (damaged / "descriptors.npy").open("r+b") as file:
+        file.truncate(1000)
+    response = robot.call(LoadMap, "load_map", path=str(damaged))
+    assert not response.success
+    assert "descriptors.npy" in response.message
+    assert response.info.map_id == PlaceMap.open(map_path).header.map_id
+    assert robot.ask(raw(street.queries[12], next(_stamps))).matches[0].place_id == 12
+
+
+@pytest.mark.parametrize("path", ["", "/nowhere/at/all", "/"])
+def test_no_map_is_refused(robot, path):
+    response = robot.call(LoadMap, "load_map", path=path)
+    assert not response.success
+    assert response.message
+    assert response.info.map_id == robot.node.localizer.place_map.header.map_id
+
+
+def test_map_of_another_model_is_refused_with_both_names(robot, street, map_path, other_map_path):
+    mine, other = (PlaceMap.open(path).header.model_id for path in (map_path, other_map_path))
+    robot.set_parameter("weights", str(map_path / "model.safetensors"))
+    response = robot.call(LoadMap, "load_map", path=str(other_map_path))
+    robot.set_parameter("weights", "")
+    assert not response.success
+    assert mine in response.message
+    assert other in response.message
+    assert robot.ask(raw(street.queries[13], next(_stamps))).model_id == mine
+
+
+def test_unconfigured_node_says_why_it_opens_no_map(start, map_path):
+    robot = start(autostart=False)
+    response = robot.call(LoadMap, "load_map", path=str(map_path))
+    assert not response.success
+    assert "not configured" in response.message
+    for kind, name in ((SaveMap, "save_map"), (Localize, "localize")):
+        assert "load_map" in robot.call(kind, name).message
+
+
+def test_saved_map_is_whole_and_can_be_opened(robot, map_path, tmp_path):
+    target = tmp_path / "new folder" / "copy"
+    for _ in range(2):  # the second time over a map that is there
+        assert robot.call(SaveMap, "save_map", path=str(target)).success
+    assert PlaceMap.open(target, verify=True).header == PlaceMap.open(map_path).header
+    assert [path.name for path in target.parent.iterdir()] == ["copy"]
+
+
+def test_map_is_saved_in_place(robot, map_path):
+    assert robot.call(SaveMap, "save_map").success
+    PlaceMap.open(map_path, verify=True)
+
+
+def test_folder_that_is_no_map_is_left_alone(robot, tmp_path):
+    (tmp_path / "thesis.txt").write_text("years of work")
+    response = robot.call(SaveMap, "save_map", path=str(tmp_path))
+    assert not response.success
+    assert "no map" in response.message
+    assert (tmp_path / "thesis.txt").read_text() == "years of work"
+
+
+def test_map_that_changed_on_disk_is_not_saved_as_the_open_one(start, map_path, other_map_path, tmp_path):
+    place = tmp_path / "map"
+    shutil.copytree(map_path, place)
+    robot = start(map=place)
+    shutil.rmtree(place)
+    shutil.copytree(other_map_path, place)
+    response = robot.call(SaveMap, "save_map", path=str(tmp_path / "copy"))
+    assert not response.success
+    assert "no longer" in response.message
+    assert not (tmp_path / "copy").exists()
+
+
+@pytest.mark.parametrize("compressed", [False, True], ids=["raw", "compressed"])
+def test_image_is_localized_on_request(robot, street, compressed):
+    stamp = next(_stamps)
+    fields = (
+        {"compressed": jpeg(street.queries[14], stamp)}
+        if compressed
+        else {"image": raw(street.queries[14], stamp)}
+    )
+    response = robot.call(Localize, "localize", **fields)
+    assert (response.success, response.message) == (True, "")
+    assert response.matches.matches[0].place_id == 14
+    assert response.matches.header.frame_id == "map"
+    assert response.matches.header.stamp == next(iter(fields.values())).header.stamp
+    assert response.has_pose == (response.matches.state == response.matches.LOCALIZED)
+
+
+@pytest.mark.parametrize(
+    ("fields", "words"),
+    [
+        ({}, "no image"),
+        ({"image": Image(height=2, width=2, encoding="rgb8", step=6, data=bytes(5))}, "cut off"),
+        ({"compressed": CompressedImage(format="jpeg", data=b"no picture")}, "no picture"),
+    ],
+    ids=["empty", "cut off", "no picture"],
+)
+def test_request_with_a_wrong_image_is_answered_with_a_sentence(robot, fields, words):
+    response = robot.call(Localize, "localize", **fields)
+    assert not response.success
+    assert words in response.message
+
+
+def test_map_is_withdrawn_when_it_is_closed(start, map_path):
+    robot = start(map=map_path)
+    assert robot.transition("deactivate")
+    assert robot.transition("cleanup")
+    late: list[MapInfo] = []
+    qos = QoSProfile(depth=1, durability=DurabilityPolicy.TRANSIENT_LOCAL)
+    robot._client.create_subscription(MapInfo, "localizer/map_info", late.append, qos)
+    wait_until(lambda: late, 10, "the latched message")
+    assert late[-1].map_id == ""

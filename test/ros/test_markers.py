@@ -1,0 +1,67 @@
+"""What rviz is told to draw, and to take away."""
+
+from __future__ import annotations
+
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+
+pytest.importorskip("rclpy")
+from std_msgs.msg import Header
+from visualization_msgs.msg import Marker
+
+from netvlad_core.data.geometry import Pose
+from netvlad_core.localization.localizer import Localization, State
+from netvlad_core.localization.pose_prior import PosePrior
+from netvlad_core.localization.retrieval import Match
+from netvlad_ros.markers import match_markers, path_markers
+
+_HEADER = Header(frame_id="map")
+_POSE = Pose.from_xyz_yaw(1.0, 2.0)
+_PRIOR = PosePrior(_POSE, np.eye(6), 1.0)
+
+
+class _Map(SimpleNamespace):
+    def __len__(self) -> int:
+        return len(self.poses)
+
+
+def _answer(state: State, poses: list[Pose | None], prior: PosePrior | None = None) -> Localization:
+    matches = [Match(i, 0, 0.9, pose) for i, pose in enumerate(poses)]
+    return Localization(0, state, matches, prior, np.zeros(4, np.float32))
+
+
+def test_places_are_dots_in_the_map_frame():
+    (dots,) = path_markers(_Map(poses=np.arange(21.0).reshape(3, 7)), _HEADER).markers
+    assert [(p.x, p.y, p.z) for p in dots.points] == [(0, 1, 2), (7, 8, 9), (14, 15, 16)]
+    assert (dots.action, dots.header.frame_id, dots.pose.orientation.w) == (Marker.ADD, "map", 1.0)
+
+
+def test_long_path_is_thinned():
+    (dots,) = path_markers(_Map(poses=np.zeros((12_001, 7))), _HEADER).markers
+    assert 3000 < len(dots.points) <= 5000
+
+
+@pytest.mark.parametrize("place_map", [None, _Map(poses=np.full((5, 7), np.nan))])
+def test_dots_of_another_map_go(place_map):
+    (dots,) = path_markers(place_map, _HEADER).markers
+    assert (dots.action, dots.ns) == (Marker.DELETE, "places")
+
+
+def test_localized_shows_matches_and_their_support():
+    spheres, lines = match_markers(_answer(State.LOCALIZED, [_POSE, _POSE], _PRIOR), _HEADER).markers
+    assert (len(spheres.points), len(lines.points)) == (2, 4)
+    assert spheres.color.g > spheres.color.r
+
+
+def test_lost_is_red_and_takes_the_lines_away():
+    spheres, lines = match_markers(_answer(State.LOST, [_POSE, None]), _HEADER).markers
+    assert len(spheres.points) == 1
+    assert spheres.color.r > spheres.color.g
+    assert lines.action == Marker.DELETE
+
+
+def test_matches_without_poses_take_everything_away():
+    markers = match_markers(_answer(State.AMBIGUOUS, [None, None]), _HEADER).markers
+    assert [marker.action for marker in markers] == [Marker.DELETE, Marker.DELETE]

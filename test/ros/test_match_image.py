@@ -1,0 +1,29 @@
+"""The picture of query and place."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+pytest.importorskip("rclpy")
+from netvlad_core.localization.localizer import Localization, State
+from netvlad_core.localization.retrieval import Match
+from netvlad_ros.match_image import draw_match
+
+_RED, _BLUE = np.array([250, 0, 0], np.uint8), np.array([0, 0, 250], np.uint8)
+
+
+@pytest.mark.parametrize("state", State)
+@pytest.mark.parametrize(
+    ("query_size", "place_size"),
+    [((480, 640), (120, 160)), ((240, 320), (1080, 1920)), ((500, 16), (16, 90))],
+)
+def test_query_is_left_and_place_is_right(state, query_size, place_size):
+    query, place = np.tile(_RED, (*query_size, 1)), np.tile(_BLUE, (*place_size, 1))
+    answer = Localization(0, state, [Match(3, 0, 0.5, None)], None, np.zeros(4, np.float32))
+    picture = draw_match(query, place, answer)
+    assert (picture.dtype, picture.shape[0]) == (np.uint8, 276)
+    middle = picture[150]
+    is_red, is_blue = (middle == _RED).all(axis=1), (middle == _BLUE).all(axis=1)
+    assert 0 < np.flatnonzero(is_red).max() < np.flatnonzero(is_blue).min()
+    assert is_red.sum() == round(query_size[1] * 240 / query_size[0])
