@@ -100,7 +100,7 @@ def write_drive(
     with DriveBag(path, compressed) as bag:
         bag.mount(drive.epoch * SECOND, CAMERA_POSITION, CAMERA_ROTATION.as_quat())
         for time, position, quaternion in tqdm(
-            frames, desc=f"{drive.light} drive", disable=not progress, unit="image"
+            frames, desc=f"{drive.light} drive", disable=None if progress else True, unit="image"
         ):
             while odometry and odometry[0][0] < time:
                 bag.odometry(stamp_of(odometry[0][0]), *odometry.pop(0)[1:])

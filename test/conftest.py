@@ -33,7 +33,7 @@ def checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
     fronts = street(seed=1, metres=80)
     network = fit_network(lambda: (view(fronts, x) for x in range(0, 80, 10)), clusters=8, device="cpu")
-    network.spec = replace(network.spec, preprocessing=replace(network.spec.preprocessing, shorter_side=96))
+    network.spec = replace(network.spec, preprocessing=replace(network.spec.preprocessing, size=(96,)))
     path = tmp_path_factory.mktemp("checkpoint") / "street.safetensors"
     save_checkpoint(network, path)
     return path

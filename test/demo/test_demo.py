@@ -1,4 +1,4 @@
-"""The main job in its short form: two rendered drives, the real map builder and the real node over real DDS."""
+"""The main job in its short form: two rendered drives, the real builder and the real node over DDS."""
 
 import os
 import re

@@ -1,0 +1,48 @@
+"""The pose out of several matches, and what it says about itself."""
+
+import numpy as np
+import pytest
+
+from netvlad_core.data.geometry import Pose
+from netvlad_core.localization.pose_prior import estimate_pose
+from netvlad_core.localization.retrieval import Match
+
+
+def _match(x: float, yaw: float, similarity: float, place: int = 0) -> Match:
+    return Match(place, 0, similarity, Pose.from_xyz_yaw(x, 0.0, yaw=yaw))
+
+
+def test_mean_of_agreeing_matches_leaves_the_far_one_out() -> None:
+    matches = [_match(0, 0, 0.5), _match(2, 0, 0.5), _match(300, 0, 0.4), _match(301, 0, 0.1)]
+    prior = estimate_pose(matches, spacing=1.0)
+    assert prior is not None
+    np.testing.assert_allclose(prior.pose.position, [1, 0, 0])
+    assert prior.agreement == pytest.approx(0.8 / 1.1)
+
+
+def test_headings_meet_across_the_seam() -> None:
+    prior = estimate_pose([_match(0, np.pi - 0.1, 0.5), _match(0, -np.pi + 0.1, 0.5)], spacing=1.0)
+    assert prior is not None
+    assert abs(prior.pose.yaw) == pytest.approx(np.pi)
+
+
+def test_opposite_headings_are_not_averaged() -> None:
+    prior = estimate_pose([_match(0, 0, 0.5), _match(4, np.pi, 0.49), _match(90, 0, 0.1)], spacing=1.0)
+    assert prior is not None
+    np.testing.assert_allclose(prior.pose.position, [0, 0, 0])
+    assert prior.agreement < 0.6
+
+
+def test_covariance_is_positive_and_grows_with_the_spread() -> None:
+    near = estimate_pose([_match(0, 0, 0.5), _match(1, 0, 0.5)], spacing=1.0)
+    far = estimate_pose([_match(0, 0, 0.5), _match(9, 0, 0.5)], spacing=1.0)
+    assert near is not None
+    assert far is not None
+    for prior in (near, far):
+        np.testing.assert_allclose(prior.covariance, prior.covariance.T)
+        assert (np.linalg.eigvalsh(prior.covariance) > 0).all()
+    assert far.covariance[0, 0] - near.covariance[0, 0] == pytest.approx(4.5**2 - 0.5**2)
+
+
+def test_best_match_without_a_pose_gives_none() -> None:
+    assert estimate_pose([Match(0, 0, 0.9, None), _match(0, 0, 0.5)], spacing=1.0) is None

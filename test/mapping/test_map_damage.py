@@ -1,0 +1,88 @@
+"""A map that is not whole, or not of this model, is refused by name."""
+
+import json
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from netvlad_core.cli import main
+from netvlad_core.errors import MapError
+from netvlad_core.localization.localizer import Localizer
+from netvlad_core.mapping.place_map import PlaceMap
+from netvlad_core.model.checkpoints import load_checkpoint, save_checkpoint
+
+
+@pytest.fixture
+def map_copy(street_map: PlaceMap, tmp_path: Path) -> Path:
+    return Path(shutil.copytree(street_map.path, tmp_path / "map"))
+
+
+def test_map_is_memory_mapped_and_whole(street_map: PlaceMap) -> None:
+    opened = PlaceMap.open(street_map.path, verify=True)
+    assert isinstance(opened.descriptors, np.memmap)
+    np.testing.assert_allclose(np.linalg.norm(opened.descriptors, axis=1), 1, atol=1e-5)
+
+
+def test_truncated_descriptors_are_named(map_copy: Path) -> None:
+    path = map_copy / "descriptors.npy"
+    path.write_bytes(path.read_bytes()[:-100])
+    with pytest.raises(MapError, match=r"descriptors\.npy has \d+ bytes instead of"):
+        PlaceMap.open(map_copy)
+
+
+def test_missing_file_is_named(map_copy: Path) -> None:
+    (map_copy / "poses.npy").unlink()
+    with pytest.raises(MapError, match=r"poses\.npy is missing"):
+        PlaceMap.open(map_copy)
+
+
+def test_changed_content_is_named(map_copy: Path) -> None:
+    path = map_copy / "stamps.npy"
+    content = bytearray(path.read_bytes())
+    content[-1] ^= 1
+    path.write_bytes(content)
+    with pytest.raises(MapError, match=r"stamps\.npy has changed"):
+        PlaceMap.open(map_copy)
+
+
+def test_other_format_version_is_refused(map_copy: Path) -> None:
+    header = map_copy / "map.json"
+    values = json.loads(header.read_text())
+    header.write_text(json.dumps({**values, "version": 99}))
+    with pytest.raises(MapError, match="format version 99"):
+        PlaceMap.open(map_copy)
+
+
+@pytest.mark.parametrize("content", ["", "{", "[]", '{"format": "something else"}'])
+def test_header_that_is_none_is_refused(map_copy: Path, content: str) -> None:
+    (map_copy / "map.json").write_text(content)
+    with pytest.raises(MapError, match=r"map\.json"):
+        PlaceMap.open(map_copy)
+
+
+def test_other_weights_are_refused_with_both_fingerprints(
+    street_map: PlaceMap, checkpoint: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    network = load_checkpoint(checkpoint)
+    network.netvlad.centroids.data += 0.01
+    other = tmp_path / "other.safetensors"
+    other_id = save_checkpoint(network, other)
+    with pytest.raises(MapError) as refused:
+        Localizer.open(street_map.path, other)
+    assert street_map.header.model_id in str(refused.value)
+    assert other_id in str(refused.value)
+    arguments = [
+        "localize",
+        str(street_map.path),
+        str(tmp_path),
+        "--weights",
+        str(other),
+        "--output",
+        "x.csv",
+    ]
+    assert main(arguments) == 1
+    error = capsys.readouterr().err
+    assert street_map.header.model_id in error
+    assert other_id in error
