@@ -47,7 +47,7 @@ lint: build ## style (ruff) and types (mypy)
 	@$(IN_ENV) mypy
 
 bench: build ## the measurements in benchmarks/
-	@$(IN_ENV) for program in benchmarks/*.py; do echo "== $$program"; python "$$program"; done
+	@$(IN_ENV) for program in benchmarks/[!_]*.py; do echo "== $$program"; python "$$program"; done
 
 ##@ Set-up (the others do it by themselves)
 .PHONY: venv messages build

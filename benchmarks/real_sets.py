@@ -1,0 +1,116 @@
+"""Recall of `netvlad build-map` and `netvlad evaluate` with default weights on real sets.
+
+Each set becomes two catalogues whose positions say which images show one place; the sets stay where they
+are.
+"""
+
+from __future__ import annotations
+
+import argparse
+import csv
+import json
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from time import monotonic
+
+_ROOT = Path(__file__).resolve().parents[1]
+# Recall@1 of untrained Lite0 features with 32 VLAD clusters, 240x320, as measured before this project.
+_BASELINES = {"rtabmap_corridor": 97.5, "vprbench_corridor": 84.7, "ietower": 34.5}
+# Videos of one building stand this far apart, so that frames of different ones are never one place.
+_FAR = 10_000.0
+
+Rows = list[tuple[Path, float, float]]
+
+
+def vprbench_corridor(data: Path) -> tuple[Rows, Rows, float]:
+    """Image i of both drives is one place; correct within two images."""
+    drives = (_numbered(data / "vprbench_corridor" / name) for name in ("database", "queries"))
+    places, queries = ([(path, float(i), 0.0) for i, path in enumerate(drive)] for drive in drives)
+    return places, queries, 2.0
+
+
+def rtabmap_corridor(data: Path) -> tuple[Rows, Rows, float]:
+    """Image i + 40 of the second lap shows image i of the first one; correct within two images."""
+    images = _numbered(data / "rtabmap_corridor" / "images")
+    first, second = images[:40], images[40:80]
+    return *([(path, float(i), 0.0) for i, path in enumerate(lap)] for lap in (first, second)), 2.0  # type: ignore[return-value]
+
+
+def toshiki_loop(data: Path) -> tuple[Rows, Rows, float]:
+    """Even images against odd ones of one outdoor loop, about 3 m apart; correct within 5 m."""
+    with (data / "toshiki_loop" / "poses.csv").open() as file:
+        rows = [
+            (data / "toshiki_loop" / row["file"], float(row["x"]), float(row["y"]))
+            for row in csv.DictReader(file)
+        ]
+    return rows[::2], rows[1::2], 5.0
+
+
+def ietower(data: Path) -> tuple[Rows, Rows, float]:
+    """Every second gallery image against every third query; correct in one video within three frames."""
+    videos: dict[str, int] = {}
+    split: dict[str, Rows] = {"gallery": [], "query": []}
+    with (data / "ietower" / "dataset.csv").open() as file:
+        for row in csv.DictReader(file):
+            match = re.fullmatch(r"(.*)_frame_(\d+)\.jpg", row["image_path"])
+            assert match is not None
+            video = videos.setdefault(match[1], len(videos))
+            path = data / "ietower" / row["image_path"]
+            split[row["split"]].append((path, float(match[2]), video * _FAR))
+    return split["gallery"][::2], split["query"][::3], 3.0
+
+
+def _numbered(folder: Path) -> list[Path]:
+    return sorted(folder.iterdir(), key=lambda path: int(re.sub(r"\D", "", path.stem)))
+
+
+def _write(rows: Rows, path: Path) -> Path:
+    with path.open("w", newline="") as file:
+        writer = csv.writer(file)
+        writer.writerow(["image", "x", "y"])
+        writer.writerows([os.path.relpath(image, path.parent), x, y] for image, x, y in rows)
+    return path
+
+
+def _netvlad(*arguments: str) -> str:
+    command = [sys.executable, "-m", "netvlad_core", *arguments, "--quiet"]
+    return subprocess.run(command, check=True, cwd=_ROOT, stdout=subprocess.PIPE, text=True).stdout
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument(
+        "--data", type=Path, default=_ROOT.parent / "shared" / "data", help="folder of the sets"
+    )
+    parser.add_argument("--seed", default="0", help="of the clustering")
+    options = parser.parse_args()
+    if not options.data.is_dir():
+        print(f"the real sets are not in {options.data}: nothing to measure")
+        return
+    print("| set | places | queries | correct within | R@1 | R@5 | R@10 | VLAD-32 R@1 | time |")
+    print("|---|---|---|---|---|---|---|---|---|")
+    for read in (vprbench_corridor, rtabmap_corridor, toshiki_loop, ietower):
+        places, queries, threshold = read(options.data.resolve())
+        with TemporaryDirectory() as folder:
+            started = monotonic()
+            database = _write(places, Path(folder) / "places.csv")
+            drive = _write(queries, Path(folder) / "queries.csv")
+            place_map = str(Path(folder) / "map")
+            _netvlad("build-map", str(database), "--output", place_map, "--seed", options.seed)
+            text = _netvlad("evaluate", place_map, str(drive), "--threshold", str(threshold), "--json")
+            recall = json.loads(text)["recall"]
+        shown = " | ".join(f"{100 * recall[n]:.1f}" for n in ("1", "5", "10"))
+        baseline = _BASELINES.get(read.__name__, "")
+        seconds = f"{monotonic() - started:.0f} s"
+        sizes = f"{len(places)} | {len(queries)} | {threshold:g}"
+        print(f"| {read.__name__} | {sizes} | {shown} | {baseline} | {seconds} |", flush=True)
+
+
+if __name__ == "__main__":
+    main()
