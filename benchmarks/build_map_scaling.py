@@ -1,31 +1,43 @@
-"""Memory and speed of build-map on a drive and on one twenty times as long, against the network alone."""
+"""Memory and speed of build-map on a drive and on one twenty times as long, against the network alone.
+
+Speed is that of the frames beyond a first batch, so that what is paid once (opening the bag, loading the
+network) does not count against the short drive; it is printed beside. Each case runs in a process of its own.
+
+example:
+  python benchmarks/build_map_scaling.py --frames 64
+"""
 
 from __future__ import annotations
 
 import argparse
-import resource
-import sys
+from collections.abc import Callable
+from concurrent.futures import ProcessPoolExecutor
 from multiprocessing import get_context
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from time import monotonic
+from typing import TypeVar
 
 import cv2
 import numpy as np
+from _measure import peak_megabytes, print_conditions, print_table
 from rosbags.rosbag2 import StoragePlugin, Writer
 from rosbags.typesys import Stores, get_typestore
 
-_ROOT = Path(__file__).resolve().parents[1]
-sys.path.insert(0, str(_ROOT))
+from netvlad_core.data.sources import open_source
+from netvlad_core.mapping.builder import BuildOptions, build_map
+from netvlad_core.memory import keep_freed_memory
+from netvlad_core.model.checkpoints import save_checkpoint
+from netvlad_core.model.extractor import Extractor
+from netvlad_core.model.fitting import fit_network
 
-from netvlad_core.data.sources import open_source  # noqa: E402
-from netvlad_core.mapping.builder import BuildOptions, build_map  # noqa: E402
-from netvlad_core.model.checkpoints import save_checkpoint  # noqa: E402
-from netvlad_core.model.extractor import Extractor  # noqa: E402
-from netvlad_core.model.fitting import fit_network  # noqa: E402
+_FIRST = 8
+_LONGER = 20
+
+Result = TypeVar("Result")
 
 
-def write_drive(path: Path, images: list[np.ndarray], repeats: int) -> None:
+def write_drive(path: Path, images: list[np.ndarray], count: int) -> None:
     """Write a bag of JPEG images, a metre and 0.2 s apart, the same ones again and again."""
     store = get_typestore(Stores.ROS2_HUMBLE)
     types = store.types
@@ -39,7 +51,7 @@ def write_drive(path: Path, images: list[np.ndarray], repeats: int) -> None:
                 ("/odom", "nav_msgs/msg/Odometry"),
             )
         }
-        for index in range(repeats * len(images)):
+        for index in range(count):
             stamp = 10**18 + index * 200_000_000
             time = types["builtin_interfaces/msg/Time"](stamp // 10**9, stamp % 10**9)
             header = types["std_msgs/msg/Header"](time, "odom")
@@ -67,51 +79,66 @@ def write_drive(path: Path, images: list[np.ndarray], repeats: int) -> None:
 
 
 def measure_build(bag: Path, weights: Path, output: Path) -> tuple[float, float]:
-    """Frames a second, opening included, and peak memory in MB of the process."""
+    """Seconds from opening the bag to the finished map, and peak memory in MB of the process."""
     started = monotonic()
-    place_map = build_map(
-        open_source(bag), output, BuildOptions(weights=weights, device="cpu"), progress=False
-    )
-    rate = len(place_map) / (monotonic() - started)
-    return rate, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+    options = BuildOptions(weights=weights, device="cpu")
+    build_map(open_source(bag), output, options, progress=False)
+    return monotonic() - started, peak_megabytes()
 
 
 def measure_network(images: list[np.ndarray], weights: Path, repeats: int) -> float:
-    """Images a second of the extractor alone on decoded images."""
+    """Images a second of the extractor alone, on decoded images."""
     extractor = Extractor.load(weights, "cpu")
-    extractor(images[:8])
+    extractor(images[:_FIRST])
     started = monotonic()
     for _ in range(repeats):
         extractor(images)
     return repeats * len(images) / (monotonic() - started)
 
 
+def in_own_process(function: Callable[..., Result], *arguments: object) -> Result:
+    with ProcessPoolExecutor(1, get_context("spawn"), keep_freed_memory) as pool:
+        return pool.submit(function, *arguments).result()
+
+
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--frames", type=int, default=32, help="of the short drive (default: %(default)s)")
-    options = parser.parse_args()
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--frames", type=int, default=128, help="of the short drive (default: %(default)s)")
+    frames = parser.parse_args().frames
     random = np.random.default_rng(0)
-    coarse = random.integers(0, 256, (options.frames, 30, 40, 3), np.uint8)
+    coarse = random.integers(0, 256, (frames, 30, 40, 3), np.uint8)
     images = [cv2.resize(image, (640, 480), interpolation=cv2.INTER_CUBIC) for image in coarse]
+    print_conditions()
     with TemporaryDirectory() as text:
         folder = Path(text)
         weights = folder / "network.safetensors"
         save_checkpoint(fit_network(lambda: iter(images), device="cpu"), weights)
-        results = {}
-        for name, repeats in (("short", 1), ("long", 20)):
-            write_drive(folder / name, images, repeats)
-            # A fresh process each, whose peak memory is its own.
-            with get_context("spawn").Pool(1) as pool:
-                arguments = (folder / name, weights, folder / f"map_{name}")
-                results[name] = pool.apply(measure_build, arguments)
-        with get_context("spawn").Pool(1) as pool:
-            alone = pool.apply(measure_network, (images, weights, 10))
-    (short_rate, short_memory), (long_rate, long_memory) = results["short"], results["long"]
-    print(f"{options.frames} frames    {short_rate:6.1f} frames/s  peak {short_memory:6.0f} MB")
-    print(f"{20 * options.frames} frames   {long_rate:6.1f} frames/s  peak {long_memory:6.0f} MB")
-    print(f"network alone {alone:6.1f} images/s")
-    print(f"ratios: memory long/short {long_memory / short_memory:.2f}, speed long/short", end=" ")
-    print(f"{long_rate / short_rate:.2f}, long/network alone {long_rate / alone:.2f}")
+        seconds, memory = {}, {}
+        for count in (_FIRST, frames, _LONGER * frames):
+            write_drive(folder / f"drive_{count}", images, count)
+            seconds[count], memory[count] = in_own_process(
+                measure_build, folder / f"drive_{count}", weights, folder / f"map_{count}"
+            )
+        alone = in_own_process(measure_network, images, weights, 5)
+    once = seconds.pop(_FIRST)
+    rates = {count: (count - _FIRST) / (taken - once) for count, taken in seconds.items()}
+    print_table(
+        ["640x480, JPEG", "frames/s", "of the network alone", "peak MB"],
+        [
+            *(
+                [f"build-map, {count} frames", f"{rate:.1f}", f"{rate / alone:.2f}", f"{memory[count]:.0f}"]
+                for count, rate in rates.items()
+            ),
+            ["network alone", f"{alone:.1f}", "1.00", ""],
+        ],
+    )
+    long = _LONGER * frames
+    print(
+        f"\n{_LONGER} times the drive: {memory[long] / memory[frames]:.2f} times the memory, "
+        f"{rates[long] / rates[frames]:.2f} times the speed; {once:.1f} s for the first {_FIRST} frames"
+    )
 
 
 if __name__ == "__main__":

@@ -27,7 +27,7 @@ _OPTIONS = {
     "clusters": "Clusters of the NetVLAD layer (default: 64).",
     "whiten": "Dimensions to whiten the descriptor to.",
     "seed": "Seed of the clustering (default: 0).",
-    "batch_size": "Images per step of the network (default: 8).",
+    "batch_size": "Images per step of the network (default: what suits the device).",
     "device": "auto, cpu, cuda, cuda:1 (default: auto).",
 }
 _FLAGS = {

@@ -13,6 +13,7 @@ from types import ModuleType
 from netvlad_core import __version__
 from netvlad_core.commands import build_map, evaluate, fit, inspect, localize
 from netvlad_core.errors import NetvladError
+from netvlad_core.memory import keep_freed_memory
 
 _COMMANDS = {
     "build-map": build_map,
@@ -27,6 +28,7 @@ _INTERRUPTED = 130
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run `netvlad` with these arguments; returns the exit status."""
     options = _parser().parse_args(arguments)
+    keep_freed_memory()
     try:
         options.run(options)
     except (NetvladError, OSError) as error:

@@ -27,6 +27,7 @@ from visualization_msgs.msg import MarkerArray
 from netvlad_core.errors import ImageError, NetvladError
 from netvlad_core.localization.localizer import Localization, Localizer, LocalizerOptions
 from netvlad_core.mapping.place_map import PlaceMap
+from netvlad_core.memory import keep_freed_memory
 from netvlad_ros import conversions, markers
 from netvlad_ros.diagnostics import Statistics
 from netvlad_ros.health import HealthReport
@@ -341,6 +342,7 @@ def _image_qos() -> QoSProfile:
 
 def main(arguments: list[str] | None = None) -> int:
     """Run the node until it is told to stop."""
+    keep_freed_memory()
     rclpy.init(args=arguments)
     try:
         executor = MultiThreadedExecutor(num_threads=4)

@@ -42,9 +42,8 @@ def add_arguments(command: argparse.ArgumentParser) -> None:
     command.add_argument(
         "--batch-size",
         type=at_least(1),
-        default=8,
         metavar="N",
-        help="images per step (default: %(default)s)",
+        help="images per step (default: what suits the device)",
     )
     add_fit(command)
 

@@ -45,7 +45,7 @@ class BuildOptions:
     weights : checkpoint or ONNX file; None fits a head on the drive and keeps the network in the map.
     backbone, backbone_weights, clusters, whitened_dimension, seed : of the fitted network, without weights.
     require_poses : False accepts a source without poses; its map gives place ids but no pose.
-    device, batch_size : of the extractor.
+    device, batch_size : as in `Extractor`.
     """
 
     keyframes: KeyframeRule | None = None
@@ -58,7 +58,7 @@ class BuildOptions:
     seed: int = 0
     require_poses: bool = True
     device: str = "auto"
-    batch_size: int = 8
+    batch_size: int | None = None
 
 
 def build_map(source: FrameSource, output: Path, options: BuildOptions, progress: bool = True) -> PlaceMap:

@@ -51,7 +51,7 @@ class Extractor:
     ----------
     network : to be run by torch, or an engine that runs one already.
     device : "auto" (CUDA where there is one), "cpu", "cuda", "cuda:1", ...; for a network only.
-    batch_size : images that go through the network together.
+    batch_size : images that go through the network together; None takes what suits the device.
     precision : "float32", "bfloat16" or "float16"; for a network only.
 
     Attributes
@@ -66,15 +66,15 @@ class Extractor:
         self,
         network: PlaceNetwork | Engine,
         device: str = "auto",
-        batch_size: int = 8,
+        batch_size: int | None = None,
         precision: str = "float32",
     ) -> None:
         self._engine = network if isinstance(network, Engine) else _torch_engine(network, device, precision)
-        self.batch_size = batch_size
         self.model_id = self._engine.model_id
         self.spec = self._engine.spec
         self.dimension = self.spec.dimension
         self.device = self._engine.device
+        self.batch_size = batch_size or _best_batch_size(self.device)
         self.precision = self._engine.precision
 
     @classmethod
@@ -82,7 +82,7 @@ class Extractor:
         cls,
         weights: Path | str,
         device: str = "auto",
-        batch_size: int = 8,
+        batch_size: int | None = None,
         precision: str | None = None,
     ) -> Extractor:
         """Open a checkpoint, or an ONNX file that `netvlad export` has written.
@@ -158,6 +158,11 @@ def _existing_variant(weights: Path, precision: str) -> Path:
         f"{weights} cannot run in {precision}{without}, and there is no {variant}; make it, where torch is "
         f"installed, with: netvlad export {weights} {example}--precision {precision}"
     )
+
+
+def _best_batch_size(device: str) -> int:
+    # On a CPU the activations of a single image stay in its caches; eight together run at half the speed.
+    return 1 if device.lower().startswith("cpu") else 16
 
 
 def _has_torch() -> bool:

@@ -39,10 +39,10 @@ class DescribedFrame:
 def describe_frames(frames: Iterable[Frame], extractor: Extractor) -> Iterator[list[DescribedFrame]]:
     """Decode and describe frames in order, a batch at a time.
 
-    At most three batches of images are in memory. Broken images come back with their error.
+    No more than three batches of images, and a few, are in memory. Broken images come back with their error.
     """
     with ThreadPoolExecutor(_DECODING_THREADS, thread_name_prefix="decode") as pool:
-        decoded = _decode_ahead(iter(frames), pool, ahead=2 * extractor.batch_size)
+        decoded = _decode_ahead(iter(frames), pool, ahead=2 * max(_DECODING_THREADS, extractor.batch_size))
         while batch := list(islice(decoded, extractor.batch_size)):
             yield _describe(batch, extractor)
 
