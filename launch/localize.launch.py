@@ -52,12 +52,14 @@ def generate_launch_description() -> LaunchDescription:
         DeclareLaunchArgument(
             parameter.name,
             default_value=_NOT_GIVEN,
-            description=f"{parameter.description} (default: {parameter.default!r})",
+            description=f"{parameter.description} Empty: as params_file says, else {parameter.default!r}.",
         )
         for parameter in PARAMETERS
     ]
     profile = SetEnvironmentVariable(_PROFILE_VARIABLE, LaunchConfiguration("fastdds_profile"))
-    return LaunchDescription([*arguments, profile, OpaqueFunction(function=_start_node), _rviz()])
+    # A robot's cores are shared: threads of the network that wait busily would take them from all the others.
+    waiting = SetEnvironmentVariable("OMP_WAIT_POLICY", os.environ.get("OMP_WAIT_POLICY", "PASSIVE"))
+    return LaunchDescription([*arguments, profile, waiting, OpaqueFunction(function=_start_node), _rviz()])
 
 
 def _start_node(context: LaunchContext) -> list[Node]:
