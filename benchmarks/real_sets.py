@@ -64,6 +64,9 @@ def ietower(data: Path) -> tuple[Rows, Rows, float]:
     return split["gallery"][::2], split["query"][::3], 3.0
 
 
+SETS = {read.__name__: read for read in (vprbench_corridor, rtabmap_corridor, toshiki_loop, ietower)}
+
+
 def _numbered(folder: Path) -> list[Path]:
     return sorted(folder.iterdir(), key=lambda path: int(re.sub(r"\D", "", path.stem)))
 
@@ -88,6 +91,7 @@ def main() -> None:
     parser.add_argument(
         "--data", type=Path, default=_ROOT.parent / "shared" / "data", help="folder of the sets"
     )
+    parser.add_argument("--sets", nargs="+", choices=SETS, default=list(SETS), help="(default: all)")
     parser.add_argument("--seed", default="0", help="of the clustering")
     options = parser.parse_args()
     if not options.data.is_dir():
@@ -95,7 +99,8 @@ def main() -> None:
         return
     print("| set | places | queries | correct within | R@1 | R@5 | R@10 | VLAD-32 R@1 | time |")
     print("|---|---|---|---|---|---|---|---|---|")
-    for read in (vprbench_corridor, rtabmap_corridor, toshiki_loop, ietower):
+    for name in options.sets:
+        read = SETS[name]
         places, queries, threshold = read(options.data.resolve())
         with TemporaryDirectory() as folder:
             started = monotonic()
@@ -106,10 +111,10 @@ def main() -> None:
             text = _netvlad("evaluate", place_map, str(drive), "--threshold", str(threshold), "--json")
             recall = json.loads(text)["recall"]
         shown = " | ".join(f"{100 * recall[n]:.1f}" for n in ("1", "5", "10"))
-        baseline = _BASELINES.get(read.__name__, "")
+        baseline = _BASELINES.get(name, "")
         seconds = f"{monotonic() - started:.0f} s"
         sizes = f"{len(places)} | {len(queries)} | {threshold:g}"
-        print(f"| {read.__name__} | {sizes} | {shown} | {baseline} | {seconds} |", flush=True)
+        print(f"| {name} | {sizes} | {shown} | {baseline} | {seconds} |", flush=True)
 
 
 if __name__ == "__main__":

@@ -84,6 +84,12 @@ def pose_to_message(pose: Pose) -> PoseMessage:
     return PoseMessage(position=Point(x=x, y=y, z=z), orientation=Quaternion(x=qx, y=qy, z=qz, w=qw))
 
 
+def pose_from_message(message: PoseMessage) -> Pose:
+    """Check and take a pose; raises PoseError if it is not finite or its quaternion has no direction."""
+    p, q = message.position, message.orientation
+    return Pose.from_values([p.x, p.y, p.z], [q.x, q.y, q.z, q.w])
+
+
 def prior_to_message(prior: PosePrior, header: Header) -> PoseWithCovarianceStamped:
     """Pose map <- base_link with its covariance, row-major."""
     message = PoseWithCovarianceStamped(header=header)
