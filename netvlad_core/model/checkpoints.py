@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
+import torch
 from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_file
+from safetensors.torch import save
+from torch import Tensor
 
 from netvlad_core.errors import CheckpointError
 from netvlad_core.model.network import PlaceNetwork
@@ -15,13 +18,16 @@ _FORMAT = "netvlad_ros checkpoint 1"
 
 
 def save_checkpoint(network: PlaceNetwork, path: Path) -> str:
-    """Write a network beside `path`, then rename it there; returns its model_id."""
+    """Write a network beside `path`, then rename it there; returns its model_id.
+
+    One network gives one file, to the byte.
+    """
     model_id = network.fingerprint()
     metadata = {"format": _FORMAT, "model_id": model_id, "spec": network.spec.to_json()}
     tensors = {key: value.detach().cpu().contiguous() for key, value in network.state_dict().items()}
     path.parent.mkdir(parents=True, exist_ok=True)
     partial = path.with_name(f".{path.name}.partial")
-    save_file(tensors, partial, metadata)
+    partial.write_bytes(_in_order(save(tensors, metadata)))
     partial.replace(path)
     return model_id
 
@@ -32,8 +38,8 @@ def load_checkpoint(path: Path) -> PlaceNetwork:
     Raises
     ------
     CheckpointError
-        If the file is missing, truncated, no checkpoint of this project, or its weights have changed since
-        they were written.
+        If the file is missing, truncated, no checkpoint of this project, has weights that are not finite, or
+        they have changed since they were written.
     """
     if not path.is_file():
         raise CheckpointError(f"there is no checkpoint {path}")
@@ -43,11 +49,35 @@ def load_checkpoint(path: Path) -> PlaceNetwork:
             if metadata.get("format") != _FORMAT:
                 found = metadata.get("format", "no format at all")
                 raise CheckpointError(f"{path} states {found!r}; expected {_FORMAT!r}")
-            network = PlaceNetwork(NetworkSpec.from_json(metadata.get("spec", "")))
-            network.load_state_dict({key: file.get_tensor(key) for key in file.keys()})  # noqa: SIM118
+            spec = NetworkSpec.from_json(metadata.get("spec", ""))
+            # Nothing is allocated for what the description declares, only for what the file has.
+            with torch.device("meta"):
+                network = PlaceNetwork(spec)
+            state = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118
+        _check_entries(state, network)
+        network.load_state_dict(state, assign=True)
+    except CheckpointError as error:
+        raise error if str(path) in str(error) else CheckpointError(f"{path}: {error}") from error
     except (SafetensorError, RuntimeError, TypeError, ValueError, OSError) as error:
         raise CheckpointError(f"the checkpoint {path} is damaged: {error}") from error
     found, stated = network.fingerprint(), metadata.get("model_id")
     if found != stated:
         raise CheckpointError(f"the checkpoint {path} states the model {stated} but its weights are {found}")
-    return network.eval()
+    return network.requires_grad_(True).eval()
+
+
+def _in_order(content: bytes) -> bytes:
+    """The same safetensors file with its metadata in alphabetic order; the library's own order is random."""
+    end = 8 + int.from_bytes(content[:8], "little")
+    header = json.loads(content[8:end])
+    header["__metadata__"] = dict(sorted(header["__metadata__"].items()))
+    text = json.dumps(header, separators=(",", ":"), ensure_ascii=False).encode()
+    return content[:8] + text.ljust(end - 8) + content[end:]
+
+
+def _check_entries(state: dict[str, Tensor], network: PlaceNetwork) -> None:
+    for key, wanted in network.state_dict().items():
+        if key in state and state[key].dtype != wanted.dtype:
+            raise ValueError(f"{key} has the type {state[key].dtype}, expected {wanted.dtype}")
+        if key in state and not torch.isfinite(state[key]).all():
+            raise ValueError(f"{key} has entries that are not finite")
