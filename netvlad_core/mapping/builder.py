@@ -90,7 +90,7 @@ def build_map(source: FrameSource, output: Path, options: BuildOptions, progress
         _describe_drive(source, rule, options, extractor, journal, progress)
     finally:
         journal.close()
-    if not journal.places:
+    if not journal.place_count:
         raise SourceError(_nothing_usable(source, _broken(journal)))
     return _finish(source, output, options, extractor, journal)
 
@@ -178,7 +178,7 @@ def _describe_drive(
         remaining = islice(keyframes, len(journal.entries), None)
         for batch in describe_frames(remaining, extractor):
             _record(batch, options.store_images, journal)
-            bar.set_postfix(places=len(journal.places))
+            bar.set_postfix(places=journal.place_count, refresh=False)
 
 
 def _counted(source: FrameSource, bar: tqdm, require_poses: bool) -> Iterator[Frame]:
@@ -227,7 +227,9 @@ def _finish(
     new.mkdir()
     places = journal.places
     poses = np.array([entry.pose or [np.nan] * 7 for entry in places], dtype=np.float64)
-    descriptors = _write_descriptors(journal.descriptors_path, new, len(places), extractor.dimension)
+    _write_descriptors(
+        journal.descriptors_path, new / layout.DESCRIPTORS_FILE, len(places), extractor.dimension
+    )
     np.save(new / layout.STAMPS_FILE, np.array([entry.stamp for entry in places], dtype=np.int64))
     np.save(new / layout.POSES_FILE, poses)
     (new / layout.NAMES_FILE).write_text(json.dumps([entry.name for entry in places]))
@@ -250,7 +252,7 @@ def _finish(
         weights=None if options.weights is None else str(options.weights.resolve()),
         store_images=options.store_images,
         spacing=median_spacing(poses[:, :3]),
-        similarity_threshold=similarity_elsewhere(descriptors, poses[:, :3]),
+        similarity_threshold=similarity_elsewhere(new / layout.DESCRIPTORS_FILE, poses[:, :3]),
         skipped=dict(_broken(journal) + source.skipped),
         files=files,
     ).write(new / layout.HEADER_FILE)
@@ -259,10 +261,12 @@ def _finish(
     return PlaceMap.open(output)
 
 
-def _write_descriptors(raw: Path, folder: Path, count: int, dimension: int) -> np.ndarray:
-    rows = np.memmap(raw, dtype=np.float32, mode="r", shape=(count, dimension))
-    np.save(folder / layout.DESCRIPTORS_FILE, rows)
-    return rows
+def _write_descriptors(raw: Path, path: Path, count: int, dimension: int) -> None:
+    """Put the header of an array before its rows, file to file: it may exceed the memory."""
+    with raw.open("rb") as rows, path.open("wb") as file:
+        header = {"descr": "<f4", "fortran_order": False, "shape": (count, dimension)}
+        np.lib.format.write_array_header_1_0(file, header)
+        shutil.copyfileobj(rows, file, 1 << 20)
 
 
 def _broken(journal: Journal) -> Counter[str]:

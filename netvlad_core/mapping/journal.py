@@ -62,6 +62,7 @@ class Journal:
             folder.mkdir(parents=True)
             key_path.write_text(key)
         self.entries: list[Entry] = []
+        self.place_count = 0
         self.image_end = 0
 
     @property
@@ -79,9 +80,12 @@ class Journal:
     def resume(self, dimension: int) -> None:
         """Read what an earlier run has finished and open the files behind it, for descriptors (D,)."""
         path = self.folder / _JOURNAL_FILE
-        lines = path.read_text().splitlines(keepends=True) if path.is_file() else []
-        whole = [line for line in lines if line.endswith("\n")]
-        self.entries = [Entry(**json.loads(line)) for line in whole]
+        lines = path.read_bytes().splitlines(keepends=True) if path.is_file() else []
+        whole = [line for line in lines if line.endswith(b"\n")]
+        try:
+            self.entries = [Entry(**json.loads(line)) for line in whole]
+        except (ValueError, TypeError):
+            self.entries = []  # a power cut leaves zeros where lines should be
         places = self.places
         self.image_end = places[-1].image_end if places else 0
         sizes = {
@@ -89,10 +93,13 @@ class Journal:
             self.images_path: self.image_end,
             path: sum(map(len, whole)),
         }
-        if any((file.stat().st_size if file.is_file() else 0) < size for file, size in sizes.items()):
-            # The journal survived what it speaks of (a power cut): nothing of this work can be trusted.
+        if len(self.entries) < len(whole) or any(
+            (file.stat().st_size if file.is_file() else 0) < size for file, size in sizes.items()
+        ):
+            # The journal is damaged, or survived what it speaks of: nothing of this work can be trusted.
             self.entries, self.image_end = [], 0
             sizes = dict.fromkeys(sizes, 0)
+        self.place_count = len(self.places)
         for file, size in sizes.items():
             file.touch()
             os.truncate(file, size)
@@ -109,6 +116,7 @@ class Journal:
         self._journal.writelines(json.dumps(asdict(entry)) + "\n" for entry in entries)
         self._journal.flush()
         self.entries += entries
+        self.place_count += len(descriptors)
 
     def close(self) -> None:
         for file in (self._descriptors, self._images, self._journal):

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
+from scipy.spatial.distance import cdist
 
 # The paper's radius beyond which two images show different places, metres.
 NEGATIVE_RADIUS = 25.0
 
 _SAMPLED_PLACES = 500
 _QUANTILE = 0.5
+_BLOCK = 256  # rows in memory at a time
 
 
 def median_spacing(positions: np.ndarray) -> float:
@@ -23,7 +27,7 @@ def median_spacing(positions: np.ndarray) -> float:
     return float(np.median(steps)) if len(steps) else 0.0
 
 
-def similarity_elsewhere(descriptors: np.ndarray, positions: np.ndarray) -> float:
+def similarity_elsewhere(descriptors: Path, positions: np.ndarray) -> float:
     """Similarity that the best wrong place of the map typically reaches.
 
     For a sample of places, the best match among all places more than 25 m away, as an image of unmapped
@@ -31,17 +35,24 @@ def similarity_elsewhere(descriptors: np.ndarray, positions: np.ndarray) -> floa
 
     Parameters
     ----------
-    descriptors : (N, D) float32, may be memory-mapped.
+    descriptors : file of an array (N, D) float32; it may be larger than the memory.
     positions : (N, 3) float, metres; NaN for places without a pose.
     """
+    if not len(positions):
+        return 0.0
     sampled = np.unique(np.linspace(0, len(positions) - 1, _SAMPLED_PLACES).round().astype(int))
     best = np.full(len(sampled), -np.inf)
-    queries = np.asarray(descriptors[sampled])
-    for start in range(0, len(positions), 4096):
-        block = slice(start, start + 4096)
-        similarities = queries @ np.asarray(descriptors[block]).T
-        distances = np.linalg.norm(positions[sampled, None] - positions[None, block], axis=2)
+    queries = _rows(descriptors, sampled)
+    for start in range(0, len(positions), _BLOCK):
+        block = slice(start, start + _BLOCK)
+        similarities = queries @ _rows(descriptors, block).T
+        distances = cdist(positions[sampled], positions[block])
         is_elsewhere = distances > NEGATIVE_RADIUS
         best = np.maximum(best, np.where(is_elsewhere, similarities, -np.inf).max(axis=1))
     best = best[np.isfinite(best)]
     return float(np.quantile(best, _QUANTILE)) if len(best) else 0.0
+
+
+def _rows(path: Path, rows: slice | np.ndarray) -> np.ndarray:
+    # Mapped anew each time, or the pages of all rows would stay in memory.
+    return np.array(np.load(path, mmap_mode="r", allow_pickle=False)[rows])

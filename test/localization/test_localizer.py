@@ -1,0 +1,112 @@
+"""What the localizer says about an image, and that it says nothing when it is not sure."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from netvlad_core.data.datasets import CatalogueSource
+from netvlad_core.errors import CheckpointError, ImageError, MapError
+from netvlad_core.localization.localizer import Localizer, LocalizerOptions, State
+from netvlad_core.mapping.builder import BuildOptions, build_map
+from netvlad_core.mapping.place_map import PlaceMap
+from netvlad_core.model.extractor import Extractor
+from support.street import street, view, write_catalogue
+
+
+@pytest.fixture
+def localizer(street_map: PlaceMap, extractor: Extractor) -> Localizer:
+    return Localizer(street_map, extractor)
+
+
+def test_known_place_is_localized_where_it_is(localizer: Localizer) -> None:
+    answer = localizer(view(street(seed=1, metres=80), 31.0, gain=0.8), stamp=7)
+    assert (answer.state, answer.stamp) == (State.LOCALIZED, 7)
+    assert answer.prior is not None
+    assert np.linalg.norm(answer.prior.pose.position - [31.0, 0, 0]) < 4
+    assert [match.similarity for match in answer.matches] == sorted(
+        (match.similarity for match in answer.matches), reverse=True
+    )
+    assert answer.matches[0].pose is not None
+    assert answer.matches[0].pose.position[0] == 2.0 * answer.matches[0].place
+
+
+def test_unmapped_street_gives_no_pose(localizer: Localizer) -> None:
+    localizer.options = LocalizerOptions(min_similarity=0.7)
+    elsewhere = street(seed=99, metres=40)
+    answers = [localizer(view(elsewhere, x)) for x in range(0, 40, 5)]
+    assert {answer.state for answer in answers} == {State.LOST}
+    assert all(answer.prior is None and answer.matches for answer in answers)
+
+
+def test_two_places_that_look_the_same_are_ambiguous(
+    checkpoint: Path, extractor: Extractor, tmp_path: Path
+) -> None:
+    """The same fronts stand twice, 500 m apart."""
+    fronts = street(seed=1, metres=20)
+    here = write_catalogue(tmp_path / "here", fronts, range(0, 20, 2)).read_text().splitlines()
+    there = write_catalogue(tmp_path / "there", fronts, range(0, 20, 2), first_x=500).read_text().splitlines()
+    both = [here[0], *(f"here/{row}" for row in here[1:]), *(f"there/{row}" for row in there[1:])]
+    (tmp_path / "both.csv").write_text("\n".join(both))
+    source = CatalogueSource.from_csv(tmp_path / "both.csv")
+    place_map = build_map(source, tmp_path / "map", BuildOptions(weights=checkpoint, device="cpu"), False)
+    answer = Localizer(place_map, extractor, LocalizerOptions(min_similarity=0.0, min_agreement=0.6))(
+        view(fronts, 9.0)
+    )
+    assert (answer.state, answer.prior) == (State.AMBIGUOUS, None)
+
+
+def test_threshold_is_the_maps_own_unless_given(localizer: Localizer) -> None:
+    assert localizer.min_similarity == localizer.place_map.header.similarity_threshold
+    localizer.options = LocalizerOptions(min_similarity=1.0)
+    assert localizer.min_similarity == 1.0
+    assert localizer(view(street(seed=1, metres=80), 31.0)).state is State.LOST
+
+
+def test_map_without_poses_gives_places_but_no_pose(
+    checkpoint: Path, extractor: Extractor, tmp_path: Path
+) -> None:
+    catalogue = write_catalogue(tmp_path / "drive", street(seed=1, metres=20), range(0, 20, 2))
+    catalogue.unlink()
+    options = BuildOptions(weights=checkpoint, device="cpu", require_poses=False)
+    place_map = build_map(CatalogueSource.from_folder(tmp_path / "drive"), tmp_path / "map", options, False)
+    answer = Localizer(place_map, extractor)(view(street(seed=1, metres=20), 10.0))
+    assert answer.matches[0].place == 5
+    assert answer.prior is None
+    assert answer.state is State.AMBIGUOUS
+
+
+def test_top_k_beyond_the_map_gives_all_places(localizer: Localizer) -> None:
+    localizer.options = LocalizerOptions(top_k=1000)
+    assert len(localizer(view(street(seed=1, metres=80), 31.0)).matches) == len(localizer.place_map)
+
+
+@pytest.mark.parametrize("image", [np.zeros((0, 0, 3), np.uint8), np.zeros((64, 64, 3), np.float32)])
+def test_what_is_no_image_is_refused(localizer: Localizer, image: np.ndarray) -> None:
+    with pytest.raises(ImageError):
+        localizer(image)
+
+
+def test_open_names_the_network_that_is_gone(street_map: PlaceMap, checkpoint: Path, tmp_path: Path) -> None:
+    copied = tmp_path / "weights.safetensors"
+    shutil.copy(checkpoint, copied)
+    catalogue = write_catalogue(tmp_path / "drive", street(seed=1, metres=10), range(0, 10, 2))
+    place_map = build_map(
+        CatalogueSource.from_csv(catalogue),
+        tmp_path / "map",
+        BuildOptions(weights=copied, device="cpu"),
+        False,
+    )
+    assert place_map.network_path == copied
+    copied.unlink()
+    with pytest.raises(CheckpointError, match=rf"{place_map.header.model_id}.*weights\.safetensors"):
+        Localizer.open(tmp_path / "map")
+    assert Localizer.open(tmp_path / "map", checkpoint)  # named by hand
+
+
+def test_map_that_is_none(tmp_path: Path) -> None:
+    with pytest.raises(MapError, match="no map"):
+        Localizer.open(tmp_path / "nowhere")
