@@ -42,17 +42,20 @@ def similarity_elsewhere(descriptors: Path, positions: np.ndarray) -> float:
         return 0.0
     sampled = np.unique(np.linspace(0, len(positions) - 1, _SAMPLED_PLACES).round().astype(int))
     best = np.full(len(sampled), -np.inf)
-    queries = _rows(descriptors, sampled)
+    queries = np.concatenate([_rows(descriptors, row) for row in sampled])
     for start in range(0, len(positions), _BLOCK):
-        block = slice(start, start + _BLOCK)
-        similarities = queries @ _rows(descriptors, block).T
-        distances = cdist(positions[sampled], positions[block])
+        similarities = queries @ _rows(descriptors, start, _BLOCK).T
+        distances = cdist(positions[sampled], positions[start : start + _BLOCK])
         is_elsewhere = distances > NEGATIVE_RADIUS
         best = np.maximum(best, np.where(is_elsewhere, similarities, -np.inf).max(axis=1))
     best = best[np.isfinite(best)]
     return float(np.quantile(best, _QUANTILE)) if len(best) else 0.0
 
 
-def _rows(path: Path, rows: slice | np.ndarray) -> np.ndarray:
-    # Mapped anew each time, or the pages of all rows would stay in memory.
-    return np.array(np.load(path, mmap_mode="r", allow_pickle=False)[rows])
+def _rows(path: Path, start: int, count: int = 1) -> np.ndarray:
+    # Read and not mapped: the pages of a mapped file count as memory of the process.
+    array = np.load(path, mmap_mode="r", allow_pickle=False)
+    dimension = array.shape[1]
+    row_bytes = dimension * array.itemsize
+    rows = np.fromfile(path, array.dtype, count * dimension, offset=array.offset + start * row_bytes)
+    return rows.reshape(-1, dimension)
