@@ -1,0 +1,155 @@
+"""What a build does with its source, its options and its output folder."""
+
+from __future__ import annotations
+
+import json
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from netvlad_core.data.datasets import CatalogueSource
+from netvlad_core.errors import MapError, SourceError
+from netvlad_core.localization.localizer import Localizer
+from netvlad_core.mapping.builder import BuildOptions, build_map
+from netvlad_core.mapping.keyframes import KeyframeRule
+from netvlad_core.mapping.place_map import PlaceMap
+from support.street import HEIGHT, WIDTH, street, view, write_catalogue
+
+_PLACES = 12
+
+
+@pytest.fixture
+def drive(tmp_path: Path) -> CatalogueSource:
+    catalogue = write_catalogue(tmp_path / "drive", street(seed=4, metres=30), range(0, 2 * _PLACES, 2))
+    return CatalogueSource.from_csv(catalogue)
+
+
+@pytest.fixture
+def options(checkpoint: Path) -> BuildOptions:
+    return BuildOptions(weights=checkpoint, device="cpu")
+
+
+def _build(source: CatalogueSource, output: Path, options: BuildOptions) -> PlaceMap:
+    return build_map(source, output, options, progress=False)
+
+
+def test_places_carry_what_the_source_says(
+    drive: CatalogueSource, options: BuildOptions, tmp_path: Path
+) -> None:
+    place_map = _build(drive, tmp_path / "map", options)
+    assert len(place_map) == _PLACES
+    np.testing.assert_allclose(place_map.poses[:, 0], 2.0 * np.arange(_PLACES))
+    np.testing.assert_array_equal(place_map.stamps, (100 + np.arange(_PLACES)) * 10**9)
+    assert place_map.names == [f"{index:03}.png" for index in range(_PLACES)]
+    assert place_map.header.spacing == 2.0
+    described = Localizer.open(place_map.path).extractor(view(street(seed=4, metres=30), 6.0))[0]
+    np.testing.assert_allclose(place_map.descriptors[3], described, atol=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("storage", "size"), [("none", None), ("thumbnail", (120, 160)), ("full", (HEIGHT, WIDTH))]
+)
+def test_stored_images(
+    storage: str, size: tuple[int, int] | None, drive: CatalogueSource, options: BuildOptions, tmp_path: Path
+) -> None:
+    place_map = _build(drive, tmp_path / "map", replace(options, store_images=storage))
+    image = place_map.image(5)
+    if size is None:
+        assert image is None
+        assert not list(place_map.path.glob("image*"))
+    else:
+        assert image is not None
+        assert image.shape[:2] == size
+        truth = view(street(seed=4, metres=30), 10.0).astype(float)
+        assert np.abs(image - truth).mean() < 20  # it is the place's own image, with JPEG's losses
+
+
+def test_the_same_drive_gives_the_same_map(drive: CatalogueSource, tmp_path: Path) -> None:
+    """The fitted network too: provenance is worth nothing if it cannot be repeated."""
+    options = BuildOptions(clusters=4, device="cpu")
+    maps = [_build(drive, tmp_path / name / "map", options) for name in ("a", "b")]
+    assert maps[0].header == maps[1].header
+    assert maps[0].header.weights is None
+    assert Localizer.open(tmp_path / "a" / "map")(view(street(seed=4, metres=30), 6.0)).matches[0].place == 3
+
+
+def test_broken_images_are_counted_and_left_out(
+    drive: CatalogueSource, options: BuildOptions, tmp_path: Path
+) -> None:
+    (tmp_path / "drive" / "002.png").write_bytes(b"")
+    (tmp_path / "drive" / "007.png").write_bytes((tmp_path / "drive" / "007.png").read_bytes()[:300])
+    place_map = _build(drive, tmp_path / "map", options)
+    assert len(place_map) == _PLACES - 2
+    assert sum(place_map.header.skipped.values()) == 2
+    assert "002.png" not in place_map.names
+
+
+def test_drive_of_broken_images_gives_no_map(
+    drive: CatalogueSource, options: BuildOptions, tmp_path: Path
+) -> None:
+    for path in (tmp_path / "drive").glob("*.png"):
+        path.write_bytes(b"no image")
+    with pytest.raises(SourceError, match=r"no image of .* could be used"):
+        _build(drive, tmp_path / "map", options)
+    assert not (tmp_path / "map").exists()
+
+
+def test_other_options_do_not_continue_the_work_of_the_first(
+    drive: CatalogueSource, options: BuildOptions, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def stop(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr("netvlad_core.mapping.builder._finish", stop)
+        with pytest.raises(KeyboardInterrupt):
+            _build(drive, tmp_path / "map", options)
+    journal = tmp_path / ".map.partial" / "journal.jsonl"
+    assert len(journal.read_text().splitlines()) == _PLACES
+    place_map = _build(drive, tmp_path / "map", replace(options, keyframes=KeyframeRule(5.0, None)))
+    assert list(place_map.poses[:, 0]) == [0, 6, 12, 18]
+    assert not journal.parent.exists()
+
+
+@pytest.mark.parametrize("kind", ["file", "folder"])
+def test_what_is_no_map_is_left_alone(
+    kind: str, drive: CatalogueSource, options: BuildOptions, tmp_path: Path
+) -> None:
+    output = tmp_path / "holiday"
+    precious = output if kind == "file" else output / "photo.jpg"
+    precious.parent.mkdir(exist_ok=True)
+    precious.write_text("precious")
+    with pytest.raises(MapError, match="is no map; it is left alone"):
+        _build(drive, output, options)
+    assert precious.read_text() == "precious"
+
+
+def test_map_is_readable_while_it_is_built_anew(
+    drive: CatalogueSource, options: BuildOptions, tmp_path: Path
+) -> None:
+    output = tmp_path / "map"
+    _build(drive, output, options)
+    opened = PlaceMap.open(output)
+    before = np.array(opened.descriptors)
+    with ThreadPoolExecutor(1) as pool:
+        building = pool.submit(_build, drive, output, replace(options, store_images="none"))
+        seen = set()
+        while not building.done():
+            seen.add(PlaceMap.open(output).header.store_images)
+    building.result()
+    assert seen <= {"thumbnail", "none"}
+    np.testing.assert_array_equal(opened.descriptors, before)  # the old map stays mapped
+
+
+def test_pose_is_missing(options: BuildOptions, tmp_path: Path) -> None:
+    write_catalogue(tmp_path / "drive", street(seed=4, metres=10), range(4)).unlink()
+    source = CatalogueSource.from_folder(tmp_path / "drive")
+    with pytest.raises(SourceError, match=r"no pose for .*000\.png.*--no-poses"):
+        _build(source, tmp_path / "map", options)
+    place_map = _build(source, tmp_path / "map", replace(options, require_poses=False))
+    assert np.isnan(place_map.poses).all()
+    assert not place_map.has_poses
+    assert json.loads((place_map.path / "map.json").read_text())["similarity_threshold"] == 0.0

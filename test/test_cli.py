@@ -1,0 +1,119 @@
+"""The command: help, exit status, one sentence for an error, Ctrl-C."""
+
+from __future__ import annotations
+
+import csv
+import json
+import shlex
+import signal
+import subprocess
+import sys
+from pathlib import Path
+from time import monotonic, sleep
+
+import numpy as np
+import pytest
+
+from netvlad_core.cli import _COMMANDS, _parser, main
+from netvlad_core.data.trajectory import read_tum
+from netvlad_core.mapping.place_map import PlaceMap
+from support.street import street, write_catalogue
+
+_ROOT = Path(__file__).resolve().parents[1]
+
+
+@pytest.mark.parametrize("command", _COMMANDS)
+def test_help_ends_with_an_example_that_parses(command: str, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as ended:
+        main([command, "--help"])
+    assert ended.value.code == 0
+    example = capsys.readouterr().out.rpartition("example:\n")[2].strip()
+    assert example.startswith(f"netvlad {command} ")
+    _parser().parse_args(shlex.split(example.partition("\n")[0])[1:])
+
+
+def test_help_and_mistakes_need_no_torch() -> None:
+    program = (
+        "import sys; sys.modules['torch'] = None; from netvlad_core.cli import main; main(['build-map'])"
+    )
+    ended = subprocess.run(
+        [sys.executable, "-c", program], cwd=_ROOT, capture_output=True, text=True, check=False
+    )
+    assert ended.returncode == 2
+    assert "--output" in ended.stderr
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["inspect", "nowhere"], ["nowhere"]),
+        (["build-map", "nowhere", "--output", "map"], ["nowhere"]),
+        (["localize", "nowhere", "nowhere", "--output", "x.csv"], ["no map", "nowhere"]),
+        (["evaluate", "nowhere", "nowhere"], ["no map", "nowhere"]),
+        (["fit", "nowhere", "--output", "w"], ["nowhere"]),
+    ],
+)
+def test_error_is_one_sentence_and_status_1(
+    arguments: list[str], words: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:  # fmt: skip
+    monkeypatch.chdir(tmp_path)
+    assert main(arguments) == 1
+    out, err = capsys.readouterr()
+    assert out == ""
+    assert err.startswith(f"netvlad {arguments[0]}: ")
+    assert err.count("\n") == 1
+    assert all(word in err for word in words)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_localize_writes_what_it_found(street_map: PlaceMap, tmp_path: Path) -> None:
+    drive = write_catalogue(tmp_path / "drive", street(seed=1, metres=80), range(1, 79, 6), gain=0.9)
+    (tmp_path / "drive" / "003.png").write_bytes(b"broken")
+    table, poses = tmp_path / "answers.csv", tmp_path / "answers.tum"
+    arguments = ["localize", str(street_map.path), str(drive), "--quiet", "--output", str(table)]
+    assert main(arguments) == 0
+    with table.open() as file:
+        rows = list(csv.DictReader(file))
+    assert len(rows) == 12  # of 13, one is broken
+    localized = [row for row in rows if row["state"] == "LOCALIZED"]
+    assert len(read_tum(poses)) == len(localized) > 6
+    for row in localized:
+        assert abs(float(row["x"]) - (1 + 6 * int(Path(row["image"]).stem))) < 10
+
+
+def test_evaluate_counts_all_queries_with_a_pose(
+    street_map: PlaceMap, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Six queries on the mapped street and four that stand where the map has nothing."""
+    here = write_catalogue(tmp_path / "here", street(seed=1, metres=80), range(1, 79, 13))
+    write_catalogue(tmp_path / "there", street(seed=9, metres=30), range(0, 20, 5), first_x=1000)
+    rows = here.read_text().splitlines()
+    far = (tmp_path / "there" / "catalogue.csv").read_text().splitlines()[1:]
+    drive = tmp_path / "drive.csv"
+    drive.write_text("\n".join([rows[0], *(f"here/{r}" for r in rows[1:]), *(f"there/{r}" for r in far)]))
+    assert main(["evaluate", str(street_map.path), str(drive), "--json", "--quiet"]) == 0
+    result = json.loads(capsys.readouterr().out)
+    assert (result["queries"], result["queries_without_positive"]) == (10, 4)
+    np.testing.assert_allclose(result["recall"]["1"], 0.6)
+    assert sum(result["states"].values()) == 10
+
+
+def test_ctrl_c_says_how_to_go_on(tmp_path: Path, checkpoint: Path) -> None:
+    drive = write_catalogue(tmp_path / "drive", street(seed=2, metres=300), range(300))
+    output = tmp_path / "map"
+    command = [sys.executable, "-m", "netvlad_core", "build-map", str(drive), "--output", str(output)]
+    command += ["--weights", str(checkpoint), "--quiet"]
+    journal = tmp_path / ".map.partial" / "journal.jsonl"
+    process = subprocess.Popen(command, cwd=_ROOT, stderr=subprocess.PIPE, text=True)
+    deadline = monotonic() + 60
+    while not (journal.is_file() and journal.stat().st_size) and monotonic() < deadline:
+        sleep(0.002)
+    process.send_signal(signal.SIGINT)
+    _, err = process.communicate(timeout=60)
+    assert process.returncode == 130
+    assert "continues where this one stopped" in err
+    assert "Traceback" not in err
+    assert not output.exists()
+    assert main(command[3:]) == 0
+    assert len(PlaceMap.open(output, verify=True)) == 300
