@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass, field
-from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -98,6 +97,9 @@ class MapHeader:
 class PlaceMap:
     """A map, opened for reading; its arrays are memory-mapped.
 
+    Once opened it does not look at the folder again (but for the network): it stays what it is while the folder
+    is replaced by a newer map.
+
     Attributes
     ----------
     path : folder.
@@ -105,6 +107,7 @@ class PlaceMap:
     descriptors : (N, D) float32.
     stamps : (N,) int64, nanoseconds.
     poses : (N, 7) float64, map <- base_link, x y z qx qy qz qw; NaN where a place has none.
+    names : of the places' frames in their source.
     """
 
     def __init__(self, path: Path, header: MapHeader) -> None:
@@ -114,6 +117,10 @@ class PlaceMap:
         self.descriptors = _load_array(path / DESCRIPTORS_FILE, np.float32, shapes["descriptors"])
         self.stamps = _load_array(path / STAMPS_FILE, np.int64, shapes["stamps"])
         self.poses = _load_array(path / POSES_FILE, np.float64, (header.places, 7))
+        self.names: list[str] = json.loads((path / NAMES_FILE).read_text())
+        if header.store_images != "none":
+            self._image_ends = _load_array(path / IMAGE_ENDS_FILE, np.int64, shapes["stamps"])
+            self._images = _map_bytes(path / IMAGES_FILE)
 
     @classmethod
     def open(cls, path: Path | str, verify: bool = False) -> PlaceMap:
@@ -132,19 +139,31 @@ class PlaceMap:
         if not path.is_dir():
             raise MapError(f"there is no map {path}: it is not a folder")
         header = MapHeader.read(path / HEADER_FILE)
+        while True:
+            opened: PlaceMap | MapError
+            try:
+                opened = cls._load(path, header, verify)
+            except MapError as error:
+                opened = error
+            before, header = header, MapHeader.read(path / HEADER_FILE)
+            if before == header:
+                break  # else the folder was replaced meanwhile, and what was read may be of both maps
+        if isinstance(opened, MapError):
+            raise opened
+        return opened
+
+    @classmethod
+    def _load(cls, path: Path, header: MapHeader, verify: bool) -> PlaceMap:
         try:
             check_files(path, header.files, verify)
             return cls(path, header)
         except (KeyError, TypeError, AttributeError) as error:
             raise MapError(f"{path / HEADER_FILE} is damaged: {error!r}") from error
+        except (OSError, ValueError) as error:
+            raise MapError(f"the map {path} is not readable: {error}") from error
 
     def __len__(self) -> int:
         return self.header.places
-
-    @cached_property
-    def names(self) -> list[str]:
-        """Names of the places' frames in their source."""
-        return json.loads((self.path / NAMES_FILE).read_text())
 
     @property
     def has_poses(self) -> bool:
@@ -159,12 +178,8 @@ class PlaceMap:
         """Stored image of a place, uint8 RGB (H, W, 3), or None where the map keeps none."""
         if self.header.store_images == "none":
             return None
-        ends = np.load(self.path / IMAGE_ENDS_FILE, mmap_mode="r", allow_pickle=False)
-        start = int(ends[place - 1]) if place else 0
-        with (self.path / IMAGES_FILE).open("rb") as file:
-            file.seek(start)
-            content = np.frombuffer(file.read(int(ends[place]) - start), np.uint8)
-        image = cv2.imdecode(content, cv2.IMREAD_COLOR)
+        start, end = int(self._image_ends[place - 1]) if place else 0, int(self._image_ends[place])
+        image = cv2.imdecode(self._images[start:end], cv2.IMREAD_COLOR)
         if image is None:
             raise MapError(f"the image of place {place} in {self.path / IMAGES_FILE} is damaged")
         return np.ascontiguousarray(image[..., ::-1])
@@ -219,3 +234,8 @@ def _load_array(path: Path, dtype: type, shape: tuple[int, ...]) -> np.ndarray:
         expected = f"{np.dtype(dtype)} {shape}"
         raise MapError(f"{path} holds {array.dtype} {array.shape}; map.json says {expected}")
     return array
+
+
+def _map_bytes(path: Path) -> np.ndarray:
+    """A file's content, uint8 (bytes,), memory-mapped."""
+    return np.memmap(path, np.uint8, mode="r") if path.stat().st_size else np.empty(0, np.uint8)

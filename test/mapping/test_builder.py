@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import shutil
+from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
@@ -12,6 +14,7 @@ import pytest
 
 from netvlad_core.data.datasets import CatalogueSource
 from netvlad_core.errors import MapError, SourceError
+from netvlad_core.files import replace_directory
 from netvlad_core.localization.localizer import Localizer
 from netvlad_core.mapping.builder import BuildOptions, build_map
 from netvlad_core.mapping.keyframes import KeyframeRule
@@ -127,21 +130,32 @@ def test_what_is_no_map_is_left_alone(
     assert precious.read_text() == "precious"
 
 
-def test_map_is_readable_while_it_is_built_anew(
+def test_map_is_readable_while_it_is_replaced(
     drive: CatalogueSource, options: BuildOptions, tmp_path: Path
 ) -> None:
     output = tmp_path / "map"
     _build(drive, output, options)
+    shutil.copytree(output, tmp_path / "with images")
     opened = PlaceMap.open(output)
-    before = np.array(opened.descriptors)
+    before, image = np.array(opened.descriptors), opened.image(1)
+    _build(drive, output, replace(options, store_images="none"))
+    shutil.copytree(output, tmp_path / "without")
+
+    def replace_often() -> None:
+        for turn in range(60):
+            new = tmp_path / "new"
+            shutil.copytree(tmp_path / ("with images" if turn % 2 else "without"), new)
+            replace_directory(new, output)
+
+    seen = Counter[str]()
     with ThreadPoolExecutor(1) as pool:
-        building = pool.submit(_build, drive, output, replace(options, store_images="none"))
-        seen = set()
-        while not building.done():
-            seen.add(PlaceMap.open(output).header.store_images)
-    building.result()
-    assert seen <= {"thumbnail", "none"}
-    np.testing.assert_array_equal(opened.descriptors, before)  # the old map stays mapped
+        replacing = pool.submit(replace_often)
+        while not replacing.done():
+            seen[PlaceMap.open(output).header.store_images] += 1
+    replacing.result()
+    assert set(seen) == {"thumbnail", "none"}
+    np.testing.assert_array_equal(opened.descriptors, before)  # what was opened stays what it was
+    np.testing.assert_array_equal(opened.image(1), image)
 
 
 def test_pose_is_missing(options: BuildOptions, tmp_path: Path) -> None:
