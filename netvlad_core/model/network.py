@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import hashlib
+from dataclasses import replace
 
+import torch
 from torch import Tensor, nn
 
+from netvlad_core.errors import NetvladError
 from netvlad_core.model.backbones import backbone_named
 from netvlad_core.model.netvlad import NetVLAD
 from netvlad_core.model.spec import NetworkSpec
@@ -33,6 +36,25 @@ class PlaceNetwork(nn.Module):
     def aggregate(self, features: Tensor) -> Tensor:
         """Descriptors of feature maps (B, D, h, w): all that comes after the backbone."""
         return self.whitening(self.netvlad(features))
+
+    def crop(self, dimension: int) -> PlaceNetwork:
+        """The network with the first `dimension` entries of its whitened descriptor; the rest is shared.
+
+        Raises
+        ------
+        NetvladError
+            If the descriptor is shorter, or not whitened: then no entry matters more than another.
+        """
+        if not isinstance(self.whitening, Whitening):
+            raise NetvladError(f"the descriptor of {self.spec.name} is not whitened, so it cannot be cropped")
+        try:
+            whitening = self.whitening.crop(dimension)
+        except ValueError as error:
+            raise NetvladError(f"{self.spec.name}: {error}") from error
+        with torch.device("meta"):
+            cropped = PlaceNetwork(replace(self.spec, whitened_dimension=dimension))
+        cropped.backbone, cropped.netvlad, cropped.whitening = self.backbone, self.netvlad, whitening
+        return cropped.train(self.training)
 
     def fingerprint(self) -> str:
         """model_id: the name and a short hash over description and weights.

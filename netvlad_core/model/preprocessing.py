@@ -14,7 +14,7 @@ from netvlad_core.errors import ImageError
 _SMALLEST_SIDE = 16
 _LARGEST_SIDE = 8192
 _RULES = {"keep": 0, "shorter": 1, "limit": 1, "exact": 2}
-_FILTERS = ("antialias", "bilinear", "area")
+_FILTERS = ("antialias", "antialias-unrounded", "bilinear", "area")
 
 
 @dataclass(frozen=True)
@@ -28,8 +28,9 @@ class Preprocessing:
         scales it to a height of size[0] and a width of size[1].
     size : pixels, as many as the rule needs.
     mean, std : of each RGB channel, in units of 0 to 255: the network sees (image - mean) / std.
-    filter : "antialias" (bilinear, widened when shrinking, as in Pillow), "bilinear" (of the four nearest
-        pixels, whatever the scale) or "area" (mean over the area; for shrinking).
+    filter : "antialias" (bilinear, widened when shrinking, as in Pillow), "antialias-unrounded" (the same,
+        not rounded to whole grey levels), "bilinear" (of the four nearest pixels, whatever the scale) or
+        "area" (mean over the area; for shrinking).
     """
 
     resize: str
@@ -100,6 +101,12 @@ def resize(images: Sequence[np.ndarray], preprocessing: Preprocessing) -> np.nda
         size = (width, height)
         scaled = (Image.fromarray(image).resize(size, Image.Resampling.BILINEAR) for image in images)
         return np.stack([np.asarray(image) for image in scaled])
+    if preprocessing.filter == "antialias-unrounded":
+        from PIL import Image
+
+        channels = [Image.fromarray(image[..., c].astype(np.float32)) for image in images for c in range(3)]
+        floats = [np.asarray(c.resize((width, height), Image.Resampling.BILINEAR)) for c in channels]
+        return np.stack(floats).reshape(len(images), 3, height, width).transpose(0, 2, 3, 1)
     if preprocessing.filter == "area":
         rows, columns = area_weights(images[0].shape[0], height), area_weights(images[0].shape[1], width)
         channels = (rows @ np.stack(images).transpose(0, 3, 1, 2) @ columns.T).astype(np.float32)

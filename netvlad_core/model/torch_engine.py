@@ -85,7 +85,8 @@ def _resize(images: Tensor, size: tuple[int, int], kind: str) -> Tensor:
     if kind == "bilinear":
         return functional.interpolate(images.float(), size=size, mode="bilinear")
     # The uint8 kernel of the CPU is several times as fast as the float one.
-    source = images if images.device.type == "cpu" else images.float()
+    is_rounded = kind == "antialias" and images.device.type == "cpu"
+    source = images if is_rounded else images.float()
     return functional.interpolate(source, size=size, mode="bilinear", antialias=True)
 
 

@@ -23,6 +23,19 @@ class Whitening(nn.Module):
     def forward(self, descriptors: Tensor) -> Tensor:
         return functional.normalize(self.projection(descriptors), dim=1)
 
+    @torch.no_grad()
+    def crop(self, dimension: int) -> Whitening:
+        """The whitening to the first `dimension` components; raises ValueError if there are not that many."""
+        projection = self.projection
+        if not 0 < dimension <= projection.out_features:
+            raise ValueError(
+                f"a descriptor whitened to {projection.out_features} dimensions has no first {dimension}"
+            )
+        cropped = Whitening(projection.in_features, dimension)
+        cropped.projection.weight.copy_(projection.weight[:dimension])
+        cropped.projection.bias.copy_(projection.bias[:dimension])
+        return cropped
+
     @classmethod
     @torch.no_grad()
     def fit(cls, descriptors: Tensor, whitened_dimension: int, shrinkage: float = 0.0) -> Whitening:
