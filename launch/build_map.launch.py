@@ -17,7 +17,7 @@ _OPTIONS = {
     "base_frame": "Frame of the robot (default: base_link).",
     "map_frame": "Root frame of the poses in /tf.",
     "extrinsics": "'x y z qx qy qz qw': pose, in the base frame, of the frame whose poses are recorded.",
-    "weights": "Checkpoint; without it the clusters are fitted on the drive.",
+    "weights": "Checkpoint or ONNX file; without it the clusters are fitted on the drive.",
     "store_images": "none, thumbnail or full (default: thumbnail).",
     "distance": "A place every so many metres.",
     "angle": "A place at every turn of so many degrees.",
@@ -28,6 +28,7 @@ _OPTIONS = {
     "whiten": "Dimensions to whiten the descriptor to.",
     "seed": "Seed of the clustering (default: 0).",
     "batch_size": "Images per step of the network (default: 8).",
+    "precision": "float32, bfloat16, float16 or int8 (default: that of the weights).",
     "device": "auto, cpu, cuda, cuda:1 (default: auto).",
 }
 _FLAGS = {

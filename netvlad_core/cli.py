@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from types import ModuleType
 
 from netvlad_core import __version__
-from netvlad_core.commands import build_map, evaluate, fit, inspect, localize
+from netvlad_core.commands import build_map, evaluate, export, fit, inspect, localize, precision
 from netvlad_core.errors import NetvladError
 
 _COMMANDS = {
@@ -19,6 +19,8 @@ _COMMANDS = {
     "fit": fit,
     "localize": localize,
     "evaluate": evaluate,
+    "export": export,
+    "precision": precision,
     "inspect": inspect,
 }
 _INTERRUPTED = 130

@@ -20,8 +20,7 @@ from netvlad_core.model.spec import NetworkSpec
 from netvlad_core.model.torch_engine import find_device, preprocess
 from netvlad_core.model.whitening import Whitening
 
-# The paper's sample for k-means: 100 local descriptors from each of 500 images.
-SAMPLE_IMAGES = 500
+# The paper's sample for k-means: 100 local descriptors from each image.
 _DESCRIPTORS_PER_IMAGE = 100
 _KMEANS_ITERATIONS = 100
 # One run of k-means moves Recall@1 by points from seed to seed; the tightest of several runs is steadier.

@@ -15,6 +15,8 @@ from netvlad_core.model.spec import NetworkSpec
 # The metadata of the file; `netvlad_core.model.export` writes them.
 FORMAT = "netvlad_ros network 1"
 INPUT, OUTPUT = "images", "descriptors"
+# Its warnings are about optimisations that it could not do.
+_LOG_ERRORS = 3
 
 
 class OnnxEngine:
@@ -58,7 +60,9 @@ def _open_session(path: Path, device: str) -> Any:
         raise CheckpointError(f"there is no ONNX file {path}")
     providers = _providers(device, onnxruntime.get_available_providers())
     try:
-        return onnxruntime.InferenceSession(path, providers=providers)
+        options = onnxruntime.SessionOptions()
+        options.log_severity_level = _LOG_ERRORS
+        return onnxruntime.InferenceSession(path, options, providers=providers)
     except (
         Exception
     ) as error:  # ONNX Runtime has a class of its own for each way in which a file can be broken
