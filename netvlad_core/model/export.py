@@ -136,7 +136,7 @@ def _check_possible(network: PlaceNetwork, precision: str) -> None:
     if precision not in LOWEST_SIMILARITY:
         known = ", ".join(LOWEST_SIMILARITY)
         raise NetvladError(
-            f"an ONNX file has one of {known}, not {precision!r}: for bfloat16 ONNX Runtime has no convolution"
+            f"an ONNX file has one of {known}, not {precision!r}: ONNX Runtime has no bfloat16 convolution"
         )
     missing = missing_packages()
     if missing:
