@@ -34,6 +34,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except (NetvladError, OSError) as error:
         print(f"netvlad {options.command}: {error}", file=sys.stderr)
         return 1
+    except ModuleNotFoundError as error:
+        if error.name is None or error.name.startswith("netvlad_core"):
+            raise
+        print(
+            f"netvlad {options.command}: this needs the Python module {error.name}, which is not installed",
+            file=sys.stderr,
+        )
+        return 1
     except KeyboardInterrupt:
         print(f"\nnetvlad {options.command}: stopped", file=sys.stderr)
         return _INTERRUPTED

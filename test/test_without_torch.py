@@ -112,6 +112,14 @@ def test_map_is_built_as_with_torch(place_map: Path, drive: Path, tmp_path: Path
     np.testing.assert_array_equal(built.poses, expected.poses)
 
 
+def test_what_needs_torch_says_so(drive: Path, tmp_path: Path) -> None:
+    command = [sys.executable, "-c", _BLOCKED + _COMMAND, "build-map", drive, "--output", tmp_path / "map"]
+    done = subprocess.run(list(map(str, command)), cwd=_ROOT, capture_output=True, text=True)
+    assert done.returncode == 1
+    assert "needs the Python module torch, which is not installed" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
 def test_commands_run_in_a_chosen_precision(place_map: Path, queries: Path) -> None:
     arguments = ("evaluate", place_map, queries, "--precision", "int8", "--threshold", 3, "--json", "--quiet")
     assert json.loads(without_torch(_COMMAND, *arguments))["recall"]["1"] == 1
