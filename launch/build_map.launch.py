@@ -33,6 +33,8 @@ _OPTIONS = {
 }
 _FLAGS = {
     "every_image": "true: every image is a place.",
+    "assignment_bias": "true: assign by distance (equation 2), not by direction.",
+    "no_intra_normalization": "true: leave clusters their lengths.",
     "no_poses": "true: accept a drive without poses.",
     "quiet": "true: no progress bar.",
 }

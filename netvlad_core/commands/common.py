@@ -66,6 +66,10 @@ def add_fit(command: argparse.ArgumentParser) -> None:
     group.add_argument(
         "--whiten", type=at_least(1), metavar="D", help="whiten the descriptor to D dimensions"
     )
+    group.add_argument(
+        "--assignment-bias", action="store_true", help="assign by distance (equation 2), not by direction"
+    )
+    group.add_argument("--no-intra-normalization", action="store_true", help="leave clusters their lengths")
     group.add_argument("--seed", type=at_least(0), default=0, metavar="N", help="(default: %(default)s)")
     add_device(group)
 
@@ -77,6 +81,8 @@ def fit_options(options: argparse.Namespace) -> dict[str, Any]:
         "backbone_weights": options.backbone_weights,
         "clusters": options.clusters,
         "whitened_dimension": options.whiten,
+        "assignment_bias": options.assignment_bias,
+        "intra_normalization": not options.no_intra_normalization,
         "seed": options.seed,
         "device": options.device,
     }

@@ -44,7 +44,8 @@ class BuildOptions:
     keyframes : rule for places; None takes `default_rule`.
     store_images : "none" (privacy), "thumbnail" (160 pixels) or "full".
     weights : checkpoint or ONNX file; None fits a head on the drive and keeps the network in the map.
-    backbone, backbone_weights, clusters, whitened_dimension, seed : of the fitted network, without weights.
+    backbone, backbone_weights, clusters, whitened_dimension, seed, assignment_bias, intra_normalization : of
+        the fitted network, without weights.
     require_poses : False accepts a source without poses; its map gives place ids but no pose.
     device, batch_size, precision : of the extractor.
     """
@@ -57,6 +58,8 @@ class BuildOptions:
     clusters: int = 64
     whitened_dimension: int | None = None
     seed: int = 0
+    assignment_bias: bool = False
+    intra_normalization: bool = True
     require_poses: bool = True
     device: str = "auto"
     batch_size: int = 8
@@ -170,6 +173,8 @@ def _fit_weights(
             options.whitened_dimension,
             options.seed,
             options.device,
+            options.assignment_bias,
+            options.intra_normalization,
         )
         save_checkpoint(network, path)
     return path

@@ -7,9 +7,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from netvlad_core.cli import main
 from netvlad_core.errors import CheckpointError, ImageError, NetvladError
 from netvlad_core.model.extractor import Extractor, variant_path
-from support.street import street, view
+from support.street import street, view, write_catalogue
 
 
 @pytest.fixture(scope="module")
@@ -120,3 +121,19 @@ def test_int8_without_a_file_tells_how_to_make_it(checkpoint: Path) -> None:
 @pytest.mark.parametrize("name", ["campus.safetensors", "campus.float32.onnx", "campus.int8.onnx"])
 def test_files_of_all_precisions_stand_side_by_side(name: str) -> None:
     assert variant_path(Path("maps") / name, "int8") == Path("maps/campus.int8.onnx")
+
+
+@pytest.mark.parametrize("flags", [[], ["--assignment-bias"], ["--no-intra-normalization"]])
+def test_every_form_of_the_layer_is_fitted_and_kept(flags: list[str], tmp_path: Path) -> None:
+    drive = write_catalogue(tmp_path / "drive", street(seed=7, metres=40), range(0, 40, 8))
+    weights = tmp_path / "net.safetensors"
+    assert main(["fit", str(drive), "--output", str(weights), "--clusters", "4", "--quiet", *flags]) == 0
+    extractor = Extractor.load(weights, "cpu")
+    assert extractor.spec.assignment_bias == ("--assignment-bias" in flags)
+    assert extractor.spec.intra_normalization == ("--no-intra-normalization" not in flags)
+    fronts = street(seed=7, metres=40)
+    place, same, other = extractor([view(fronts, 8), view(fronts, 9, gain=0.9), view(fronts, 32)])
+    assert np.linalg.norm(place) == pytest.approx(1, abs=1e-5)
+    assert place @ same > place @ other + 0.1
+    lengths = np.linalg.norm(place.reshape(4, -1), axis=1)
+    assert (np.ptp(lengths) < 1e-5) == extractor.spec.intra_normalization
