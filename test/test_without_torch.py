@@ -165,6 +165,9 @@ def test_precisions_are_compared_by_one_command(
     similarity = {name: float(row[-2]) for name, row in rows.items()}
     assert similarity["float32"] == 1
     assert 0.8 < similarity["int8 ONNX"] < similarity["float32 ONNX"] <= 1
+    weights = str(place_map / "model.int8.onnx")
+    assert main(["precision", str(place_map), str(queries), "--weights", weights]) == 1
+    assert "name its checkpoint with --weights" in capsys.readouterr().err
 
 
 def test_recall_is_counted_within_the_threshold_and_against_the_maps_own_model(

@@ -17,6 +17,7 @@ from netvlad_core.commands.common import (
     print_counts,
     with_progress,
 )
+from netvlad_core.errors import NetvladError
 from netvlad_core.model.spec import PRECISIONS
 
 if TYPE_CHECKING:
@@ -89,6 +90,8 @@ def _extractors(
     from netvlad_core.model.export import CALIBRATION_IMAGES, LOWEST_SIMILARITY, export, missing_packages
     from netvlad_core.model.extractor import Extractor, variant_path
 
+    if weights.suffix == ".onnx":
+        raise NetvladError(f"{weights} is one precision of a network; name its checkpoint with --weights")
     chosen = [precision for precision in PRECISIONS if precision in ("float32", *options.precisions)]
     extractors = {
         precision: Extractor.load(weights, options.device, precision=precision)

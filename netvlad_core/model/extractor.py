@@ -148,6 +148,8 @@ def variant_path(weights: Path, precision: str) -> Path:
 
 
 def _existing_variant(weights: Path, precision: str) -> Path:
+    if precision == "bfloat16":
+        raise CheckpointError(f"only torch runs bfloat16, from a checkpoint; {weights} cannot be run so here")
     variant = variant_path(weights, precision)
     if variant.is_file():
         return variant

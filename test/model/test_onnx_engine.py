@@ -56,6 +56,11 @@ def test_precision_is_looked_for_beside_the_weights(small_checkpoint: Path) -> N
     assert Extractor.load(small_checkpoint, "cpu", precision="float16").device == "cpu"  # torch can
 
 
+def test_bfloat16_is_left_to_torch(small_checkpoint: Path) -> None:
+    with pytest.raises(CheckpointError, match="only torch runs bfloat16"):
+        Extractor.load(variant_path(small_checkpoint, "float32"), "cpu", precision="bfloat16")
+
+
 def test_missing_runtime_is_named(small_checkpoint: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "onnxruntime", None)
     with pytest.raises(NetvladError, match="pip install onnxruntime"):
