@@ -27,7 +27,9 @@ setup(
         "tqdm>=4.64",
     ],
     extras_require={
+        "export": ["onnx>=1.16", "onnxruntime>=1.17", "onnxscript>=0.3"],
         "faiss": ["faiss-cpu>=1.7.4"],
+        "onnx": ["onnxruntime>=1.17", "pillow>=9"],
         "test": ["pytest>=7", "pytest-timeout>=2.1"],
     },
 )

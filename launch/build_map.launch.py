@@ -17,7 +17,7 @@ _OPTIONS = {
     "base_frame": "Frame of the robot (default: base_link).",
     "map_frame": "Root frame of the poses in /tf.",
     "extrinsics": "'x y z qx qy qz qw': pose, in the base frame, of the frame whose poses are recorded.",
-    "weights": "Checkpoint; without it the clusters are fitted on the drive.",
+    "weights": "Checkpoint or ONNX file; without it the clusters are fitted on the drive.",
     "store_images": "none, thumbnail or full (default: thumbnail).",
     "distance": "A place every so many metres.",
     "angle": "A place at every turn of so many degrees.",
@@ -28,10 +28,13 @@ _OPTIONS = {
     "whiten": "Dimensions to whiten the descriptor to.",
     "seed": "Seed of the clustering (default: 0).",
     "batch_size": "Images per step of the network (default: what suits the device).",
+    "precision": "float32, bfloat16, float16 or int8 (default: that of the weights).",
     "device": "auto, cpu, cuda, cuda:1 (default: auto).",
 }
 _FLAGS = {
     "every_image": "true: every image is a place.",
+    "assignment_bias": "true: assign by distance (equation 2), not by direction.",
+    "no_intra_normalization": "true: leave clusters their lengths.",
     "no_poses": "true: accept a drive without poses.",
     "quiet": "true: no progress bar.",
 }

@@ -11,7 +11,16 @@ from collections.abc import Sequence
 from types import ModuleType
 
 from netvlad_core import __version__
-from netvlad_core.commands import build_map, evaluate, fit, import_weights, inspect, localize
+from netvlad_core.commands import (
+    build_map,
+    evaluate,
+    export,
+    fit,
+    import_weights,
+    inspect,
+    localize,
+    precision,
+)
 from netvlad_core.errors import NetvladError
 from netvlad_core.memory import keep_freed_memory
 
@@ -20,6 +29,8 @@ _COMMANDS = {
     "fit": fit,
     "localize": localize,
     "evaluate": evaluate,
+    "export": export,
+    "precision": precision,
     "inspect": inspect,
     "import-weights": import_weights,
 }
@@ -34,6 +45,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
         options.run(options)
     except (NetvladError, OSError) as error:
         print(f"netvlad {options.command}: {error}", file=sys.stderr)
+        return 1
+    except ModuleNotFoundError as error:
+        if error.name is None or error.name.startswith("netvlad_core"):
+            raise
+        print(
+            f"netvlad {options.command}: this needs the Python module {error.name}, which is not installed",
+            file=sys.stderr,
+        )
         return 1
     except KeyboardInterrupt:
         print(f"\nnetvlad {options.command}: stopped", file=sys.stderr)

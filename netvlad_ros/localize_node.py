@@ -193,6 +193,7 @@ class LocalizeNode(LifecycleNode):
                 Path(weights).expanduser() if weights else None,
                 self.value("device"),
                 self._options(),
+                self.value("precision"),
             )
             # The first run of a network is slow; it should not fall on the first image.
             with self._network_lock:
@@ -201,7 +202,8 @@ class LocalizeNode(LifecycleNode):
             self._publish_map(opened.place_map)
         facts = opened.place_map.header
         self.get_logger().info(
-            f"map {facts.map_id}: {facts.places} places, model {facts.model_id}, on {opened.extractor.device}"
+            f"map {facts.map_id}: {facts.places} places, model {facts.model_id}, "
+            f"on {opened.extractor.device} in {opened.extractor.precision}"
         )
 
     def _close_map(self) -> None:

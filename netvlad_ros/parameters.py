@@ -12,6 +12,8 @@ from rcl_interfaces.msg import FloatingPointRange, IntegerRange, ParameterDescri
 from rclpy.lifecycle import LifecycleNode
 from rclpy.parameter import Parameter
 
+from netvlad_core.model.spec import PRECISIONS
+
 # A similarity threshold below any similarity means: the map's own.
 MAPS_OWN_SIMILARITY = -1.0
 
@@ -52,8 +54,18 @@ class NodeParameter:
 
 PARAMETERS = (
     NodeParameter("map", "", "Folder of the map to open; empty waits for the service load_map."),
-    NodeParameter("weights", "", "Checkpoint of the network; empty takes the one that the map names or has."),
+    NodeParameter(
+        "weights",
+        "",
+        "Checkpoint or ONNX file of the network; empty takes the one that the map names or has.",
+    ),
     NodeParameter("device", "auto", "Where the network runs: auto, cpu, cuda, cuda:1, ..."),
+    NodeParameter(
+        "precision",
+        "auto",
+        "Arithmetic of the network: float32, bfloat16, float16, int8; auto takes that of the weights.",
+        choices=("auto", *PRECISIONS),
+    ),
     NodeParameter("autostart", True, "Configure and activate at start, without a lifecycle manager."),
     NodeParameter("image_transport", "raw", "Which image topic is read.", choices=("raw", "compressed")),
     NodeParameter("map_frame", "map", "frame_id of the poses that are published."),

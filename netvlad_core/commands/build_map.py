@@ -8,6 +8,7 @@ from pathlib import Path
 
 from netvlad_core.commands.common import (
     add_fit,
+    add_precision,
     add_source,
     at_least,
     fit_options,
@@ -26,7 +27,9 @@ def add_arguments(command: argparse.ArgumentParser) -> None:
     command.add_argument(
         "--output", type=Path, required=True, metavar="MAP", help="folder to write the map to"
     )
-    command.add_argument("--weights", type=Path, metavar="FILE", help="checkpoint, instead of fitting one")
+    command.add_argument(
+        "--weights", type=Path, metavar="FILE", help="checkpoint or ONNX file, instead of fitting one"
+    )
     command.add_argument(
         "--store-images",
         choices=("none", "thumbnail", "full"),
@@ -45,6 +48,7 @@ def add_arguments(command: argparse.ArgumentParser) -> None:
         metavar="N",
         help="images per step (default: what suits the device)",
     )
+    add_precision(command)
     add_fit(command)
 
 
@@ -63,6 +67,7 @@ def run(options: argparse.Namespace) -> None:
         weights=options.weights,
         require_poses=not options.no_poses,
         batch_size=options.batch_size,
+        precision=options.precision,
         **fit_options(options),
     )
     source = open_source(options, poses_required=not options.no_poses)

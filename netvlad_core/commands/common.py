@@ -8,14 +8,20 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from netvlad_core.model.spec import PRECISIONS
+
 if TYPE_CHECKING:
     from netvlad_core.data.frames import FrameSource
     from netvlad_core.localization.localizer import Localizer
 
 
-def add_source(command: argparse.ArgumentParser) -> None:
+def add_source(command: argparse.ArgumentParser, is_optional: bool = False) -> None:
     command.add_argument(
-        "source", metavar="SOURCE", type=Path, help="bag, catalogue CSV (image,x,y,...) or folder of images"
+        "source",
+        metavar="SOURCE",
+        type=Path,
+        nargs="?" if is_optional else None,
+        help="bag, catalogue CSV (image,x,y,...) or folder of images",
     )
     bag = command.add_argument_group("bags")
     bag.add_argument("--image-topic", metavar="T", help="images; found by itself where there is only one")
@@ -60,6 +66,10 @@ def add_fit(command: argparse.ArgumentParser) -> None:
     group.add_argument(
         "--whiten", type=at_least(1), metavar="D", help="whiten the descriptor to D dimensions"
     )
+    group.add_argument(
+        "--assignment-bias", action="store_true", help="assign by distance (equation 2), not by direction"
+    )
+    group.add_argument("--no-intra-normalization", action="store_true", help="leave clusters their lengths")
     group.add_argument("--seed", type=at_least(0), default=0, metavar="N", help="(default: %(default)s)")
     add_device(group)
 
@@ -71,6 +81,8 @@ def fit_options(options: argparse.Namespace) -> dict[str, Any]:
         "backbone_weights": options.backbone_weights,
         "clusters": options.clusters,
         "whitened_dimension": options.whiten,
+        "assignment_bias": options.assignment_bias,
+        "intra_normalization": not options.no_intra_normalization,
         "seed": options.seed,
         "device": options.device,
     }
@@ -83,17 +95,35 @@ def add_map(command: argparse.ArgumentParser) -> None:
         "--min-similarity", type=float, metavar="S", help="below it the state is LOST (default: the map's)"
     )
     add_device(command)
+    add_precision(command)
 
 
 def open_localizer(options: argparse.Namespace, top_k: int = 10) -> Localizer:
     from netvlad_core.localization.localizer import Localizer, LocalizerOptions
 
     localizer_options = LocalizerOptions(top_k, options.min_similarity)
-    return Localizer.open(options.map, options.weights, options.device, localizer_options)
+    return Localizer.open(options.map, options.weights, options.device, localizer_options, options.precision)
+
+
+def network_path(weights: Path) -> Path:
+    """File of a network; for a map folder the one that made the map."""
+    from netvlad_core.mapping.place_map import PlaceMap
+
+    return PlaceMap.open(weights).network_path if weights.is_dir() else weights
 
 
 def add_device(group: Any) -> None:
     group.add_argument("--device", default="auto", help="auto, cpu, cuda, cuda:1 (default: %(default)s)")
+
+
+def add_precision(group: Any) -> None:
+    group.add_argument(
+        "--precision",
+        choices=("auto", *PRECISIONS),
+        default="auto",
+        metavar="P",
+        help=f"{', '.join(PRECISIONS)}; int8 wants a file of `netvlad export` (default: the weights' own)",
+    )
 
 
 def positive(text: str) -> float:

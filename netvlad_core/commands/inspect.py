@@ -1,4 +1,4 @@
-"""`netvlad inspect`: what is in a map or a checkpoint, and is it whole?"""
+"""`netvlad inspect`: what is in a map, a checkpoint or an ONNX file, and is it whole?"""
 
 from __future__ import annotations
 
@@ -8,18 +8,21 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-SUMMARY = "describe a map or a checkpoint, and check it"
+SUMMARY = "describe a map, a checkpoint or an ONNX file, and check it"
 REMARK = "Compares the checksum of every file."
 EXAMPLE = "netvlad inspect maps/campus"
 
 
 def add_arguments(command: argparse.ArgumentParser) -> None:
-    command.add_argument("path", type=Path, metavar="MAP|FILE", help="map folder or checkpoint")
+    command.add_argument("path", type=Path, metavar="MAP|FILE", help="map folder, checkpoint or ONNX file")
     command.add_argument("--json", action="store_true", help="print JSON")
 
 
 def run(options: argparse.Namespace) -> None:
-    values = _map_values(options.path) if options.path.is_dir() else _checkpoint_values(options.path)
+    read = _map_values if options.path.is_dir() else _checkpoint_values
+    if options.path.suffix == ".onnx":
+        read = _onnx_values
+    values = read(options.path)
     if options.json:
         print(json.dumps(values, indent=2))
         return
@@ -42,6 +45,18 @@ def _checkpoint_values(path: Path) -> dict[str, Any]:
         "dimension": network.spec.dimension,
         "parameters": sum(parameter.numel() for parameter in network.parameters()),
         **asdict(network.spec),
+    }
+
+
+def _onnx_values(path: Path) -> dict[str, Any]:
+    from netvlad_core.model.onnx_engine import OnnxEngine
+
+    engine = OnnxEngine(path, "cpu")
+    return {
+        "model_id": engine.model_id,
+        "dimension": engine.spec.dimension,
+        "precision": engine.precision,
+        **asdict(engine.spec),
     }
 
 

@@ -95,7 +95,7 @@ class Localizer:
         weights: Path | str | None = None,
         device: str = "auto",
         options: LocalizerOptions | None = None,
-        precision: str | None = None,
+        precision: str = "auto",
     ) -> Localizer:
         """Open a map, every checksum compared, together with its network.
 

@@ -6,7 +6,7 @@ import hashlib
 import json
 import shutil
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass
 from itertools import islice
 from pathlib import Path
@@ -16,7 +16,7 @@ from tqdm import tqdm
 
 from netvlad_core.data.frames import Frame, FrameSource, fingerprint_of
 from netvlad_core.data.images import encode_jpeg, resize_to_fit
-from netvlad_core.errors import ImageError, MapError, SourceError
+from netvlad_core.errors import ImageError, MapError, NetvladError, SourceError
 from netvlad_core.files import replace_directory
 from netvlad_core.mapping import place_map as layout
 from netvlad_core.mapping.journal import Entry, Journal
@@ -25,13 +25,14 @@ from netvlad_core.mapping.place_map import MapHeader, PlaceMap, describe_files
 from netvlad_core.mapping.statistics import median_spacing, similarity_elsewhere
 from netvlad_core.model.backbones import DEFAULT_BACKBONE
 from netvlad_core.model.extractor import Extractor
-from netvlad_core.model.fitting import SAMPLE_IMAGES, SampleImages, fit_network
 from netvlad_core.model.preprocessing import check_image
 from netvlad_core.model.streaming import DescribedFrame, describe_frames
 
 IMAGE_STORAGE = ("none", "thumbnail", "full")
 _THUMBNAIL_PIXELS = 160
 _JPEG_QUALITY = {"thumbnail": 85, "full": 95}
+# As many images as the paper takes for its clusters.
+_SAMPLE_IMAGES = 500
 
 
 @dataclass(frozen=True)
@@ -43,9 +44,10 @@ class BuildOptions:
     keyframes : rule for places; None takes `default_rule`.
     store_images : "none" (privacy), "thumbnail" (160 pixels) or "full".
     weights : checkpoint or ONNX file; None fits a head on the drive and keeps the network in the map.
-    backbone, backbone_weights, clusters, whitened_dimension, seed : of the fitted network, without weights.
+    backbone, backbone_weights, clusters, whitened_dimension, seed, assignment_bias, intra_normalization : of
+        the fitted network, without weights.
     require_poses : False accepts a source without poses; its map gives place ids but no pose.
-    device, batch_size : as in `Extractor`.
+    device, batch_size, precision : as in `Extractor`.
     """
 
     keyframes: KeyframeRule | None = None
@@ -56,9 +58,12 @@ class BuildOptions:
     clusters: int = 64
     whitened_dimension: int | None = None
     seed: int = 0
+    assignment_bias: bool = False
+    intra_normalization: bool = True
     require_poses: bool = True
     device: str = "auto"
     batch_size: int | None = None
+    precision: str = "auto"
 
 
 def build_map(source: FrameSource, output: Path, options: BuildOptions, progress: bool = True) -> PlaceMap:
@@ -75,7 +80,14 @@ def build_map(source: FrameSource, output: Path, options: BuildOptions, progress
         If something that is no map stands at `output`.
     CheckpointError
         If the weights cannot be read.
+    NetvladError
+        If the precision is int8 and there are no weights.
     """
+    if options.precision == "int8" and options.weights is None:
+        raise NetvladError(
+            "int8 needs weights that stand already: `netvlad fit` them, `netvlad export` them with "
+            "--precision int8, and build the map with --weights"
+        )
     output = output.resolve()  # a link to a map stays a link, and "." has a name
     check_output(output)
     if options.require_poses:
@@ -84,7 +96,7 @@ def build_map(source: FrameSource, output: Path, options: BuildOptions, progress
     rule = options.keyframes or default_rule(source, options.require_poses)
     journal = Journal(output.with_name(f".{output.name}.partial"), _work_key(source, rule, options))
     weights = options.weights or _fit_weights(source, rule, options, journal, progress)
-    extractor = Extractor.load(weights, options.device, options.batch_size)
+    extractor = Extractor.load(weights, options.device, options.batch_size, options.precision)
     journal.resume(extractor.dimension)
     try:
         _describe_drive(source, rule, options, extractor, journal, progress)
@@ -95,17 +107,23 @@ def build_map(source: FrameSource, output: Path, options: BuildOptions, progress
     return _finish(source, output, options, extractor, journal)
 
 
-def sample_frames(source: FrameSource, rule: KeyframeRule, progress: bool) -> SampleImages:
-    """Images of keyframes evenly spread over a drive, as many as the paper takes for its clusters."""
+def sample_frames(
+    source: FrameSource,
+    rule: KeyframeRule,
+    progress: bool,
+    most: int = _SAMPLE_IMAGES,
+    title: str = "fitting",
+) -> Callable[[], Iterator[np.ndarray]]:
+    """Images of keyframes evenly spread over a drive, uint8 RGB (H, W, 3), at most so many."""
     count = sum(1 for _ in select_keyframes(source, rule))
-    step = max(1, -(-count // SAMPLE_IMAGES))
+    step = max(1, -(-count // most))
 
     def images() -> Iterator[np.ndarray]:
         chosen = islice(select_keyframes(source, rule), 0, None, step)
         used, broken = 0, Counter[str]()
         for frame in tqdm(
             chosen,
-            "fitting",
+            title,
             total=-(-count // step),
             unit="image",
             disable=None if progress else True,
@@ -143,6 +161,7 @@ def _fit_weights(
 ) -> Path:
     # Torch is needed here only: with an ONNX file as weights a map is built without it.
     from netvlad_core.model.checkpoints import save_checkpoint
+    from netvlad_core.model.fitting import fit_network
 
     path = journal.folder / layout.NETWORK_FILE
     if not path.is_file():
@@ -154,6 +173,8 @@ def _fit_weights(
             options.whitened_dimension,
             options.seed,
             options.device,
+            options.assignment_bias,
+            options.intra_normalization,
         )
         save_checkpoint(network, path)
     return path

@@ -97,8 +97,8 @@ class MapHeader:
 class PlaceMap:
     """A map, opened for reading; its arrays are memory-mapped.
 
-    Once opened it does not look at the folder again (but for the network): it stays what it is while the folder
-    is replaced by a newer map.
+    Once opened it does not look at the folder again (but for the network): it stays what it is while the
+    folder is replaced by a newer map.
 
     Attributes
     ----------

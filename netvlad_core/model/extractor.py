@@ -12,14 +12,12 @@ import numpy as np
 
 from netvlad_core.errors import CheckpointError, NetvladError
 from netvlad_core.model.preprocessing import as_rgb
-from netvlad_core.model.spec import NetworkSpec
+from netvlad_core.model.spec import PRECISIONS, NetworkSpec
 
 if TYPE_CHECKING:
     from netvlad_core.model.network import PlaceNetwork
 
 Images = np.ndarray | Sequence[np.ndarray]
-
-PRECISIONS = ("float32", "bfloat16", "float16", "int8")
 
 
 @runtime_checkable
@@ -83,13 +81,13 @@ class Extractor:
         weights: Path | str,
         device: str = "auto",
         batch_size: int | None = None,
-        precision: str | None = None,
+        precision: str = "auto",
     ) -> Extractor:
         """Open a checkpoint, or an ONNX file that `netvlad export` has written.
 
         Parameters
         ----------
-        precision : one of PRECISIONS; None takes the file's own, float32 for a checkpoint. What the file
+        precision : one of PRECISIONS; "auto" takes the file's own, float32 for a checkpoint. What the file
             cannot do here (int8 and, on a machine without torch, any checkpoint) is looked for beside it: a
             file like `model.int8.onnx` for `model.safetensors`.
 
@@ -99,17 +97,18 @@ class Extractor:
             If there is no file, it is damaged, or there is none for the precision.
         """
         path = Path(weights)
-        if precision not in (None, *PRECISIONS):
-            raise NetvladError(f"unknown precision {precision!r}; there are: {', '.join(PRECISIONS)}")
+        if precision not in ("auto", *PRECISIONS):
+            raise NetvladError(f"unknown precision {precision!r}; there are: auto, {', '.join(PRECISIONS)}")
+        wanted = "float32" if precision == "auto" else precision
         if path.suffix != ".onnx" and precision != "int8" and _has_torch():
             from netvlad_core.model.checkpoints import load_checkpoint
 
-            return cls(load_checkpoint(path), device, batch_size, precision or "float32")
+            return cls(load_checkpoint(path), device, batch_size, wanted)
         from netvlad_core.model.onnx_engine import OnnxEngine
 
         engine = OnnxEngine(path, device) if path.suffix == ".onnx" else None
-        if engine is None or precision not in (None, engine.precision):
-            engine = OnnxEngine(_existing_variant(path, precision or "float32"), device)
+        if engine is None or precision not in ("auto", engine.precision):
+            engine = OnnxEngine(_existing_variant(path, wanted), device)
         return cls(engine, batch_size=batch_size)
 
     def __call__(self, images: Images) -> np.ndarray:
@@ -149,6 +148,8 @@ def variant_path(weights: Path, precision: str) -> Path:
 
 
 def _existing_variant(weights: Path, precision: str) -> Path:
+    if precision == "bfloat16":
+        raise CheckpointError(f"only torch runs bfloat16, from a checkpoint; {weights} cannot be run so here")
     variant = variant_path(weights, precision)
     if variant.is_file():
         return variant

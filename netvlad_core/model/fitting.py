@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -20,8 +21,7 @@ from netvlad_core.model.spec import NetworkSpec
 from netvlad_core.model.torch_engine import find_device, preprocess
 from netvlad_core.model.whitening import Whitening
 
-# The paper's sample for k-means: 100 local descriptors from each of 500 images.
-SAMPLE_IMAGES = 500
+# The paper's sample for k-means: 100 local descriptors from each image.
 _DESCRIPTORS_PER_IMAGE = 100
 _KMEANS_ITERATIONS = 100
 # One run of k-means moves Recall@1 by points from seed to seed; the tightest of several runs is steadier.
@@ -40,6 +40,8 @@ def fit_network(
     whitened_dimension: int | None = None,
     seed: int = 0,
     device: str = "auto",
+    assignment_bias: bool = False,
+    intra_normalization: bool = True,
 ) -> PlaceNetwork:
     """Fit the NetVLAD layer, and whitening where asked for, on a sample of images.
 
@@ -50,6 +52,7 @@ def fit_network(
     clusters : K.
     whitened_dimension : of the descriptor, or None for no whitening.
     seed : of the sampling and of k-means; one seed, one network.
+    assignment_bias, intra_normalization : as in `NetworkSpec`.
 
     Raises
     ------
@@ -57,7 +60,8 @@ def fit_network(
         If the images give too few local descriptors for the clusters, only equal ones, or too few images for
         the whitening.
     """
-    spec = NetworkSpec(backbone, backbone_named(backbone).preprocessing, clusters)
+    preprocessing = backbone_named(backbone).preprocessing
+    spec = NetworkSpec(backbone, preprocessing, clusters, assignment_bias, intra_normalization)
     network = PlaceNetwork(spec)
     network.backbone = load_pretrained(backbone, backbone_weights)
     samples = sample_local_descriptors(network, sample_images(), seed, find_device(device))
@@ -72,9 +76,7 @@ def fit_network(
     if whitened_dimension is None:
         return network.eval()
     descriptors = np.concatenate([*map(Extractor(network, device), sample_images())])
-    whitened = PlaceNetwork(
-        NetworkSpec(backbone, spec.preprocessing, clusters, whitened_dimension=whitened_dimension)
-    )
+    whitened = PlaceNetwork(replace(spec, whitened_dimension=whitened_dimension))
     whitened.backbone, whitened.netvlad = network.backbone.cpu(), network.netvlad.cpu()
     try:
         whitened.whitening = Whitening.fit(

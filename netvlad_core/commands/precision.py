@@ -1,0 +1,114 @@
+"""`netvlad precision`: what do float16, int8 and the others do to recall and speed?"""
+
+from __future__ import annotations
+
+import argparse
+from collections import Counter
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import TYPE_CHECKING
+
+from netvlad_core.commands.common import (
+    add_device,
+    add_source,
+    network_path,
+    open_source,
+    positive,
+    print_counts,
+    with_progress,
+)
+from netvlad_core.errors import NetvladError
+from netvlad_core.model.spec import PRECISIONS
+
+if TYPE_CHECKING:
+    from netvlad_core.data.frames import FrameSource
+    from netvlad_core.model.extractor import Extractor
+
+SUMMARY = "recall and time of a map's network in each precision"
+REMARK = (
+    "Describes a drive with known poses in each precision and finds it in the map as it is.\n"
+    "ONNX files of `netvlad export` beside the network are used; what is missing is exported for the\n"
+    "measurement alone, int8 calibrated on this drive."
+)
+EXAMPLE = "netvlad precision maps/campus tuesday/ --pose-topic /odom --precisions float32 int8"
+
+
+def add_arguments(command: argparse.ArgumentParser) -> None:
+    command.add_argument("map", metavar="MAP", type=Path, help="map folder")
+    command.add_argument("--weights", type=Path, metavar="FILE", help="checkpoint, if not where the map says")
+    add_source(command)
+    command.add_argument(
+        "--precisions",
+        nargs="+",
+        choices=PRECISIONS,
+        default=PRECISIONS,
+        metavar="P",
+        help=f"beside float32 (default: {' '.join(PRECISIONS)})",
+    )
+    command.add_argument(
+        "--threshold",
+        type=positive,
+        default=25.0,
+        metavar="M",
+        help="a place this near is correct (default: 25)",
+    )
+    add_device(command)
+
+
+def run(options: argparse.Namespace) -> None:
+    from netvlad_core.evaluation.precision import compare_precisions
+    from netvlad_core.mapping.place_map import PlaceMap
+
+    place_map = PlaceMap.open(options.map)
+    weights = options.weights or network_path(options.map)
+    source = open_source(options)
+    left_out: Counter[str] = Counter()
+    with TemporaryDirectory() as folder:
+        extractors = _extractors(weights, source, Path(folder), options)
+        frames = with_progress(source, options.quiet)
+        results = compare_precisions(place_map, frames, extractors, left_out, options.threshold)
+    header, queries = place_map.header, next(iter(results.values())).queries
+    print(
+        f"{queries} queries, {header.places} places, correct within {options.threshold:g} m; descriptor of "
+        f"{header.dimension} float32 = {4 * header.dimension / 1e3:.1f} kB, model {header.model_id}"
+    )
+    print(f"{'precision':<14}  {'R@1 %':>6} {'R@5 %':>6} {'R@10 %':>6}  {'similarity':>10}  {'ms':>7}")
+    for name, result in results.items():
+        recall = " ".join(f"{100 * share:6.1f}" for share in result.recall.values())
+        print(f"{name:<14}  {recall}  {result.similarity:>10.5f}  {1e3 * result.seconds:>7.1f}")
+    print("similarity: to the same image's descriptor in float32, mean; ms: for one image, median")
+    print_counts("left out", left_out + source.skipped)
+
+
+def _extractors(
+    weights: Path, source: FrameSource, folder: Path, options: argparse.Namespace
+) -> dict[str, Extractor]:
+    """By torch, and by ONNX Runtime; float32 by torch comes first."""
+    from netvlad_core.mapping.builder import sample_frames
+    from netvlad_core.mapping.keyframes import KEEP_ALL
+    from netvlad_core.model.checkpoints import load_checkpoint
+    from netvlad_core.model.export import CALIBRATION_IMAGES, LOWEST_SIMILARITY, export, missing_packages
+    from netvlad_core.model.extractor import Extractor, variant_path
+
+    if weights.suffix == ".onnx":
+        raise NetvladError(f"{weights} is one precision of a network; name its checkpoint with --weights")
+    chosen = [precision for precision in PRECISIONS if precision in ("float32", *options.precisions)]
+    extractors = {
+        precision: Extractor.load(weights, options.device, precision=precision)
+        for precision in chosen
+        if precision != "int8"
+    }
+    missing = missing_packages()
+    if missing:
+        print(f"without ONNX Runtime and int8, for want of packages: pip install {' '.join(missing)}")
+        return extractors
+    images = sample_frames(source, KEEP_ALL, not options.quiet, CALIBRATION_IMAGES, "calibrating")
+    for precision in chosen:
+        if precision not in LOWEST_SIMILARITY:
+            continue
+        path = variant_path(weights, precision)
+        if not path.is_file():
+            path = folder / path.name
+            export(load_checkpoint(weights), path, precision, images() if precision == "int8" else ())
+        extractors[f"{precision} ONNX"] = Extractor.load(path, options.device)
+    return extractors

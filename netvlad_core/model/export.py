@@ -1,0 +1,263 @@
+"""A network as one ONNX file: normalisation, backbone, NetVLAD and whitening, for any batch and size."""
+
+from __future__ import annotations
+
+import copy
+import logging
+import warnings
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from importlib.util import find_spec
+from itertools import takewhile
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from netvlad_core.errors import NetvladError
+from netvlad_core.model.network import PlaceNetwork
+from netvlad_core.model.onnx_engine import FORMAT, INPUT, OUTPUT, OnnxEngine
+from netvlad_core.model.preprocessing import Preprocessing, resize
+
+# The lowest similarity to torch in float32 with which a file is accepted, by precision. int8 must only be
+# useful, since `netvlad precision` tells what it does to the recall.
+LOWEST_SIMILARITY = {"float32": 0.999999, "float16": 0.999, "int8": 0.8}
+
+# Images that the ranges of int8 are calibrated on: more change little.
+CALIBRATION_IMAGES = 100
+
+# Old enough for the ONNX Runtime and TensorRT of robots that are not renewed each year.
+_OPSET = 18
+_SMALLEST_TRACED_SIDE = 32
+_LARGEST_FILE_BYTES = 2**31 - 2**24
+_ASSIGNMENT = "network.netvlad.assignment.weight"
+_WEIGHTED = ("Conv", "MatMul", "Gemm")
+_ACTIVATIONS = ("Relu", "Clip")
+
+
+@dataclass(frozen=True)
+class Agreement:
+    """How near the descriptors of a file are to those of torch in float32.
+
+    Attributes
+    ----------
+    images : compared, of several sizes and in batches of several lengths.
+    similarity : inner product of the two descriptors of an image, the lowest.
+    difference : of two entries, the largest.
+    """
+
+    images: int
+    similarity: float
+    difference: float
+
+
+def export(
+    network: PlaceNetwork, path: Path, precision: str = "float32", images: Iterable[np.ndarray] = ()
+) -> Agreement:
+    """Write an ONNX file for `OnnxEngine`, after a comparison of ONNX Runtime with torch.
+
+    Parameters
+    ----------
+    network : in float32.
+    precision : of the backbone, "float32", "float16" or "int8"; NetVLAD and whitening stay in float32. int8
+        has weights by channel and activations of eight bits, in the backbone's layers but the first.
+    images : uint8 RGB (H, W, 3), to calibrate int8 and to compare with; without any, float32 and float16 are
+        compared on random pictures.
+
+    Raises
+    ------
+    NetvladError
+        If a package for the export is missing, the precision cannot be exported, int8 has no images, or the
+        file does not compute what torch computes; then there is no file.
+    """
+    _check_possible(network, precision)
+    preprocessing = network.spec.preprocessing
+    samples = [resize([image], preprocessing) for image in images]
+    if precision == "int8" and not samples:
+        raise NetvladError("int8 is calibrated on your own images: name a drive, a catalogue or a folder")
+    graph = _Graph(network).eval()
+    if precision == "int8":
+        model = _quantized(_traced(graph), samples)
+    else:
+        model = _traced(graph.to_precision(precision))
+    _describe(model, network, precision)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    partial = path.with_name(f".{path.name}.partial")
+    try:
+        partial.write_bytes(model.SerializeToString())
+        agreement = _compare(OnnxEngine(partial, "cpu"), graph, samples or _random_pictures(preprocessing))
+        if not agreement.similarity >= LOWEST_SIMILARITY[precision]:
+            raise NetvladError(
+                f"the exported network in {precision} is not the one that torch runs: similarity of their "
+                f"descriptors {agreement.similarity:.6f}, expected at least {LOWEST_SIMILARITY[precision]}; "
+                "no file is kept"
+            )
+        partial.replace(path)
+    finally:
+        partial.unlink(missing_ok=True)
+    return agreement
+
+
+def missing_packages() -> list[str]:
+    """Names of what the export needs and this machine lacks."""
+    return [name for name in ("onnx", "onnxscript", "onnxruntime") if find_spec(name) is None]
+
+
+class _Graph(nn.Module):
+    """What the file computes: resized images (B, H, W, 3) float32, RGB 0 to 255 -> descriptors (B, D)."""
+
+    mean: Tensor
+    std: Tensor
+
+    def __init__(self, network: PlaceNetwork) -> None:
+        super().__init__()
+        self.network = copy.deepcopy(network).cpu()
+        self.dtype = torch.float32
+        preprocessing = network.spec.preprocessing
+        self.register_buffer("mean", torch.tensor(preprocessing.mean).view(1, 3, 1, 1))
+        self.register_buffer("std", torch.tensor(preprocessing.std).view(1, 3, 1, 1))
+
+    def to_precision(self, precision: str) -> _Graph:
+        converted = copy.deepcopy(self)
+        converted.dtype = getattr(torch, precision)
+        converted.network.backbone.to(converted.dtype)
+        return converted
+
+    def forward(self, images: Tensor) -> Tensor:
+        inputs = (images.permute(0, 3, 1, 2) - self.mean) / self.std
+        return self.network.aggregate(self.network.backbone(inputs.to(self.dtype)).float())
+
+
+def _check_possible(network: PlaceNetwork, precision: str) -> None:
+    if precision not in LOWEST_SIMILARITY:
+        known = ", ".join(LOWEST_SIMILARITY)
+        raise NetvladError(
+            f"an ONNX file has one of {known}, not {precision!r}: ONNX Runtime has no bfloat16 convolution"
+        )
+    missing = missing_packages()
+    if missing:
+        raise NetvladError(f"the export needs packages that are missing: pip install {' '.join(missing)}")
+    size = sum(tensor.numel() * tensor.element_size() for tensor in network.state_dict().values())
+    if size > _LARGEST_FILE_BYTES:
+        raise NetvladError(
+            f"the network has {size / 1e9:.1f} GB of weights and an ONNX file holds 2 GB; most are in the "
+            "whitening: whiten to fewer dimensions"
+        )
+
+
+def _traced(graph: _Graph) -> Any:
+    """ModelProto with free batch, height and width."""
+    height, width = (torch.export.Dim(name, min=_SMALLEST_TRACED_SIDE) for name in ("height", "width"))
+    with _silence():
+        program = torch.onnx.export(
+            graph,
+            (torch.zeros(2, 98, 126, 3),),
+            dynamo=True,
+            input_names=[INPUT],
+            output_names=[OUTPUT],
+            dynamic_shapes=({0: torch.export.Dim("batch"), 1: height, 2: width},),
+            opset_version=_OPSET,
+            verbose=False,
+        )
+    assert program is not None
+    return program.model_proto
+
+
+def _quantized(model: Any, samples: list[np.ndarray]) -> Any:
+    """Quantise all of the backbone's weighted layers but the first, which sees the picture itself.
+
+    An activation behind a convolution belongs to it, or its range would be that of what the activation cuts
+    off: with ReLU6 that costs the most.
+    """
+    import onnx
+    from onnxruntime.quantization import CalibrationDataReader, QuantType, quantize_static
+
+    class Samples(CalibrationDataReader):
+        def __init__(self) -> None:
+            self.remaining = iter(samples)
+
+        def get_next(self) -> dict[str, np.ndarray] | None:
+            sample = next(self.remaining, None)
+            return None if sample is None else {INPUT: sample.astype(np.float32)}
+
+    constants = {tensor.name for tensor in model.graph.initializer}
+    backbone = list(takewhile(lambda node: _ASSIGNMENT not in node.input, model.graph.node))
+    layers = [node for node in backbone if node.op_type in _WEIGHTED and node.input[1] in constants][1:]
+    outputs = {layer.output[0] for layer in layers}
+    activations = [node for node in backbone if node.op_type in _ACTIVATIONS and node.input[0] in outputs]
+    with _silence(), TemporaryDirectory() as folder:
+        target = Path(folder) / "quantized.onnx"
+        quantize_static(
+            model,
+            target,
+            Samples(),
+            op_types_to_quantize=[*_WEIGHTED, *_ACTIVATIONS],
+            nodes_to_quantize=[node.name for node in (*layers, *activations)],
+            per_channel=True,
+            activation_type=QuantType.QUInt8,
+            weight_type=QuantType.QInt8,
+        )
+        return onnx.load(target)
+
+
+def _describe(model: Any, network: PlaceNetwork, precision: str) -> None:
+    from onnx.helper import set_model_props
+
+    # What the exporter notes for its own authors, with paths of this machine in it.
+    for part in (
+        *model.graph.node,
+        *model.graph.value_info,
+        *model.graph.input,
+        *model.graph.output,
+        model.graph,
+    ):
+        del part.metadata_props[:]
+    metadata = {
+        "format": FORMAT,
+        "model_id": network.fingerprint(),
+        "spec": network.spec.to_json(),
+        "precision": precision,
+    }
+    set_model_props(model, metadata)
+
+
+def _random_pictures(preprocessing: Preprocessing) -> list[np.ndarray]:
+    """Blocks of random colours, resized: (1, H, W, 3) each."""
+    generator = np.random.default_rng(0)
+    blocks = (generator.integers(0, 256, (12, 16, 3), dtype=np.uint8) for _ in range(3))
+    return [resize([picture.repeat(20, axis=0).repeat(20, axis=1)], preprocessing) for picture in blocks]
+
+
+def _compare(engine: OnnxEngine, graph: _Graph, samples: list[np.ndarray]) -> Agreement:
+    """Compare on a whole image, and on a wide and a high part of images, in batches of one, two and three."""
+    alike = [sample for sample in samples if sample.shape == samples[0].shape]
+    chosen = np.resize(np.arange(len(alike)), 3)  # again from the start where there are fewer
+    pixels = np.concatenate([alike[index] for index in chosen]).astype(np.float32)
+    height, width = pixels.shape[1:3]
+    wide, high = max(_SMALLEST_TRACED_SIDE, height // 2 + 1), max(_SMALLEST_TRACED_SIDE, width // 3 + 2)
+    similarities: list[float] = []
+    differences = []
+    for batch in (pixels[:1], pixels[:2, :wide], pixels[:, :, :high]):
+        with torch.inference_mode():
+            expected = graph(torch.from_numpy(batch)).numpy()
+        difference = engine.run(np.ascontiguousarray(batch)).astype(np.float64) - expected
+        # For unit vectors this is their inner product, without its rounding near 1.
+        similarities += list(1 - (difference**2).sum(axis=1) / 2)
+        differences.append(np.abs(difference).max())
+    return Agreement(len(similarities), float(np.min(similarities)), float(np.max(differences)))
+
+
+@contextmanager
+def _silence() -> Iterator[None]:
+    """Keep the exporter's progress and advice for its authors off the terminal."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        logging.disable(logging.WARNING)
+        try:
+            yield
+        finally:
+            logging.disable(logging.NOTSET)

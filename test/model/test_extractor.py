@@ -1,0 +1,139 @@
+"""From images to descriptors: sizes, order, grey, batches, precision and refusals."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from netvlad_core.cli import main
+from netvlad_core.errors import CheckpointError, ImageError, NetvladError
+from netvlad_core.model.extractor import Extractor, variant_path
+from support.street import street, view, write_catalogue
+
+
+@pytest.fixture(scope="module")
+def images() -> list[np.ndarray]:
+    """Six images in three sizes and aspects, mixed; the last one is grey."""
+    fronts = street(seed=7, metres=60)
+    whole = [view(fronts, x) for x in (0, 13, 26, 39, 52)]
+    mixed = [image if index % 2 else image[10:100, 20:] for index, image in enumerate(whole)]
+    return [*mixed[:4], mixed[4][:, :60], whole[2][..., 1]]
+
+
+def test_one_image(extractor: Extractor, images: list[np.ndarray]) -> None:
+    descriptors = extractor(images[0])
+    assert descriptors.shape == (1, extractor.dimension) == (1, 8 * 112)
+    assert descriptors.dtype == np.float32
+    assert np.linalg.norm(descriptors[0]) == pytest.approx(1, abs=1e-5)
+
+
+def test_mixed_sizes_keep_their_order(extractor: Extractor, images: list[np.ndarray]) -> None:
+    together = extractor(images)
+    one_by_one = np.concatenate([extractor(image) for image in images])
+    np.testing.assert_allclose(together, one_by_one, atol=1e-4)
+    similarities = one_by_one @ one_by_one.T - np.eye(len(images))
+    assert similarities.max() < 0.95, "images so alike would not show a wrong order"
+
+
+def test_batch_equals_list(extractor: Extractor, images: list[np.ndarray]) -> None:
+    same_size = images[1:4:2]
+    np.testing.assert_array_equal(extractor(np.stack(same_size)), extractor(same_size))
+
+
+def test_grey_equals_three_equal_channels(extractor: Extractor, images: list[np.ndarray]) -> None:
+    grey = images[5]
+    coloured = extractor(np.stack([grey] * 3, axis=-1))
+    np.testing.assert_array_equal(extractor(grey), coloured)
+    np.testing.assert_array_equal(extractor(grey[:, :, None]), coloured)
+    np.testing.assert_array_equal(extractor([grey, grey]), np.repeat(coloured, 2, axis=0))
+
+
+def test_small_batches_change_nothing(
+    checkpoint: Path, extractor: Extractor, images: list[np.ndarray]
+) -> None:
+    single = Extractor.load(checkpoint, "cpu", batch_size=1)
+    np.testing.assert_allclose(single(images), extractor(images), atol=1e-4)
+
+
+@pytest.mark.parametrize("size", [(16, 16), (16, 300), (300, 16), (17, 31), (640, 480), (1, 1)])
+def test_any_size_and_aspect(size: tuple[int, int], extractor: Extractor) -> None:
+    image = np.random.default_rng(0).integers(0, 256, (*size, 3), dtype=np.uint8)
+    if min(size) < 16:
+        with pytest.raises(ImageError, match="1x1 pixels is too small"):
+            extractor(image)
+        return
+    descriptor = extractor(image)
+    assert np.linalg.norm(descriptor) == pytest.approx(1, abs=1e-4)
+
+
+def test_no_image_gives_no_descriptor(extractor: Extractor) -> None:
+    assert extractor([]).shape == (0, extractor.dimension)
+
+
+def test_same_images_give_the_same_bits(
+    checkpoint: Path, extractor: Extractor, images: list[np.ndarray]
+) -> None:
+    first = extractor(images)
+    np.testing.assert_array_equal(extractor(images), first)
+    np.testing.assert_array_equal(Extractor.load(checkpoint, "cpu")(images), first)
+
+
+def test_images_are_not_changed(extractor: Extractor, images: list[np.ndarray]) -> None:
+    before = [image.copy() for image in images]
+    extractor(images)
+    for image, old in zip(images, before):
+        np.testing.assert_array_equal(image, old)
+
+
+def test_read_only_and_strided_images_are_taken(extractor: Extractor, images: list[np.ndarray]) -> None:
+    strided = np.repeat(images[0], 2, axis=1)[:, ::2]
+    strided.flags.writeable = False
+    np.testing.assert_array_equal(extractor(strided), extractor(images[0]))
+
+
+def test_colour_order_matters(extractor: Extractor, images: list[np.ndarray]) -> None:
+    rgb, bgr = extractor([images[0], images[0][..., ::-1]])
+    assert rgb @ bgr < 0.95
+
+
+def test_one_bad_image_of_a_list_is_refused(extractor: Extractor, images: list[np.ndarray]) -> None:
+    with pytest.raises(ImageError, match=r"float32 \(64, 64, 3\)"):
+        extractor([images[0], np.zeros((64, 64, 3), np.float32)])
+
+
+def test_missing_checkpoint_is_named(tmp_path: Path) -> None:
+    with pytest.raises(CheckpointError, match="nowhere"):
+        Extractor.load(tmp_path / "nowhere")
+
+
+def test_unknown_precision_is_refused(checkpoint: Path) -> None:
+    with pytest.raises(NetvladError, match="'int4'; there are: auto, float32, bfloat16, float16, int8"):
+        Extractor.load(checkpoint, precision="int4")
+
+
+def test_int8_without_a_file_tells_how_to_make_it(checkpoint: Path) -> None:
+    with pytest.raises(CheckpointError, match=rf"netvlad export {checkpoint} SOURCE --precision int8"):
+        Extractor.load(checkpoint, precision="int8")
+
+
+@pytest.mark.parametrize("name", ["campus.safetensors", "campus.float32.onnx", "campus.int8.onnx"])
+def test_files_of_all_precisions_stand_side_by_side(name: str) -> None:
+    assert variant_path(Path("maps") / name, "int8") == Path("maps/campus.int8.onnx")
+
+
+@pytest.mark.parametrize("flags", [[], ["--assignment-bias"], ["--no-intra-normalization"]])
+def test_every_form_of_the_layer_is_fitted_and_kept(flags: list[str], tmp_path: Path) -> None:
+    drive = write_catalogue(tmp_path / "drive", street(seed=7, metres=40), range(0, 40, 8))
+    weights = tmp_path / "net.safetensors"
+    assert main(["fit", str(drive), "--output", str(weights), "--clusters", "4", "--quiet", *flags]) == 0
+    extractor = Extractor.load(weights, "cpu")
+    assert extractor.spec.assignment_bias == ("--assignment-bias" in flags)
+    assert extractor.spec.intra_normalization == ("--no-intra-normalization" not in flags)
+    fronts = street(seed=7, metres=40)
+    place, same, other = extractor([view(fronts, 8), view(fronts, 9, gain=0.9), view(fronts, 32)])
+    assert np.linalg.norm(place) == pytest.approx(1, abs=1e-5)
+    assert place @ same > place @ other + 0.1
+    lengths = np.linalg.norm(place.reshape(4, -1), axis=1)
+    assert (np.ptp(lengths) < 1e-5) == extractor.spec.intra_normalization
