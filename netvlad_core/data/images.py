@@ -106,6 +106,9 @@ def encode_jpeg(image: np.ndarray, quality: int = 90) -> bytes:
 
 def resize_to_fit(image: np.ndarray, longest: int) -> np.ndarray:
     """Shrink an image (H, W, 3) so that its longer side is at most `longest` pixels; never enlarge it."""
+    # Halving first is several times as fast as one large step, and averages the same pixels.
+    while max(image.shape[:2]) >= 2 * longest and min(image.shape[:2]) > 1:
+        image = cv2.resize(image, None, fx=0.5, fy=0.5, interpolation=cv2.INTER_AREA)
     height, width = image.shape[:2]
     scale = longest / max(height, width)
     if scale >= 1:

@@ -20,6 +20,8 @@ _KEY_FILE = "key"
 _JOURNAL_FILE = "journal.jsonl"
 _DESCRIPTORS_FILE = "descriptors.f32"
 _IMAGES_FILE = "images.bin"
+# A write for each line would cost as much as preparing what is written.
+_WRITTEN_TOGETHER = 16
 
 
 @dataclass(frozen=True)
@@ -64,6 +66,7 @@ class Journal:
         self.entries: list[Entry] = []
         self.place_count = 0
         self.image_end = 0
+        self._unwritten: list[str] = []
 
     @property
     def descriptors_path(self) -> Path:
@@ -108,16 +111,24 @@ class Journal:
         self._journal = path.open("a")
 
     def append(self, entries: list[Entry], descriptors: list[np.ndarray], images: list[bytes]) -> None:
-        """Add a batch: descriptors (D,) float32 and encoded images of those entries that are places."""
+        """Add entries, soon on disk: descriptors (D,) float32 and encoded images of those that are places."""
         self._descriptors.write(b"".join(row.tobytes() for row in descriptors))
         self._images.write(b"".join(images))
-        for file in (self._descriptors, self._images):
-            file.flush()
-        self._journal.writelines(json.dumps(asdict(entry)) + "\n" for entry in entries)
-        self._journal.flush()
+        self._unwritten += [json.dumps(asdict(entry)) + "\n" for entry in entries]
         self.entries += entries
         self.place_count += len(descriptors)
+        if len(self._unwritten) >= _WRITTEN_TOGETHER:
+            self._write()
+
+    def _write(self) -> None:
+        """Put all on disk, the lines last: they speak of what must be there already."""
+        for file in (self._descriptors, self._images):
+            file.flush()
+        self._journal.writelines(self._unwritten)
+        self._journal.flush()
+        self._unwritten.clear()
 
     def close(self) -> None:
+        self._write()
         for file in (self._descriptors, self._images, self._journal):
             file.close()

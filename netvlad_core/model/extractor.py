@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager
 from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol, runtime_checkable
@@ -39,6 +40,10 @@ class Engine(Protocol):
 
     def describe(self, images: Sequence[np.ndarray]) -> np.ndarray:
         """Resize, normalise, run: images (H, W, 3) uint8 RGB of one size -> (B, D) float32."""
+        ...
+
+    def limit_threads(self, count: int) -> AbstractContextManager[Callable[[], None]]:
+        """For a while, run each call in so many threads; each thread that calls must run what this gives."""
         ...
 
 
@@ -137,6 +142,10 @@ class Extractor:
                 rows = indices[start : start + self.batch_size]
                 descriptors[rows] = self._engine.describe([batch[row] for row in rows])
         return descriptors
+
+    def limit_threads(self, count: int) -> AbstractContextManager[Callable[[], None]]:
+        """See `Engine.limit_threads`."""
+        return self._engine.limit_threads(count)
 
 
 def variant_path(weights: Path, precision: str) -> Path:

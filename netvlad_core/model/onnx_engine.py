@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import os
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +12,7 @@ import numpy as np
 from netvlad_core.errors import CheckpointError, NetvladError
 from netvlad_core.model.preprocessing import resize
 from netvlad_core.model.spec import NetworkSpec
+from netvlad_core.model.threads import allowed_threads
 
 # The metadata of the file; `netvlad_core.model.export` writes them.
 FORMAT = "netvlad_ros network 1"
@@ -48,6 +49,9 @@ class OnnxEngine:
     def describe(self, images: Sequence[np.ndarray]) -> np.ndarray:
         return self.run(resize(images, self.spec.preprocessing).astype(np.float32, copy=False))
 
+    def limit_threads(self, count: int) -> AbstractContextManager[Callable[[], None]]:
+        return nullcontext(lambda: None)  # all calls share the session's threads
+
     def run(self, resized: np.ndarray) -> np.ndarray:
         """Descriptors of images that have their size already: (B, H, W, 3) float32, RGB 0 to 255."""
         return self._session.run([OUTPUT], {INPUT: resized})[0]
@@ -66,19 +70,13 @@ def _open_session(path: Path, device: str) -> Any:
     try:
         options = onnxruntime.SessionOptions()
         options.log_severity_level = _LOG_ERRORS
-        options.intra_op_num_threads = _threads()
+        options.intra_op_num_threads = allowed_threads()
         return onnxruntime.InferenceSession(path, options, providers=providers)
     except (
         Exception
     ) as error:  # ONNX Runtime has a class of its own for each way in which a file can be broken
         reason = str(error).splitlines()[0]
         raise CheckpointError(f"ONNX Runtime cannot open {path}: {reason}") from error
-
-
-def _threads() -> int:
-    """As many as torch would take: the variable of OpenMP holds for both, 0 is all cores."""
-    text = os.environ.get("OMP_NUM_THREADS", "")
-    return int(text) if text.isdecimal() else 0
 
 
 def _providers(device: str, available: Sequence[str]) -> list[Any]:

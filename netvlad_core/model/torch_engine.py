@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from contextlib import AbstractContextManager, nullcontext
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 
 import numpy as np
 import torch
@@ -45,6 +45,15 @@ class TorchEngine:
         with self._autocast():
             features = self._network.backbone(inputs)
         return self._network.aggregate(features.float()).cpu().numpy()
+
+    @contextmanager
+    def limit_threads(self, count: int) -> Iterator[Callable[[], None]]:
+        before = torch.get_num_threads()
+        try:
+            # OpenMP keeps this number for each thread.
+            yield lambda: torch.set_num_threads(count)
+        finally:
+            torch.set_num_threads(before)
 
     def _autocast(self) -> AbstractContextManager[object]:
         if self._dtype == torch.float32:

@@ -1,4 +1,4 @@
-"""Decoding ahead of the network: order, broken frames, bounded memory."""
+"""Frames through several workers: order, broken frames, bounded memory."""
 
 from __future__ import annotations
 
@@ -8,11 +8,13 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 
 from netvlad_core.data.frames import Frame
 from netvlad_core.errors import ImageError
 from netvlad_core.model.extractor import Extractor
 from netvlad_core.model.streaming import DescribedFrame, describe_frames
+from netvlad_core.model.threads import allowed_threads
 from support.street import street, view
 
 FRONTS = street(seed=8, metres=60)
@@ -83,7 +85,7 @@ def test_programming_mistakes_are_not_swallowed(extractor: Extractor) -> None:
         run([frame_of(0, mistake)], extractor)
 
 
-def test_at_most_three_batches_are_read_ahead(extractor: Extractor) -> None:
+def test_two_batches_for_each_worker_are_read_ahead(extractor: Extractor) -> None:
     asked = 0
 
     def frames() -> Iterator[Frame]:
@@ -92,8 +94,9 @@ def test_at_most_three_batches_are_read_ahead(extractor: Extractor) -> None:
             asked += 1
             yield frame_of(index % 10)
 
+    workers = min(allowed_threads(), 4)
     for done, _ in enumerate(describe_frames(frames(), extractor)):
-        assert asked <= min(30, (done + 3) * BATCH)
+        assert asked <= min(30, (done + 2 * workers) * BATCH)
     assert asked == 30
 
 
@@ -124,6 +127,14 @@ def test_source_is_read_in_the_thread_of_the_caller(extractor: Extractor) -> Non
 def test_stopping_early_leaves_no_threads(extractor: Extractor) -> None:
     stream = describe_frames([frame_of(index) for index in range(9)], extractor)
     next(stream)
-    assert any(thread.name.startswith("decode") for thread in threading.enumerate())
+    assert any(thread.name.startswith("describe") for thread in threading.enumerate())
     stream.close()
-    assert not any(thread.name.startswith("decode") for thread in threading.enumerate())
+    assert not any(thread.name.startswith("describe") for thread in threading.enumerate())
+
+
+def test_threads_of_torch_are_as_before(extractor: Extractor) -> None:
+    before = torch.get_num_threads()
+    stream = describe_frames([frame_of(index) for index in range(9)], extractor)
+    next(stream)
+    stream.close()
+    assert torch.get_num_threads() == before
