@@ -15,6 +15,7 @@ from netvlad_core.commands import (
     build_map,
     evaluate,
     export,
+    fetch_weights,
     fit,
     import_weights,
     inspect,
@@ -33,6 +34,7 @@ _COMMANDS = {
     "precision": precision,
     "inspect": inspect,
     "import-weights": import_weights,
+    "fetch-weights": fetch_weights,
 }
 _INTERRUPTED = 130
 

@@ -23,3 +23,7 @@ class MapError(NetvladError):
 
 class CheckpointError(NetvladError):
     """A file of weights that is missing, damaged or of an unknown layout."""
+
+
+class DownloadError(NetvladError):
+    """A file that cannot be fetched: no network, a server that refuses, a connection that broke."""
