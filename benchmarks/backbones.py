@@ -19,12 +19,12 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from time import perf_counter
 
-import cv2
 import numpy as np
 import real_sets
 import torch
 from _measure import print_conditions, print_table
 
+from netvlad_core.data.images import read_image
 from netvlad_core.evaluation.recall import positives_within, recall_at
 from netvlad_core.model.backbones import BACKBONES
 from netvlad_core.model.export import LOWEST_SIMILARITY, export
@@ -89,7 +89,7 @@ def extractors(
 def measure(name: str, backbone: str, weights: Path, variants: list[str], data: Path) -> list[list[str]]:
     """Rows of the table for one set and one backbone."""
     places, queries, radius = getattr(real_sets, name)(data)
-    images = [_read(path) for path, _, _ in (*places, *queries)]
+    images = [read_image(path) for path, _, _ in (*places, *queries)]
     mapped = images[: len(places)]
     positives = positives_within(_positions(places), _positions(queries), radius)
     network = fit_network(lambda: iter(mapped), backbone, weights, device="cpu")
@@ -124,12 +124,6 @@ def measure(name: str, backbone: str, weights: Path, variants: list[str], data: 
 
 def _positions(rows: real_sets.Rows) -> np.ndarray:
     return np.array([[x, y] for _, x, y in rows])
-
-
-def _read(path: Path) -> np.ndarray:
-    image = cv2.imread(str(path), cv2.IMREAD_COLOR)
-    assert image is not None, path
-    return np.ascontiguousarray(image[..., ::-1])
 
 
 def main() -> None:
