@@ -12,6 +12,8 @@ import numpy as np
 import pytest
 import torch
 
+from netvlad_core.cli import main
+from netvlad_core.model.extractor import Extractor
 from netvlad_core.model.importers import ImportedWeights, import_weights
 from netvlad_core.model.preprocessing import Preprocessing
 from support import foreign_weights as foreign
@@ -185,3 +187,20 @@ def test_cropping_keeps_the_first_entries(tmp_path: Path) -> None:
         found = np.stack([_descriptor(ImportedWeights(cropped, ""), x) for x in images])
         np.testing.assert_allclose(found @ found.T, expected @ expected.T, atol=1e-5)
         np.testing.assert_allclose(found, expected, atol=1e-5)
+
+
+def test_command_says_what_it_found(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    random = np.random.default_rng(8)
+    assignment, centroids = foreign.layer_weights(random, 32, 256)
+    state = foreign.tensors(foreign.alexnet_weights(random), "encoder.")
+    state |= foreign.tensors({"centroids": centroids, "conv.weight": assignment[:, :, None, None]}, "pool.")
+    weights, output = tmp_path / "checkpoint.pth.tar", tmp_path / "mine.safetensors"
+    torch.save(_nanne(state), weights)
+    assert main(["import-weights", str(weights), "--output", str(output)]) == 0
+    printed = capsys.readouterr().out
+    assert "Nanne/pytorch-NetVlad" in printed
+    assert "alexnet" in printed
+    descriptor = Extractor.load(output, "cpu")(np.full((120, 160, 3), 90, np.uint8))
+    assert descriptor.shape == (1, 32 * 256)
+    assert main(["import-weights", str(weights), "--output", str(output), "--dimension", "64"]) == 1
+    assert "is not whitened, so it cannot be cropped" in capsys.readouterr().err
