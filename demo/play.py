@@ -25,6 +25,8 @@ from netvlad_ros.conversions import stamp_from_nanoseconds, stamp_to_nanoseconds
 from netvlad_ros.msg import PlaceMatches
 
 _START_TIMEOUT = 120.0
+# Seconds; a machine that stood still longer makes the drive later, not faster.
+_STALL = 0.5
 # After the last image the localizer may still be at work.
 _LAST_ANSWER = 3.0
 
@@ -103,7 +105,10 @@ class Player(Node):
                 reader.messages(connections), "driving", total=total, unit="image", disable=None
             ):
                 first = received if first is None else first
-                sleep(max(0.0, started + (received - first) / 1e9 - monotonic()))
+                ahead = started + (received - first) / 1e9 - monotonic()
+                if ahead < -_STALL:
+                    started -= ahead  # else all that is due comes in one burst, as no camera sends it
+                sleep(max(0.0, ahead))
                 self._publish(raw, received)
                 if not alive():
                     raise RuntimeError("the localizer ended during the drive; its log is above")
