@@ -35,6 +35,7 @@ from netvlad_ros.map_services import MapServices
 from netvlad_ros.match_image import draw_match
 from netvlad_ros.msg import GlobalDescriptor, MapInfo, PlaceMatches
 from netvlad_ros.newest import NewestWorker
+from netvlad_ros.outputs import Output, open_outputs
 from netvlad_ros.parameters import (
     MAPS_OWN_SIMILARITY,
     PARAMETERS,
@@ -77,6 +78,7 @@ class LocalizeNode(LifecycleNode):
         self._network_lock = Lock()
         self._worker: NewestWorker[Image | CompressedImage] | None = None
         self._image_subscription: Any = None
+        self._outputs: list[Output] = []
         self._last_stamp = 0
         declare_parameters(self)
         self.add_on_set_parameters_callback(self._check_parameters)
@@ -121,6 +123,7 @@ class LocalizeNode(LifecycleNode):
     def on_activate(self, state: LifecycleState) -> TransitionCallbackReturn:
         """Start to listen to the camera."""
         topic, message_type = _IMAGE_TOPICS[self.value("image_transport")]
+        self._outputs = open_outputs(self)
         self._worker = NewestWorker(self._work)
         try:
             self._image_subscription = self.create_subscription(
@@ -169,6 +172,9 @@ class LocalizeNode(LifecycleNode):
         if self._worker is not None:
             self._worker.stop()
             self._worker = None
+        for output in self._outputs:
+            output.close()
+        self._outputs = []
 
     def _report(self, problem: str) -> None:
         self.problem = problem
@@ -199,6 +205,8 @@ class LocalizeNode(LifecycleNode):
             with self._network_lock:
                 opened.extractor(np.zeros((480, 640, 3), np.uint8))
             self.localizer = opened
+            for output in self._outputs:
+                output.forget()
             self._publish_map(opened.place_map)
         facts = opened.place_map.header
         self.get_logger().info(
@@ -286,6 +294,8 @@ class LocalizeNode(LifecycleNode):
         self._matches.publish(conversions.matches_to_message(answer, localizer.place_map, header))
         if answer.prior is not None:
             self._pose.publish(conversions.prior_to_message(answer.prior, header))
+        for output in self._outputs:
+            output.send(answer, header)
         if self.value("publish_descriptor"):
             model_id = localizer.extractor.model_id
             self._descriptor.publish(

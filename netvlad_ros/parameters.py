@@ -69,6 +69,19 @@ PARAMETERS = (
     NodeParameter("autostart", True, "Configure and activate at start, without a lifecycle manager."),
     NodeParameter("image_transport", "raw", "Which image topic is read.", choices=("raw", "compressed")),
     NodeParameter("map_frame", "map", "frame_id of the poses that are published."),
+    NodeParameter("base_frame", "base_link", "Frame of the robot's body, whose pose is published."),
+    NodeParameter(
+        "publish_initialpose",
+        False,
+        "Publish initialpose once for each relocalization, for Nav2's AMCL and slam_toolbox.",
+    ),
+    NodeParameter("publish_map_to_odom", False, "Broadcast the transform map -> odom; needs the topic odom."),
+    NodeParameter("publish_rtabmap_global_pose", False, "Publish global_pose for RTAB-Map."),
+    NodeParameter(
+        "publish_cuvslam_hint",
+        False,
+        "Answer visual_slam/trigger_hint of Isaac ROS Visual SLAM with visual_slam/initial_pose.",
+    ),
     NodeParameter("top_k", 10, "Matches published for each image.", 1, 1000, is_live=True),
     NodeParameter(
         "min_similarity",

@@ -97,6 +97,17 @@ class Partner:
         noise = np.random.default_rng(0).integers(0, 255, (480, 640, 3)).astype(np.uint8)
         self.ask((raw if kind == "raw" else jpeg)(noise, time_ns()), timeout)
 
+    def listen(self, topic: str, kind: Any, qos: QoSProfile | int) -> list[Any]:
+        """Hear another topic; returns the list that its messages come into."""
+        self._client.create_subscription(kind, topic, self._listener(topic), qos)
+        return self.heard[topic]
+
+    def talk(self, topic: str, kind: Any, qos: QoSProfile | int) -> Callable[[Any], None]:
+        """Wait until somebody hears a topic; returns what publishes on it."""
+        publisher = self._client.create_publisher(kind, topic, qos)
+        wait_until(publisher.get_subscription_count, 20, f"a subscriber of {topic}")
+        return publisher.publish
+
     # --- Client ---------------------------------------------------------------------------------------------
 
     def call(self, kind: Any, name: str, timeout: float = 30.0, **fields: Any) -> Any:

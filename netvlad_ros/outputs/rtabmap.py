@@ -1,0 +1,50 @@
+"""RTAB-Map: `global_pose`, and a descriptor packed as its RGBDImage carries it."""
+
+from __future__ import annotations
+
+import struct
+import zlib
+from typing import TYPE_CHECKING
+
+import numpy as np
+from geometry_msgs.msg import PoseWithCovarianceStamped
+from std_msgs.msg import Header
+
+from netvlad_core.localization.localizer import Localization
+from netvlad_ros.outputs.pose_message import diagonal_message
+
+if TYPE_CHECKING:
+    from netvlad_ros.localize_node import LocalizeNode
+
+DESCRIPTOR_TYPE = 1  # rtabmap_msgs/GlobalDescriptor.type
+_CV_32F = 5
+
+
+class GlobalPose:
+    """Sends each pose on `global_pose`, with the frame that RTAB-Map expects: the body's.
+
+    RTAB-Map uses it where Optimizer/PriorsIgnored is false and its own image is not older than one period of
+    Rtabmap/DetectionRate.
+    """
+
+    def __init__(self, node: LocalizeNode) -> None:
+        self._node = node
+        self._frame = node.value("base_frame")
+        self._publisher = node.create_publisher(PoseWithCovarianceStamped, "global_pose", 10)
+
+    def send(self, answer: Localization, header: Header) -> None:
+        if answer.prior is not None:
+            in_body = Header(stamp=header.stamp, frame_id=self._frame)
+            self._publisher.publish(diagonal_message(answer.prior, in_body))
+
+    def forget(self) -> None:
+        pass
+
+    def close(self) -> None:
+        self._node.destroy_publisher(self._publisher)
+
+
+def pack_descriptor(descriptor: np.ndarray) -> bytes:
+    """A descriptor (D,) as `data` of rtabmap_msgs/GlobalDescriptor: one row, compressed, and its shape."""
+    row = np.ascontiguousarray(descriptor, np.float32)
+    return zlib.compress(row.tobytes()) + struct.pack("<iii", 1, len(row), _CV_32F)
