@@ -15,10 +15,12 @@ from netvlad_core.data.geometry import Pose
 from netvlad_core.data.images import decode_message
 from netvlad_core.errors import ImageError
 from netvlad_core.localization.localizer import Localization
+from netvlad_core.localization.loop_closure import LoopClosure
 from netvlad_core.localization.pose_prior import PosePrior
 from netvlad_core.localization.retrieval import Match
 from netvlad_core.mapping.place_map import PlaceMap
 from netvlad_ros.msg import GlobalDescriptor, MapInfo, PlaceMatch, PlaceMatches
+from netvlad_ros.msg import LoopClosure as LoopClosureMessage
 
 try:
     from cv_bridge import CvBridge, CvBridgeError
@@ -124,6 +126,22 @@ def descriptor_to_message(descriptor: np.ndarray, model_id: str, header: Header)
     message = GlobalDescriptor(header=header, model_id=model_id)
     # An array of the same type is taken as it is; a list would be checked number by number.
     message.descriptor.frombytes(descriptor.astype(np.float32).tobytes())
+    return message
+
+
+def closure_to_message(closure: LoopClosure, base_frame: str) -> LoopClosureMessage:
+    """Two stamps and the pose between them, in the base frame of the earlier one."""
+    stamp = stamp_from_nanoseconds(closure.to_stamp)
+    message = LoopClosureMessage(
+        header=Header(stamp=stamp, frame_id=base_frame),
+        from_stamp=stamp_from_nanoseconds(closure.from_stamp),
+        to_stamp=stamp,
+        from_id=closure.from_id,
+        to_id=closure.to_id,
+        similarity=closure.similarity,
+    )
+    message.relative_pose.pose = pose_to_message(closure.relative)
+    message.relative_pose.covariance = closure.covariance.ravel().tolist()
     return message
 
 

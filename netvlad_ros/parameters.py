@@ -5,11 +5,13 @@ The launch file reads them here too, so nothing heavy is imported.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from rcl_interfaces.msg import FloatingPointRange, IntegerRange, ParameterDescriptor
 from rclpy.lifecycle import LifecycleNode
+from rclpy.node import Node
 from rclpy.parameter import Parameter
 
 from netvlad_core.model.spec import PRECISIONS
@@ -119,9 +121,9 @@ PARAMETERS = (
 )
 
 
-def declare_parameters(node: LifecycleNode) -> None:
-    """Declare all parameters on the node, with descriptions and ranges."""
-    for parameter in PARAMETERS:
+def declare_parameters(node: Node | LifecycleNode, parameters: Sequence[NodeParameter] = PARAMETERS) -> None:
+    """Declare parameters on a node, with descriptions and ranges."""
+    for parameter in parameters:
         node.declare_parameter(parameter.name, parameter.default, parameter.descriptor())
 
 

@@ -61,10 +61,11 @@ def _is_due(frame: Frame, last: Frame, rule: KeyframeRule) -> bool:
         return True
     if frame.pose is None or (rule.distance is None and rule.angle is None):
         return False
-    return last.pose is None or _has_moved(frame.pose, last.pose, rule)
+    return last.pose is None or has_moved(frame.pose, last.pose, rule)
 
 
-def _has_moved(pose: Pose, last: Pose, rule: KeyframeRule) -> bool:
+def has_moved(pose: Pose, last: Pose, rule: KeyframeRule) -> bool:
+    """Whether the way or the turn from the last keyframe makes another one."""
     if rule.distance is not None and np.linalg.norm(pose.position - last.position) >= rule.distance:
         return True
     if rule.angle is None:

@@ -1,0 +1,135 @@
+"""The loop closure node over DDS: images and odometry of two laps in, closures between them out."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from threading import Thread
+from time import sleep
+from typing import Any
+
+import numpy as np
+import pytest
+
+pytest.importorskip("rclpy")
+from nav_msgs.msg import Odometry
+from rclpy.executors import MultiThreadedExecutor
+from rclpy.node import Node
+from rclpy.parameter import Parameter
+from rclpy.qos import QoSProfile, qos_profile_sensor_data
+from sensor_msgs.msg import Image
+from std_msgs.msg import Header
+
+from netvlad_core.data.geometry import Pose
+from netvlad_core.errors import NetvladError
+from netvlad_ros.conversions import pose_from_message, pose_to_message, stamp_from_nanoseconds
+from netvlad_ros.loop_closure_node import LoopClosureNode
+from netvlad_ros.msg import LoopClosure
+from support.robot import raw, wait_until
+
+_START = 10**18
+_STEP = 5 * 10**9
+
+
+class Drive(Node):
+    """Publishes images with odometry and hears the closures."""
+
+    def __init__(self, namespace: str) -> None:
+        super().__init__("drive", namespace=namespace)
+        self.images = self.create_publisher(Image, "image", qos_profile_sensor_data)
+        self.poses = self.create_publisher(Odometry, "odom", QoSProfile(depth=100))
+        self.closures: list[LoopClosure] = []
+        self.create_subscription(
+            LoopClosure, "loop_closer/loop_closures", self.closures.append, QoSProfile(depth=100)
+        )
+
+    def show(self, number: int, image: np.ndarray, pose: np.ndarray) -> None:
+        stamp = _START + number * _STEP
+        message = Odometry(header=Header(stamp=stamp_from_nanoseconds(stamp), frame_id="odom"))
+        message.child_frame_id = "base_footprint"
+        message.pose.pose = pose_to_message(Pose.from_xyz_yaw(pose[0], pose[1], yaw=pose[2]))
+        self.poses.publish(message)
+        sleep(0.05)
+        self.images.publish(raw(image, stamp))
+        sleep(0.15)
+
+
+@pytest.fixture
+def run(ros: None, map_path: Any) -> Iterator[Any]:
+    """Start the node with parameters; returns the other side of it."""
+    running: list[Any] = []
+
+    def start(namespace: str, **parameters: Any) -> Drive:
+        parameters = {"weights": str(map_path / "model.safetensors"), **parameters}
+        overrides = [Parameter(name, value=value) for name, value in parameters.items()]
+        closer = LoopClosureNode(namespace=namespace, parameter_overrides=overrides)
+        drive = Drive(namespace)
+        executor = MultiThreadedExecutor(num_threads=4)
+        executor.add_node(closer)
+        executor.add_node(drive)
+        thread = Thread(target=executor.spin, daemon=True)
+        thread.start()
+        running.extend([executor, thread, closer, drive])
+        wait_until(
+            lambda: drive.images.get_subscription_count() and drive.poses.get_subscription_count(),
+            20,
+            "the node to listen",
+        )
+        return drive
+
+    yield start
+    if running:
+        executor, thread, closer, drive = running
+        executor.shutdown()
+        thread.join(timeout=10)
+        closer.destroy_node()
+        drive.destroy_node()
+
+
+def test_second_lap_closes_on_the_first(run: Any, street: Any) -> None:
+    drive = run("/laps")
+    count = len(street.images)
+    for number, (image, pose) in enumerate(zip(street.images, street.poses, strict=True)):
+        drive.show(number, image, pose)
+    for number, (image, pose) in enumerate(zip(street.queries, street.poses, strict=True)):
+        drive.show(count + number, image, pose)
+    wait_until(lambda: len(drive.closures) > count // 4, 10, "closures")
+    for closure in drive.closures:
+        assert closure.header.frame_id == "base_footprint"
+        assert closure.header.stamp == closure.to_stamp
+        first = (closure.from_stamp.sec * 10**9 - _START) // _STEP
+        second = (closure.to_stamp.sec * 10**9 - _START) // _STEP
+        there, here = street.poses[first % count, :2], street.poses[second % count, :2]
+        assert second - first > count // 2
+        assert np.linalg.norm(there - here) < 12
+        assert np.linalg.norm(pose_from_message(closure.relative_pose.pose).position) < 12
+        covariance = np.array(closure.relative_pose.covariance).reshape(6, 6)
+        assert (np.linalg.eigvalsh(covariance) > 0).all()
+        assert closure.inliers == 0
+        assert 0 < closure.similarity <= 1
+
+
+def test_bad_input_is_skipped_and_the_node_lives_on(run: Any, street: Any) -> None:
+    drive = run("/bad")
+    drive.images.publish(raw(street.images[0], _START))  # no odometry yet
+    broken = Odometry(header=Header(stamp=stamp_from_nanoseconds(_START), frame_id="odom"))
+    broken.pose.pose.orientation.w = 0.0
+    drive.poses.publish(broken)
+    cut = raw(street.images[0], _START)
+    cut.data = cut.data[:1000]
+    drive.images.publish(cut)
+    for number, image in enumerate([*street.images, *street.queries]):
+        drive.show(number, image, street.poses[number % len(street.poses)])
+    wait_until(lambda: drive.closures, 10, "a closure")
+
+
+@pytest.mark.parametrize(
+    ("parameters", "sentence"),
+    [
+        ({"weights": ""}, "'weights' is empty"),
+        ({"weights": "nowhere.safetensors"}, "nowhere"),
+        ({"image_transport": "theora"}, "expected raw or compressed"),
+    ],
+)
+def test_wrong_parameters_are_named(ros: None, run: Any, parameters: Any, sentence: str) -> None:
+    with pytest.raises(NetvladError, match=sentence):
+        run("/wrong", **parameters)
