@@ -192,13 +192,14 @@ def test_few_candidates_serve_as_well_as_all_places(sequence: SequenceFilter) ->
     assert abs(belief.place - 59) <= 2
 
 
-def test_state_is_left_later_than_entered() -> None:
-    sequence = SequenceFilter(_ring(), options=SequenceOptions(min_belief=0.97))
-    beliefs = _drive(sequence, [*range(150)])
-    below = [
-        before.state for before, b in zip(beliefs, beliefs[1:])
-        if b.state is State.LOCALIZED and b.probability < 0.97
-    ]  # fmt: skip
+def test_state_is_left_later_than_entered(sequence: SequenceFilter) -> None:
+    rng, ring = np.random.default_rng(0), _ring()
+    before, below = State.LOST, []
+    for second in range(190):
+        belief = _show(sequence, _similarities(rng, second, peak=0.3), second, _pose(ring[second]))
+        if belief.state is State.LOCALIZED and belief.probability < sequence.options.min_belief:
+            below.append(before)
+        before = belief.state
     assert below
     assert set(below) == {State.LOCALIZED}
 
