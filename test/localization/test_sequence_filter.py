@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from netvlad_core.data.geometry import Pose
-from netvlad_core.localization.sequence_filter import Belief, SequenceFilter, SequenceOptions, State
+from netvlad_core.localization.sequence_filter import Belief, SequenceFilter, State
 
 _SECOND = 10**9
 _PLACES = 200
@@ -196,7 +196,12 @@ def test_state_is_left_later_than_entered(sequence: SequenceFilter) -> None:
     rng, ring = np.random.default_rng(0), _ring()
     before, below = State.LOST, []
     for second in range(190):
-        belief = _show(sequence, _similarities(rng, second, peak=0.3), second, _pose(ring[second]))
+        belief = _show(
+            sequence,
+            _similarities(rng, second, peak=0.4 if second < 60 else 0.25),
+            second,
+            _pose(ring[second]),
+        )
         if belief.state is State.LOCALIZED and belief.probability < sequence.options.min_belief:
             below.append(before)
         before = belief.state
