@@ -23,7 +23,8 @@ from netvlad_core.localization.place_motion import Motion, PlaceMotion
 
 # Of odds: a state is left later than it is entered.
 _HYSTERESIS = 4.0
-_NEGLIGIBLE = 1e-9
+# Of the background: a smaller excess is dropped.
+_NEGLIGIBLE = 0.05
 # Way, in spacings of the map, or turn that makes an image news at all; below it belief and evidence stand.
 _NEWS = 0.5
 _NEWS_TURN = np.radians(15)
@@ -228,7 +229,7 @@ class SequenceFilter:
         total = self._excess.sum() + self._background.sum() * len(self._excess[0])
         self._excess /= total
         self._background /= total
-        self._excess[self._excess < _NEGLIGIBLE * self._prior[0]] = 0.0
+        self._excess[self._excess < _NEGLIGIBLE * self._background[:, None]] = 0.0
 
         distances = self.motion.distances_to(self._best()[1], places)
         beside = max(_BESIDE * options.radius, 2 * self.motion.spacing)
