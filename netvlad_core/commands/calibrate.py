@@ -25,6 +25,9 @@ EXAMPLE = (
     "netvlad calibrate --map maps/campus --drive tuesday/ --pose-topic /ground_truth --output campus.yaml"
 )
 
+# Of two places only one is likelier than this; the node takes nothing below.
+_LEAST_BELIEF = 0.5
+
 
 def add_arguments(command: argparse.ArgumentParser) -> None:
     add_map(command, "--map")
@@ -62,6 +65,7 @@ def run(options: argparse.Namespace) -> None:
     wanted, usual = options.precision_wanted, defaults(localizer)
     curves = scores.curves()
     thresholds = {name: propose(curve, wanted, usual[name]) for name, curve in curves.items()}
+    thresholds["min_belief"] = max(_LEAST_BELIEF, thresholds["min_belief"])
     options.output.parent.mkdir(parents=True, exist_ok=True)
     picture = options.output.with_suffix(".png")
     draw_curves(curves, thresholds, wanted, picture)
@@ -93,8 +97,8 @@ def _parameters(options: argparse.Namespace, thresholds: dict[str, float]) -> st
         "  ros__parameters:\n"
         "    # For a single image.\n"
         f"    min_similarity: {thresholds['min_similarity']:.6f}\n"
-        "    # With the sequence filter; the node takes nothing below 0.5.\n"
-        f"    min_belief: {max(0.5, thresholds['min_belief']):.6f}\n"
+        "    # With the sequence filter.\n"
+        f"    min_belief: {thresholds['min_belief']:.6f}\n"
     )
 
 
