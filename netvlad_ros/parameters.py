@@ -79,7 +79,7 @@ PARAMETERS = (
         "min_belief",
         0.9,
         "With the sequence filter: probability of a place from which the state is LOCALIZED.",
-        0.5,
+        0.05,
         1.0,
         is_live=True,
     ),
