@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 
 from netvlad_core.data.geometry import Pose
-from netvlad_core.errors import CheckpointError, MapError
+from netvlad_core.errors import CheckpointError, ImageError, MapError
 from netvlad_core.localization.pose_prior import AGREEMENT_RADIUS, PosePrior, estimate_pose
 from netvlad_core.localization.retrieval import Match, matches_of, retrieve
 from netvlad_core.localization.sequence_filter import (
@@ -165,9 +165,11 @@ class Localizer:
         Raises
         ------
         ImageError
-            If it is neither.
+            If it is neither, or the descriptor is not finite.
         """
         descriptor = image if image.ndim == 1 else self.extractor(image)[0]
+        if not np.isfinite(descriptor).all():  # it would stay in the belief for good
+            raise ImageError("the descriptor of the image is not finite")
         self._sequence.options = self.options.sequence
         count = max(_CANDIDATES, self.options.top_k)
         similarities, places = (rows[0] for rows in self.index.search(descriptor[None], count))

@@ -97,6 +97,13 @@ def test_tracked_drive_through_an_unmapped_street_gives_no_pose(localizer: Local
     assert all(answer.prior is None for answer in answers)
 
 
+def test_descriptor_that_is_not_finite_is_refused_and_leaves_no_trace(localizer: Localizer) -> None:
+    with pytest.raises(ImageError, match="finite"):
+        localizer.track(np.full(localizer.extractor.dimension, np.nan, np.float32), 0)
+    answers = _track(localizer, street(seed=1, metres=80), range(1, 79, 2))
+    assert answers[-1].state is State.LOCALIZED
+
+
 def test_pose_of_a_robot_that_faces_the_other_way_is_turned_round(localizer: Localizer) -> None:
     """As with a camera that sees the same fronts from both directions."""
     fronts = street(seed=1, metres=80)
