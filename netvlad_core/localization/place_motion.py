@@ -118,7 +118,10 @@ class PlaceMotion:
         """
         steps = int(np.clip(np.ceil(motion.length / self.reach), 1, _MOST_STEPS))
         share = 1.0 / steps
-        displacement = motion.displacement * share * (np.array([-1, -1, 1]) if is_reversed else 1)
+        # Steps of an arc point where each of them starts, not where the whole arc does.
+        displacement = share * _along_heading(motion.displacement, 0.5 * motion.turn * (1 - share))
+        if is_reversed:
+            displacement *= [-1, -1, 1]
         # The grid of places is no finer than its spacing.
         distance_sigma = np.hypot(motion.distance_sigma * np.sqrt(share), 0.5 * self.spacing)
         turn_sigma = motion.turn_sigma * np.sqrt(share)

@@ -49,6 +49,20 @@ def test_corner_is_taken_by_a_robot_that_turns_and_left_by_one_that_does_not() -
     assert _moved(motion, 18, _forward(8)).sum() < 0.05
 
 
+def test_long_arc_is_followed_in_steps() -> None:
+    angles = np.radians(3.0 * np.arange(60))
+    motion = PlaceMotion(_poses(19.1 * np.sin(angles), 19.1 * (1 - np.cos(angles)), angles))
+    way = Motion.between(
+        Pose(motion.positions[5], np.array([0, 0, np.sin(angles[5] / 2), np.cos(angles[5] / 2)])),
+        Pose(motion.positions[35], np.array([0, 0, np.sin(angles[35] / 2), np.cos(angles[35] / 2)])),
+        0.05,
+        0.2,
+    )
+    moved = _moved(motion, 5, way)
+    assert moved.sum() > 0.9
+    assert moved @ np.arange(60) / moved.sum() == pytest.approx(35, abs=3)
+
+
 def test_headings_that_nobody_gave_are_those_of_the_way() -> None:
     poses = _street()
     poses[:, 3:] = [0, 0, 0, 1]
