@@ -1,4 +1,4 @@
-"""The second drive, live: a bag is published in its own time, and what the localizer answers is kept."""
+"""The second drive, live: images and odometry of a bag are published in their own time, answers are kept."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ from time import monotonic, sleep
 
 import rclpy
 from geometry_msgs.msg import PoseWithCovarianceStamped
+from nav_msgs.msg import Odometry
 from rclpy.executors import SingleThreadedExecutor
 from rclpy.node import Node
 from rclpy.qos import qos_profile_sensor_data
@@ -71,13 +72,14 @@ def localizer_process(
 
 
 class Player(Node):
-    """Publishes the images of a bag with the clock, and records the localizer's answers."""
+    """Publishes images and odometry of a bag with the clock, and records the localizer's answers."""
 
     def __init__(self, image_topic: str) -> None:
         super().__init__("demo_player")
         is_compressed = image_topic.endswith("/compressed")
         self.image_type = CompressedImage if is_compressed else Image
         self.images = self.create_publisher(self.image_type, image_topic, qos_profile_sensor_data)
+        self.odometry = self.create_publisher(Odometry, "/odom", 100)
         self.clock = self.create_publisher(Clock, "/clock", qos_profile_sensor_data)
         self.create_subscription(PlaceMatches, "/localizer/matches", self._on_matches, 100)
         self.create_subscription(PoseWithCovarianceStamped, "/localizer/pose", self._on_pose, 100)
@@ -85,7 +87,7 @@ class Player(Node):
         self._sent_at: dict[int, float] = {}
 
     def play(self, bag: Path, image_topic: str, alive: Callable[[], bool]) -> Recording:
-        """Publish every image of a topic at the pace of the recording; returns what came back.
+        """Publish images and odometry at the pace of the recording; returns what came back.
 
         Raises
         ------
@@ -98,20 +100,25 @@ class Player(Node):
                 raise RuntimeError("the localizer did not start to listen; its log is above")
             sleep(0.1)
         with AnyReader([bag]) as reader:
-            connections = [c for c in reader.connections if c.topic == image_topic]
-            total = sum(c.msgcount for c in connections)
+            images = [c for c in reader.connections if c.topic == image_topic]
+            odometry = [c for c in reader.connections if c.msgtype == "nav_msgs/msg/Odometry"][:1]
             started, first = monotonic(), None
-            for _, received, raw in tqdm(
-                reader.messages(connections), "driving", total=total, unit="image", disable=None
-            ):
-                first = received if first is None else first
-                ahead = started + (received - first) / 1e9 - monotonic()
-                if ahead < -_STALL:
-                    started -= ahead  # else all that is due comes in one burst, as no camera sends it
-                sleep(max(0.0, ahead))
-                self._publish(raw, received)
-                if not alive():
-                    raise RuntimeError("the localizer ended during the drive; its log is above")
+            with tqdm(
+                desc="driving", total=sum(c.msgcount for c in images), unit="image", disable=None
+            ) as bar:
+                for connection, received, raw in reader.messages([*images, *odometry]):
+                    first = received if first is None else first
+                    ahead = started + (received - first) / 1e9 - monotonic()
+                    if ahead < -_STALL:
+                        started -= ahead  # else all that is due comes in one burst, as no camera sends it
+                    sleep(max(0.0, ahead))
+                    if connection.topic == image_topic:
+                        self._publish(raw, received)
+                        bar.update()
+                    else:
+                        self.odometry.publish(bytes(raw))
+                    if not alive():
+                        raise RuntimeError("the localizer ended during the drive; its log is above")
         sleep(_LAST_ANSWER)
         return self.recording
 

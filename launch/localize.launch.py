@@ -27,9 +27,7 @@ def generate_launch_description() -> LaunchDescription:
         DeclareLaunchArgument(
             "image_topic", default_value="image", description="Raw image topic of the camera."
         ),
-        DeclareLaunchArgument(
-            "odom_topic", default_value="odom", description="Odometry, for publish_map_to_odom."
-        ),
+        DeclareLaunchArgument("odom_topic", default_value="odom", description="Odometry of the robot."),
         DeclareLaunchArgument("namespace", default_value="", description="Namespace of the node."),
         DeclareLaunchArgument(
             "use_sim_time", default_value="false", description="Take the time from /clock."
@@ -81,7 +79,7 @@ def _start_node(context: LaunchContext) -> list[Node]:
         remappings=[
             ("image", image_topic),
             ("image/compressed", f"{image_topic}/compressed"),
-            ("odom", LaunchConfiguration("odom_topic")),
+            ("odom", LaunchConfiguration("odom_topic").perform(context)),
         ],
         arguments=["--ros-args", "--log-level", LaunchConfiguration("log_level")],
         output="screen",

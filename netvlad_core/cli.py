@@ -13,6 +13,7 @@ from types import ModuleType
 from netvlad_core import __version__
 from netvlad_core.commands import (
     build_map,
+    calibrate,
     evaluate,
     export,
     fetch_weights,
@@ -30,6 +31,7 @@ _COMMANDS = {
     "fit": fit,
     "localize": localize,
     "evaluate": evaluate,
+    "calibrate": calibrate,
     "export": export,
     "precision": precision,
     "inspect": inspect,

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import sys
+from dataclasses import replace
 from pathlib import Path
-from threading import Lock
+from threading import Event, Lock
 from time import monotonic
 from typing import Any
 
@@ -12,6 +13,7 @@ import numpy as np
 import rclpy
 from builtin_interfaces.msg import Time
 from geometry_msgs.msg import PoseWithCovarianceStamped
+from nav_msgs.msg import Odometry
 from rcl_interfaces.msg import SetParametersResult
 from rclpy.callback_groups import MutuallyExclusiveCallbackGroup
 from rclpy.exceptions import InvalidParameterTypeException, InvalidParameterValueException
@@ -24,8 +26,9 @@ from sensor_msgs.msg import CompressedImage, Image
 from std_msgs.msg import Header
 from visualization_msgs.msg import MarkerArray
 
-from netvlad_core.errors import ImageError, NetvladError
+from netvlad_core.errors import ImageError, NetvladError, PoseError
 from netvlad_core.localization.localizer import Localization, Localizer, LocalizerOptions
+from netvlad_core.localization.sequence_filter import SequenceOptions
 from netvlad_core.mapping.place_map import PlaceMap
 from netvlad_core.memory import keep_freed_memory
 from netvlad_ros import conversions, markers
@@ -35,6 +38,7 @@ from netvlad_ros.map_services import MapServices
 from netvlad_ros.match_image import draw_match
 from netvlad_ros.msg import GlobalDescriptor, MapInfo, PlaceMatches
 from netvlad_ros.newest import NewestWorker
+from netvlad_ros.odometry import OdometryBuffer
 from netvlad_ros.outputs import Output, open_outputs
 from netvlad_ros.parameters import (
     MAPS_OWN_SIMILARITY,
@@ -62,6 +66,7 @@ class LocalizeNode(LifecycleNode):
     is_configured : whether a map may be opened.
     listening_to : topic of the images while the node is active.
     last_image_time : of the monotonic clock, seconds.
+    odometry : poses odom <- base_link of the last seconds.
     problem : what went wrong last and still matters.
     """
 
@@ -77,8 +82,10 @@ class LocalizeNode(LifecycleNode):
         self._map_lock = Lock()  # held while a map is opened or closed
         self._network_lock = Lock()
         self._worker: NewestWorker[Image | CompressedImage] | None = None
-        self._image_subscription: Any = None
+        self._listeners: list[Any] = []
         self._outputs: list[Output] = []
+        self.odometry = OdometryBuffer()
+        self._to_forget = Event()
         self._last_stamp = 0
         declare_parameters(self)
         self.add_on_set_parameters_callback(self._check_parameters)
@@ -123,24 +130,19 @@ class LocalizeNode(LifecycleNode):
     def on_activate(self, state: LifecycleState) -> TransitionCallbackReturn:
         """Start to listen to the camera."""
         topic, message_type = _IMAGE_TOPICS[self.value("image_transport")]
+        self.relocalize()
         self._outputs = open_outputs(self)
         self._worker = NewestWorker(self._work)
         try:
-            self._image_subscription = self.create_subscription(
-                message_type,
-                topic,
-                self._on_image,
-                _image_qos(),
-                callback_group=MutuallyExclusiveCallbackGroup(),
-                qos_overriding_options=QoSOverridingOptions.with_default_policies(),
-            )
+            images = self._subscribe(message_type, topic, self._on_image, _image_qos())
+            self._subscribe(Odometry, "odom", self._on_odometry, _odometry_qos())
         except Exception as error:  # the user's qos_overrides
             self._stop()
             self._report(f"cannot subscribe to {topic}: {sentence(error)}")
             return TransitionCallbackReturn.FAILURE
         self.problem = None
         self.last_image_time = monotonic()
-        self.listening_to = self._image_subscription.topic_name
+        self.listening_to = images.topic_name
         self.get_logger().info(f"listening to {self.listening_to}")
         return super().on_activate(state)
 
@@ -166,15 +168,27 @@ class LocalizeNode(LifecycleNode):
 
     def _stop(self) -> None:
         self.listening_to = None
-        if self._image_subscription is not None:
-            self.destroy_subscription(self._image_subscription)
-            self._image_subscription = None
+        while self._listeners:
+            self.destroy_subscription(self._listeners.pop())
         if self._worker is not None:
             self._worker.stop()
             self._worker = None
         for output in self._outputs:
             output.close()
         self._outputs = []
+
+    def _subscribe(self, kind: type, topic: str, callback: Any, qos: QoSProfile) -> Any:
+        self._listeners.append(
+            self.create_subscription(
+                kind,
+                topic,
+                callback,
+                qos,
+                callback_group=MutuallyExclusiveCallbackGroup(),
+                qos_overriding_options=QoSOverridingOptions.with_default_policies(),
+            )
+        )
+        return self._listeners[-1]
 
     def _report(self, problem: str) -> None:
         self.problem = problem
@@ -205,8 +219,7 @@ class LocalizeNode(LifecycleNode):
             with self._network_lock:
                 opened.extractor(np.zeros((480, 640, 3), np.uint8))
             self.localizer = opened
-            for output in self._outputs:
-                output.forget()
+            self.relocalize()
             self._publish_map(opened.place_map)
         facts = opened.place_map.header
         self.get_logger().info(
@@ -235,6 +248,22 @@ class LocalizeNode(LifecycleNode):
         if worker is not None and worker.put(message):
             self.statistics.count("overtaken by a newer image")
 
+    def _on_odometry(self, message: Odometry) -> None:
+        self.statistics.count("odometry received")
+        try:
+            if not self.odometry.add(message):
+                self.statistics.count("odometry started anew")
+                self.relocalize()
+        except PoseError as error:
+            self.statistics.count("odometry refused")
+            self.get_logger().warning(f"odometry refused: {error}", throttle_duration_sec=5.0)
+
+    def relocalize(self) -> None:
+        """Have the sequence filter forget what it knows before it takes the next image, and the outputs."""
+        self._to_forget.set()
+        for output in self._outputs:
+            output.forget()
+
     def _work(self, message: Image | CompressedImage) -> None:
         """Answer one image; whatever is wrong with it is counted, and the node lives on."""
         localizer = self.localizer  # the service may open another one meanwhile
@@ -258,15 +287,39 @@ class LocalizeNode(LifecycleNode):
     def answer(
         self, localizer: Localizer, message: Image | CompressedImage
     ) -> tuple[np.ndarray, Localization]:
-        """Decode and localize one image; raises ImageError."""
-        with self.statistics.timed("decode"):
-            image = conversions.image_from_message(message)
-        with self._network_lock, self.statistics.timed("network"):
-            descriptor = localizer.extractor(image)[0]
+        """Decode and localize an image of the camera, as part of its drive if so set; raises ImageError."""
+        if not self.value("sequence_filter"):
+            return self.answer_alone(localizer, message)
+        image, descriptor = self._describe(localizer, message)
+        stamp = conversions.stamp_to_nanoseconds(message.header.stamp)
+        with self.statistics.timed("search"):
+            if self._to_forget.is_set():
+                self._to_forget.clear()
+                localizer.forget()
+            localizer.options = self._options()
+            odometry = self.odometry.at(stamp)
+            self.statistics.count("images with odometry" if odometry else "images without odometry")
+            # An image without a stamp was taken about now.
+            answer = localizer.track(descriptor, stamp or self.get_clock().now().nanoseconds, odometry)
+        return image, replace(answer, stamp=stamp)
+
+    def answer_alone(
+        self, localizer: Localizer, message: Image | CompressedImage
+    ) -> tuple[np.ndarray, Localization]:
+        """Decode and localize one image by itself; raises ImageError."""
+        image, descriptor = self._describe(localizer, message)
         with self.statistics.timed("search"):
             localizer.options = self._options()
             answer = localizer.locate(descriptor, conversions.stamp_to_nanoseconds(message.header.stamp))
         return image, answer
+
+    def _describe(
+        self, localizer: Localizer, message: Image | CompressedImage
+    ) -> tuple[np.ndarray, np.ndarray]:
+        with self.statistics.timed("decode"):
+            image = conversions.image_from_message(message)
+        with self._network_lock, self.statistics.timed("network"):
+            return image, localizer.extractor(image)[0]
 
     def _skip(self, reason: str) -> None:
         self.statistics.skip(reason)
@@ -327,6 +380,7 @@ class LocalizeNode(LifecycleNode):
             min_similarity=None if threshold == MAPS_OWN_SIMILARITY else threshold,
             min_agreement=self.value("min_agreement"),
             agreement_radius=self.value("agreement_radius"),
+            sequence=SequenceOptions(min_belief=self.value("min_belief")),
         )
 
     def _check_parameters(self, changes: list[Parameter]) -> SetParametersResult:
@@ -350,6 +404,11 @@ def _image_qos() -> QoSProfile:
     A new profile each time: rclpy writes the user's overrides into the one it is given.
     """
     return QoSProfile(depth=1, history=HistoryPolicy.KEEP_LAST, reliability=ReliabilityPolicy.BEST_EFFORT)
+
+
+def _odometry_qos() -> QoSProfile:
+    """Reliable and best effort publishers both match; a second of fast odometry fits."""
+    return QoSProfile(depth=200, history=HistoryPolicy.KEEP_LAST, reliability=ReliabilityPolicy.BEST_EFFORT)
 
 
 def main(arguments: list[str] | None = None) -> int:

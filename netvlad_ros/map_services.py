@@ -1,4 +1,4 @@
-"""The services of the localizer: open a map, save it, localize one image."""
+"""The services of the localizer: open a map, save it, localize one image, forget where the robot was."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from rclpy.callback_groups import MutuallyExclusiveCallbackGroup
+from std_srvs.srv import Trigger
 
 from netvlad_core.errors import MapError, NetvladError
 from netvlad_core.files import replace_directory
@@ -22,7 +23,7 @@ _NO_MAP = "no map is open; call load_map first"
 
 
 class MapServices:
-    """Serves `~/load_map`, `~/save_map` and `~/localize`.
+    """Serves `~/load_map`, `~/save_map`, `~/localize` and `~/relocalize`.
 
     Every call is answered, whatever happens: an exception in a service would end the node.
     """
@@ -34,6 +35,7 @@ class MapServices:
         node.create_service(LoadMap, "~/load_map", self._load_map, callback_group=group)
         node.create_service(SaveMap, "~/save_map", self._save_map, callback_group=group)
         node.create_service(Localize, "~/localize", self._localize, callback_group=group)
+        node.create_service(Trigger, "~/relocalize", self._relocalize, callback_group=group)
 
     def _load_map(self, request: LoadMap.Request, response: LoadMap.Response) -> LoadMap.Response:
         try:
@@ -66,7 +68,7 @@ class MapServices:
             message = request.image if len(request.image.data) else request.compressed
             if not len(message.data):
                 raise NetvladError("the request holds no image: image.data and compressed.data are empty")
-            _, answer = self._node.answer(localizer, message)
+            _, answer = self._node.answer_alone(localizer, message)
             header = self._node.header(message.header.stamp)
             response.matches = conversions.matches_to_message(answer, localizer.place_map, header)
             if answer.prior is not None:
@@ -75,6 +77,12 @@ class MapServices:
             response.success = True
         except Exception as error:
             response.message = self._failure(error)
+        return response
+
+    def _relocalize(self, request: Trigger.Request, response: Trigger.Response) -> Trigger.Response:
+        self._node.relocalize()
+        response.success = True
+        response.message = "the next image starts anew"
         return response
 
     def _failure(self, error: Exception) -> str:

@@ -68,18 +68,20 @@ def test_error_is_one_sentence_and_status_1(
 
 
 def test_localize_writes_what_it_found(street_map: PlaceMap, tmp_path: Path) -> None:
-    drive = write_catalogue(tmp_path / "drive", street(seed=1, metres=80), range(1, 79, 6), gain=0.9)
+    drive = write_catalogue(tmp_path / "drive", street(seed=1, metres=80), range(1, 79, 2), gain=0.9)
     (tmp_path / "drive" / "003.png").write_bytes(b"broken")
     table, poses = tmp_path / "answers.csv", tmp_path / "answers.tum"
     arguments = ["localize", str(street_map.path), str(drive), "--quiet", "--output", str(table)]
-    assert main(arguments) == 0
-    with table.open() as file:
-        rows = list(csv.DictReader(file))
-    assert len(rows) == 12  # of 13, one is broken
-    localized = [row for row in rows if row["state"] == "LOCALIZED"]
-    assert len(read_tum(poses)) == len(localized) > 6
-    for row in localized:
-        assert abs(float(row["x"]) - (1 + 6 * int(Path(row["image"]).stem))) < 10
+    for mode, least in (["--single-image"], 20), ([], 20):
+        assert main(arguments + mode) == 0
+        with table.open() as file:
+            rows = list(csv.DictReader(file))
+        assert len(rows) == 38  # of 39, one is broken
+        assert all(bool(row["belief"]) == (not mode) for row in rows)
+        localized = [row for row in rows if row["state"] == "LOCALIZED"]
+        assert len(read_tum(poses)) == len(localized) > least
+        for row in localized:
+            assert abs(float(row["x"]) - (1 + 2 * int(Path(row["image"]).stem))) < 10
 
 
 def test_evaluate_counts_all_queries_with_a_pose(

@@ -15,13 +15,17 @@ if TYPE_CHECKING:
     from netvlad_core.localization.localizer import Localizer
 
 
-def add_source(command: argparse.ArgumentParser, is_optional: bool = False) -> None:
+def add_source(command: argparse.ArgumentParser, is_optional: bool = False, flag: str | None = None) -> None:
+    """Arguments that say where images come from: a position, or a flag by which it must be named."""
+    how: dict[str, Any] = {"nargs": "?"} if is_optional else {}
+    if flag:
+        how = {"dest": "source", "required": True}
     command.add_argument(
-        "source",
+        flag or "source",
         metavar="SOURCE",
         type=Path,
-        nargs="?" if is_optional else None,
         help="bag, catalogue CSV (image,x,y,...) or folder of images",
+        **how,
     )
     bag = command.add_argument_group("bags")
     bag.add_argument("--image-topic", metavar="T", help="images; found by itself where there is only one")
@@ -88,11 +92,16 @@ def fit_options(options: argparse.Namespace) -> dict[str, Any]:
     }
 
 
-def add_map(command: argparse.ArgumentParser) -> None:
-    command.add_argument("map", metavar="MAP", type=Path, help="map folder")
+def add_map(command: argparse.ArgumentParser, flag: str | None = None) -> None:
+    """Arguments of an open map: its position, or a flag by which it must be named."""
+    how: dict[str, Any] = {"required": True} if flag else {}
+    command.add_argument(flag or "map", metavar="MAP", type=Path, help="map folder", **how)
     command.add_argument("--weights", type=Path, metavar="FILE", help="checkpoint, if not where the map says")
     command.add_argument(
-        "--min-similarity", type=float, metavar="S", help="below it the state is LOST (default: the map's)"
+        "--min-similarity",
+        type=float,
+        metavar="S",
+        help="of a single image; below it the state is LOST (default: the map's)",
     )
     add_device(command)
     add_precision(command)

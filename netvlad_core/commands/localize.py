@@ -24,13 +24,18 @@ SUMMARY = "find the images of a drive in a map"
 REMARK = "Writes one CSV row per image, and the poses as a TUM trajectory beside it."
 EXAMPLE = "netvlad localize maps/campus tuesday/ --output tuesday.csv"
 
-_COLUMNS = ["image", "stamp", "state", "place", "similarity", "x", "y", "z", "qx", "qy", "qz", "qw"]
+_COLUMNS = ["image", "stamp", "state", "place", "similarity", "belief", "x", "y", "z", "qx", "qy", "qz", "qw"]
 
 
 def add_arguments(command: argparse.ArgumentParser) -> None:
     add_map(command)
     add_source(command)
     command.add_argument("--output", type=Path, required=True, metavar="CSV", help="table to write")
+    command.add_argument(
+        "--single-image",
+        action="store_true",
+        help="judge every image by itself, instead of as part of a drive whose poses, if any, are odometry",
+    )
 
 
 def run(options: argparse.Namespace) -> None:
@@ -45,7 +50,8 @@ def run(options: argparse.Namespace) -> None:
     with options.output.open("w", newline="") as file:
         writer = csv.writer(file)
         writer.writerow(_COLUMNS)
-        for frame, answer in localize_frames(localizer, with_progress(source, options.quiet), left_out):
+        frames = with_progress(source, options.quiet)
+        for frame, answer in localize_frames(localizer, frames, left_out, not options.single_image):
             writer.writerow(_row(frame.name, answer))
             states[answer.state.name] += 1
             if answer.prior:
@@ -64,4 +70,6 @@ def _row(name: str, answer: Localization) -> list[Any]:
         values = (*answer.prior.pose.position, *answer.prior.pose.quaternion)
         pose = [f"{value:.6f}" for value in values]
     stamp = f"{answer.stamp // 10**9}.{answer.stamp % 10**9:09d}"
-    return [name, stamp, answer.state.name, best.place, f"{best.similarity:.6f}", *pose]
+    belief = f"{answer.belief.probability:.6f}" if answer.belief else ""
+    place = answer.belief.place if answer.belief else best.place
+    return [name, stamp, answer.state.name, place, f"{best.similarity:.6f}", belief, *pose]

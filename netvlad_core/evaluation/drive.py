@@ -42,15 +42,23 @@ class DriveResult:
 
 
 def localize_frames(
-    localizer: Localizer, frames: Iterable[Frame], left_out: Counter[str]
+    localizer: Localizer, frames: Iterable[Frame], left_out: Counter[str], track: bool = False
 ) -> Iterator[tuple[Frame, Localization]]:
-    """Localize a drive image by image; broken images are counted in `left_out`."""
+    """Localize a drive image by image; broken images are counted in `left_out`.
+
+    With `track` the images are judged as a sequence, and the frames' poses serve as odometry: only how they
+    change matters, not where they are.
+    """
     for batch in describe_frames(frames, localizer.extractor):
         for described in batch:
             if described.descriptor is None:
                 left_out[described.error or "broken image"] += 1
                 continue
-            yield described.frame, localizer.locate(described.descriptor, described.frame.stamp)
+            frame = described.frame
+            if track:
+                yield frame, localizer.track(described.descriptor, frame.stamp, frame.pose)
+            else:
+                yield frame, localizer.locate(described.descriptor, frame.stamp)
 
 
 def evaluate_drive(

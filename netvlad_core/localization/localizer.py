@@ -1,33 +1,41 @@
-"""The localizer: an image in, the places it may show and a pose out."""
+"""The localizer: images in, the places they may show and a pose out.
+
+`locate` judges one image by itself; `track` follows a drive, and is the one to act on.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
-from enum import IntEnum
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
 
-from netvlad_core.errors import CheckpointError, MapError
+from netvlad_core.data.geometry import Pose
+from netvlad_core.errors import CheckpointError, ImageError, MapError
 from netvlad_core.localization.pose_prior import AGREEMENT_RADIUS, PosePrior, estimate_pose
-from netvlad_core.localization.retrieval import Match, retrieve
+from netvlad_core.localization.retrieval import Match, matches_of, retrieve
+from netvlad_core.localization.sequence_filter import (
+    SAME_SPOT,
+    Belief,
+    SequenceFilter,
+    SequenceOptions,
+    State,
+)
 from netvlad_core.mapping.place_map import PlaceMap
 from netvlad_core.model.extractor import Extractor
 from netvlad_core.search import open_index
 
-
-class State(IntEnum):
-    """What the localizer knows; a pose goes with LOCALIZED only."""
-
-    LOST = 0
-    AMBIGUOUS = 1
-    LOCALIZED = 2
+# Candidates that the filter weighs; GPU indexes give no more than twice as many.
+_CANDIDATES = 1000
+# Places from which the usual similarity of an image, and of neighbouring places, is taken.
+_SAMPLED = 500
+_TURNED_ROUND = Pose.from_xyz_yaw(0.0, 0.0, yaw=np.pi)
 
 
 @dataclass(frozen=True)
 class LocalizerOptions:
-    """How matches become a statement.
+    """How matches become a statement; `track` takes only the first and the last two of these.
 
     Attributes
     ----------
@@ -35,12 +43,14 @@ class LocalizerOptions:
     min_similarity : below this best similarity the state is LOST; None takes the map's own threshold.
     min_agreement : share of the matches' weight that must support one pose, else the state is AMBIGUOUS.
     agreement_radius : metres, within which two matches support the same pose.
+    sequence : options of the sequence filter.
     """
 
     top_k: int = 10
     min_similarity: float | None = None
     min_agreement: float = 0.5
     agreement_radius: float = AGREEMENT_RADIUS
+    sequence: SequenceOptions = field(default_factory=SequenceOptions)
 
 
 @dataclass(frozen=True)
@@ -54,6 +64,7 @@ class Localization:
     matches : best first.
     prior : pose and covariance, only when LOCALIZED.
     descriptor : (D,) float32 of the image.
+    belief : of the sequence filter, None where the image was judged by itself.
     """
 
     stamp: int
@@ -61,6 +72,7 @@ class Localization:
     matches: Sequence[Match]
     prior: PosePrior | None
     descriptor: np.ndarray
+    belief: Belief | None = None
 
 
 class Localizer:
@@ -87,6 +99,13 @@ class Localizer:
         self.extractor = extractor
         self.options = options or LocalizerOptions()
         self.index = open_index(place_map.descriptors)
+        self._sequence = SequenceFilter(place_map.poses, place_map.stamps, self.options.sequence)
+        self._last_descriptor: np.ndarray | None = None
+        rows = np.unique(np.linspace(0, len(place_map) - 1, _SAMPLED).astype(int))
+        self._sample = np.array(place_map.descriptors[rows])
+        after = place_map.descriptors[np.minimum(rows + 1, len(place_map) - 1)]
+        neighbours = np.einsum("nd,nd->n", self._sample, after)[:-1]
+        self._neighbour_difference = max(1e-3, 1 - float(np.median(neighbours))) if len(neighbours) else 1.0
 
     @classmethod
     def open(
@@ -133,3 +152,60 @@ class Localizer:
         if prior is None or prior.agreement < self.options.min_agreement:
             return Localization(stamp, State.AMBIGUOUS, matches, None, descriptor)
         return Localization(stamp, State.LOCALIZED, matches, prior, descriptor)
+
+    def track(self, image: np.ndarray, stamp: int, odometry: Pose | None = None) -> Localization:
+        """Localize the next image of a drive, by what the images before it have shown as well.
+
+        Parameters
+        ----------
+        image : uint8 RGB (H, W, 3), or its descriptor (D,) float32.
+        stamp : nanoseconds; one before the last starts anew.
+        odometry : odom <- base_link at the stamp, where there is odometry.
+
+        Raises
+        ------
+        ImageError
+            If it is neither, or the descriptor is not finite.
+        """
+        descriptor = image if image.ndim == 1 else self.extractor(image)[0]
+        if not np.isfinite(descriptor).all():  # it would stay in the belief for good
+            raise ImageError("the descriptor of the image is not finite")
+        self._sequence.options = self.options.sequence
+        count = max(_CANDIDATES, self.options.top_k)
+        similarities, places = (rows[0] for rows in self.index.search(descriptor[None], count))
+        usual = self._sample @ descriptor
+        typical = (float(usual.mean()), float(usual.std()))
+        belief = self._sequence.update(
+            places, similarities, typical, stamp, odometry, self._novelty(descriptor)
+        )
+        matches = matches_of(self.place_map, places[: self.options.top_k], similarities)
+        prior = None
+        if belief.state is State.LOCALIZED:
+            prior = self._prior(belief, places, similarities, odometry is not None)
+        state = belief.state if prior or belief.state is State.LOST else State.AMBIGUOUS
+        return Localization(stamp, state, matches, prior, descriptor, belief)
+
+    def forget(self) -> None:
+        """Drop what `track` has learned: the robot was carried, or another drive begins."""
+        self._sequence.forget()
+        self._last_descriptor = None
+
+    def _novelty(self, descriptor: np.ndarray) -> float:
+        """Difference from the last image that differed, in that of neighbouring places."""
+        last = self._last_descriptor
+        novelty = 1.0 if last is None else (1 - float(last @ descriptor)) / self._neighbour_difference
+        if novelty >= SAME_SPOT:
+            self._last_descriptor = descriptor
+        return novelty
+
+    def _prior(
+        self, belief: Belief, places: np.ndarray, similarities: np.ndarray, has_odometry: bool
+    ) -> PosePrior | None:
+        """Pose prior of the matches around the place believed in."""
+        distances = self._sequence.motion.distances_to(belief.place, places)
+        around = np.flatnonzero(distances <= self.options.agreement_radius)[: self.options.top_k]
+        matches = matches_of(self.place_map, places[around], similarities[around])
+        prior = estimate_pose(matches, self.place_map.header.spacing, self.options.agreement_radius)
+        if prior is not None and belief.is_reversed and has_odometry:
+            return replace(prior, pose=prior.pose @ _TURNED_ROUND)
+        return prior

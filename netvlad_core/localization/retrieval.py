@@ -32,7 +32,12 @@ class Match:
 def retrieve(place_map: PlaceMap, index: DescriptorIndex, descriptor: np.ndarray, top_k: int) -> list[Match]:
     """The most similar places, best first, for a descriptor (D,) float32."""
     similarities, places = index.search(descriptor[None], top_k)
+    return matches_of(place_map, places[0], similarities[0])
+
+
+def matches_of(place_map: PlaceMap, places: np.ndarray, similarities: np.ndarray) -> list[Match]:
+    """Matches of places (K,) int with their similarities, which may be more."""
     return [
         Match(int(place), int(place_map.stamps[place]), float(similarity), place_map.pose(int(place)))
-        for similarity, place in zip(similarities[0], places[0], strict=True)
+        for place, similarity in zip(places, similarities, strict=False)
     ]

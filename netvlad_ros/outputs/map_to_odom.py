@@ -6,16 +6,13 @@ from threading import Lock
 from typing import TYPE_CHECKING, Any
 
 from geometry_msgs.msg import Transform, TransformStamped, Vector3
-from nav_msgs.msg import Odometry
 from rclpy.duration import Duration
-from rclpy.qos import QoSProfile, ReliabilityPolicy
+from rclpy.qos import QoSProfile
 from std_msgs.msg import Header
 
 from netvlad_core.data.geometry import Pose
-from netvlad_core.errors import PoseError
 from netvlad_core.localization.localizer import Localization
 from netvlad_ros.conversions import pose_to_message
-from netvlad_ros.odometry import OdometryBuffer
 
 try:
     from tf2_msgs.msg import TFMessage
@@ -29,8 +26,6 @@ _PERIOD = 0.05  # seconds
 # Stamped a little ahead, so that whoever asks for the present need not wait for the next one.
 _AHEAD = Duration(seconds=0.1)
 _TF_QOS = QoSProfile(depth=100)
-# Odometry may come from any driver, so no reliability is asked for.
-_ODOMETRY_QOS = QoSProfile(depth=200, reliability=ReliabilityPolicy.BEST_EFFORT)
 
 
 class MapToOdom:
@@ -44,7 +39,6 @@ class MapToOdom:
     def __init__(self, node: LocalizeNode) -> None:
         self._node = node
         self._map_frame = node.value("map_frame")
-        self._odometry = OdometryBuffer()
         self._map_to_odom: Pose | None = None
         self._lock = Lock()
         self._publisher = node.create_publisher(TransformStamped, "~/map_to_odom", _TF_QOS)
@@ -55,24 +49,16 @@ class MapToOdom:
             )
         else:
             self._tf_publisher = node.create_publisher(TFMessage, "/tf", _TF_QOS)
-        self._subscription = node.create_subscription(Odometry, "odom", self._on_odometry, _ODOMETRY_QOS)
         self._timer = node.create_timer(_PERIOD, self._broadcast)
-
-    def _on_odometry(self, message: Odometry) -> None:
-        try:
-            if not self._odometry.add(message):
-                self.forget()
-        except PoseError as error:
-            self._node.statistics.skip(f"odometry: {error}")
 
     def send(self, answer: Localization, header: Header) -> None:
         if answer.prior is None:
             return
-        odometry = self._odometry.at(answer.stamp)
+        odometry = self._node.odometry.at(answer.stamp)
         if odometry is None:
             self._node.statistics.count("no odometry at the image's stamp")
             return
-        if self._odometry.frame_id == self._map_frame:
+        if self._node.odometry.frame_id == self._map_frame:
             self._node.get_logger().error(
                 f"no transform map -> odom: the odometry is in {self._map_frame!r}, the frame of the map",
                 throttle_duration_sec=5.0,
@@ -90,7 +76,7 @@ class MapToOdom:
         position = pose.position
         message = TransformStamped(
             header=Header(stamp=(self._node.get_clock().now() + _AHEAD).to_msg(), frame_id=self._map_frame),
-            child_frame_id=self._odometry.frame_id,
+            child_frame_id=self._node.odometry.frame_id,
             transform=Transform(
                 translation=Vector3(x=position.x, y=position.y, z=position.z), rotation=pose.orientation
             ),
@@ -105,7 +91,6 @@ class MapToOdom:
 
     def close(self) -> None:
         self._node.destroy_timer(self._timer)
-        self._node.destroy_subscription(self._subscription)
         self._node.destroy_publisher(self._publisher)
         if self._tf_publisher is not None:
             self._node.destroy_publisher(self._tf_publisher)

@@ -25,7 +25,7 @@ class Output(Protocol):
         ...
 
     def forget(self) -> None:
-        """Another map is open: what was said about the last one holds no more."""
+        """Another map is open, or the odometry starts anew: what was said holds no more."""
         ...
 
     def close(self) -> None:

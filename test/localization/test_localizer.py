@@ -9,8 +9,9 @@ import numpy as np
 import pytest
 
 from netvlad_core.data.datasets import CatalogueSource
+from netvlad_core.data.geometry import Pose
 from netvlad_core.errors import CheckpointError, ImageError, MapError
-from netvlad_core.localization.localizer import Localizer, LocalizerOptions, State
+from netvlad_core.localization.localizer import Localization, Localizer, LocalizerOptions, State
 from netvlad_core.mapping.builder import BuildOptions, build_map
 from netvlad_core.mapping.place_map import PlaceMap
 from netvlad_core.model.extractor import Extractor
@@ -57,6 +58,59 @@ def test_two_places_that_look_the_same_are_ambiguous(
         view(fronts, 9.0)
     )
     assert (answer.state, answer.prior) == (State.AMBIGUOUS, None)
+
+
+def _track(
+    localizer: Localizer, fronts: np.ndarray, xs: range, has_odometry: bool = True
+) -> list[Localization]:
+    """Answers to views along a street, a second apart; odometry starts where it likes."""
+    return [
+        localizer.track(
+            view(fronts, x, gain=0.8), second * 10**9, Pose.from_xyz_yaw(x - 7, 3) if has_odometry else None
+        )
+        for second, x in enumerate(xs)
+    ]
+
+
+@pytest.mark.parametrize("has_odometry", [True, False], ids=["odometry", "time"])
+def test_tracked_drive_is_silent_first_and_right_then(localizer: Localizer, has_odometry: bool) -> None:
+    xs = range(1, 79, 2)
+    answers = _track(localizer, street(seed=1, metres=80), xs, has_odometry)
+    assert answers[0].state is State.LOST
+    assert [answer.state for answer in answers[-15:]] == [State.LOCALIZED] * 15
+    for answer, x in zip(answers, xs, strict=True):
+        assert (answer.prior is not None) == (answer.state is State.LOCALIZED)
+        if answer.prior:
+            assert np.linalg.norm(answer.prior.pose.position - [x, 0, 0]) < 6
+    localizer.forget()
+    assert localizer.track(view(street(seed=1, metres=80), 79), 10**12).state is State.LOST
+
+
+def test_camera_that_sees_the_same_picture_again_and_again_learns_nothing(localizer: Localizer) -> None:
+    image = view(street(seed=1, metres=80), 31.0)
+    answers = [localizer.track(image, second * 10**9) for second in range(60)]
+    assert {answer.state for answer in answers} == {State.LOST}
+
+
+def test_tracked_drive_through_an_unmapped_street_gives_no_pose(localizer: Localizer) -> None:
+    answers = _track(localizer, street(seed=99, metres=80), range(80))
+    assert all(answer.prior is None for answer in answers)
+
+
+def test_descriptor_that_is_not_finite_is_refused_and_leaves_no_trace(localizer: Localizer) -> None:
+    with pytest.raises(ImageError, match="finite"):
+        localizer.track(np.full(localizer.extractor.dimension, np.nan, np.float32), 0)
+    answers = _track(localizer, street(seed=1, metres=80), range(1, 79, 2))
+    assert answers[-1].state is State.LOCALIZED
+
+
+def test_pose_of_a_robot_that_faces_the_other_way_is_turned_round(localizer: Localizer) -> None:
+    """As with a camera that sees the same fronts from both directions."""
+    fronts = street(seed=1, metres=80)
+    for second, x in enumerate(range(79, 1, -2)):
+        answer = localizer.track(view(fronts, x), second * 10**9, Pose.from_xyz_yaw(-x, 0.0))
+    assert answer.prior is not None
+    assert abs(answer.prior.pose.yaw) == pytest.approx(np.pi, abs=0.1)
 
 
 def test_threshold_is_the_maps_own_unless_given(localizer: Localizer) -> None:

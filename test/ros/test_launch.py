@@ -84,6 +84,7 @@ def test_arguments_come_after_the_file_and_have_the_type_of_the_parameter(tmp_pa
         agreement_radius="5",
         autostart="false",
         image_topic=_CAMERA,
+        odom_topic="/wheel/odom",
         params_file=str(tmp_path / "mine.yaml"),
     )
     file, given = node["parameters"]
@@ -92,7 +93,11 @@ def test_arguments_come_after_the_file_and_have_the_type_of_the_parameter(tmp_pa
     for name, value in expected.items():
         assert given[name] == value
         assert type(given[name]) is type(value)
-    assert dict(node["remappings"]) == {"image": _CAMERA, "image/compressed": f"{_CAMERA}/compressed"}
+    assert dict(node["remappings"]) == {
+        "image": _CAMERA,
+        "image/compressed": f"{_CAMERA}/compressed",
+        "odom": "/wheel/odom",
+    }
 
 
 @pytest.mark.parametrize(("name", "text"), [("top_k", "many"), ("top_k", "2.5"), ("autostart", "perhaps")])

@@ -116,14 +116,14 @@ def test_qos_of_the_images_can_be_overridden(start, street, map_path):
         f"qos_overrides.{topic}.subscription.{name}": value for name, value in namespace_free.items()
     }
     again = start(namespace=robot.namespace, map=map_path, **overrides)
-    (subscription,) = again.node.subscriptions
+    (subscription,) = [s for s in again.node.subscriptions if s.topic_name == topic]
     assert subscription.qos_profile.reliability.name == "RELIABLE"
     assert subscription.qos_profile.depth == 3
     # The override is of this topic alone, and survives another activation.
     assert again.node._match_image.qos_profile.reliability.name == "BEST_EFFORT"
     assert again.transition("deactivate")
     assert again.transition("activate")
-    (subscription,) = again.node.subscriptions
+    (subscription,) = [s for s in again.node.subscriptions if s.topic_name == topic]
     assert subscription.qos_profile.reliability.name == "RELIABLE"
 
 

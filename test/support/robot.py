@@ -15,6 +15,7 @@ from diagnostic_msgs.msg import DiagnosticArray
 from geometry_msgs.msg import PoseWithCovarianceStamped
 from lifecycle_msgs.msg import Transition
 from lifecycle_msgs.srv import ChangeState, GetState
+from nav_msgs.msg import Odometry
 from rcl_interfaces.srv import SetParameters
 from rclpy.executors import MultiThreadedExecutor, SingleThreadedExecutor
 from rclpy.node import Node
@@ -59,6 +60,7 @@ class Partner:
             Image: self._client.create_publisher(Image, "image", _CAMERA_QOS),
             CompressedImage: self._client.create_publisher(CompressedImage, "image/compressed", _CAMERA_QOS),
         }
+        self.odometry = self._client.create_publisher(Odometry, "odom", 100)
         for name, kind in _OUTPUTS.items():
             self._client.create_subscription(kind, f"localizer/{name}", self._listener(name), _CAMERA_QOS)
         self._client.create_subscription(
@@ -145,7 +147,7 @@ class Partner:
 
     def publishers(self) -> dict[str, int]:
         """Publishers by topic below the namespace, the partner's own left out."""
-        own = {camera.topic_name for camera in self.cameras.values()}
+        own = {publisher.topic_name for publisher in (*self.cameras.values(), self.odometry)}
         topics = [name for name, _ in self._client.get_topic_names_and_types() if self.namespace in name]
         return {name: self._client.count_publishers(name) for name in topics if name not in own}
 

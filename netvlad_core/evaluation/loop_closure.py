@@ -1,0 +1,56 @@
+"""Precision and recall of accepted places: what a threshold on a score lets through."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+
+@dataclass(frozen=True)
+class PrecisionRecall:
+    """A curve over all thresholds; a place is accepted where its score reaches the threshold.
+
+    Attributes
+    ----------
+    thresholds : (T,) float, descending, the scores that occur.
+    precision : (T,) correct ones among the accepted.
+    recall : (T,) correct ones among the images that have a correct place in the map, accepted or not.
+    """
+
+    thresholds: np.ndarray
+    precision: np.ndarray
+    recall: np.ndarray
+
+    def threshold_for(self, precision: float) -> float | None:
+        """Lowest threshold that accepts with this precision; None where none does."""
+        enough = np.flatnonzero(self.precision >= precision)
+        return float(self.thresholds[enough[-1]]) if len(enough) else None
+
+    def recall_at(self, precision: float) -> float:
+        """Largest recall at this precision, 0 where no threshold reaches it."""
+        return float(self.recall[self.precision >= precision].max(initial=0.0))
+
+
+def precision_recall(scores: np.ndarray, correct: np.ndarray, answerable: np.ndarray) -> PrecisionRecall:
+    """Curve of the best places of some images.
+
+    Parameters
+    ----------
+    scores : (Q,) float, higher is surer; -inf where no place is offered.
+    correct : (Q,) bool, whether the place is a correct one.
+    answerable : (Q,) bool, whether the map has a correct place at all. Images without one belong here too: a
+        robot leaves its map.
+    """
+    offered = np.isfinite(scores)
+    order = np.argsort(-scores[offered], kind="stable")
+    ordered, hits = scores[offered][order], np.cumsum(correct[offered][order])
+    # Equal scores are accepted together.
+    ends = np.flatnonzero(np.append(np.diff(ordered) != 0, True)) if len(ordered) else np.empty(0, int)
+    possible = max(1, int(answerable.sum()))
+    return PrecisionRecall(ordered[ends], hits[ends] / (ends + 1), hits[ends] / possible)
+
+
+def recall_at_full_precision(scores: np.ndarray, correct: np.ndarray, answerable: np.ndarray) -> float:
+    """Largest share of the answerable images that are accepted before the first wrong one is."""
+    return precision_recall(scores, correct, answerable).recall_at(1.0)

@@ -1,0 +1,174 @@
+"""How probability moves between the places of a map when the robot moves."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from scipy.spatial import cKDTree
+
+from netvlad_core.data.geometry import Pose, yaw_of
+
+# Reached in one step; longer ways are gone in several.
+_NEIGHBOURS = 16
+_REACH = 0.6  # of the distance to the farthest neighbour
+_MOST_STEPS = 20
+# A step that ends within so many standard deviations of a place has stayed on the map.
+_ON_MAP = np.exp(-0.5 * 2.0**2)
+
+
+@dataclass(frozen=True)
+class Motion:
+    """A movement of the robot, as seen from where it started.
+
+    Attributes
+    ----------
+    displacement : (3,) metres, x along the heading at the start, z up.
+    turn : radians about z.
+    distance_sigma, turn_sigma : standard deviations, metres and radians.
+    is_guess : there was no odometry, so its direction is unknown too.
+    """
+
+    displacement: np.ndarray
+    turn: float
+    distance_sigma: float
+    turn_sigma: float
+    is_guess: bool = False
+
+    @property
+    def length(self) -> float:
+        return float(np.linalg.norm(self.displacement))
+
+    @classmethod
+    def unknown(cls) -> Motion:
+        """Before the first image."""
+        return cls(np.zeros(3), 0.0, np.inf, np.inf, True)
+
+    @classmethod
+    def between(cls, before: Pose, after: Pose, share: float, turn_sigma: float) -> Motion:
+        """Movement from one odometry pose to another, uncertain by a share of its length."""
+        displacement = _along_heading(after.position - before.position, before.yaw)
+        turn = float(_wrapped(after.yaw - before.yaw))
+        length = float(np.linalg.norm(displacement))
+        return cls(displacement, turn, share * length, float(np.hypot(turn_sigma, share * turn)))
+
+
+class PlaceMotion:
+    """The places as a graph of near neighbours, along which probability moves.
+
+    Parameters
+    ----------
+    poses : (N, 7) float, x y z qx qy qz qw. Places without a finite pose are reached by nothing. A map in
+        which none has one becomes a line, a metre from place to place.
+
+    Attributes
+    ----------
+    positions : (N, 3) float64, metres; NaN where there is no pose.
+    spacing : median distance between consecutive places, metres.
+    has_poses : False for the line.
+    """
+
+    def __init__(self, poses: np.ndarray) -> None:
+        posed = np.isfinite(poses).all(axis=1)
+        self.has_poses = bool(posed.any())
+        if not self.has_poses:
+            poses = np.tile([0.0, 0, 0, 0, 0, 0, 1], (len(poses), 1))
+            poses[:, 0] = np.arange(len(poses))
+            posed = np.ones(len(poses), bool)
+        self.positions = np.array(poses[:, :3], dtype=np.float64)
+        steps = np.linalg.norm(np.diff(self.positions[posed], axis=0), axis=1)
+        self.spacing = float(np.median(steps[steps > 0])) if (steps > 0).any() else 1.0
+        yaws = np.where(posed, _headings(np.where(posed[:, None], poses, 0.0), self.positions), 0.0)
+        self._connect(np.flatnonzero(posed), yaws)
+
+    def _connect(self, posed: np.ndarray, yaws: np.ndarray) -> None:
+        count = len(self.positions)
+        near = min(_NEIGHBOURS, len(posed))
+        distances, rows = cKDTree(self.positions[posed]).query(self.positions[posed], near)
+        distances, rows = distances.reshape(len(posed), near), rows.reshape(len(posed), near)
+        self.neighbours = np.zeros((count, near), np.int64)
+        self.neighbours[posed] = posed[rows]
+        self.reach = max(self.spacing, _REACH * float(np.median(distances[:, -1])))
+        # From each place to its neighbours, along its heading.
+        here = np.arange(count)[:, None]
+        ways = self.positions[self.neighbours] - self.positions[here]
+        self.displacements = np.nan_to_num(_along_heading(ways, yaws[:, None]), nan=np.inf).astype(np.float32)
+        self.turns = _wrapped(yaws[self.neighbours] - yaws[here]).astype(np.float32)
+
+    @property
+    def farthest(self) -> float:
+        """Metres in one movement beyond which nothing is predicted."""
+        return _MOST_STEPS * self.reach
+
+    def distances_to(self, place: int, places: np.ndarray | slice = slice(None)) -> np.ndarray:
+        """Metres from places (all by default) to one; NaN where there is no pose."""
+        return np.linalg.norm(self.positions[places] - self.positions[place], axis=1)
+
+    def move(self, probability: np.ndarray, motion: Motion, is_reversed: bool) -> np.ndarray:
+        """Move probability along.
+
+        Parameters
+        ----------
+        probability : (N,) float64.
+        is_reversed : the robot faces against the heading of the places.
+
+        Returns
+        -------
+        (N,) float64; what is missing from its sum has left the map.
+        """
+        steps = int(np.clip(np.ceil(motion.length / self.reach), 1, _MOST_STEPS))
+        share = 1.0 / steps
+        # Steps of an arc point where each of them starts, not where the whole arc does.
+        displacement = share * _along_heading(motion.displacement, 0.5 * motion.turn * (1 - share))
+        if is_reversed:
+            displacement *= [-1, -1, 1]
+        # The grid of places is no finer than its spacing.
+        distance_sigma = np.hypot(motion.distance_sigma * np.sqrt(share), 0.5 * self.spacing)
+        turn_sigma = motion.turn_sigma * np.sqrt(share)
+        for _ in range(steps):
+            probability = self._step(
+                probability, displacement, motion.turn * share, distance_sigma, turn_sigma
+            )
+        return probability
+
+    def _step(
+        self,
+        probability: np.ndarray,
+        displacement: np.ndarray,
+        turn: float,
+        distance_sigma: float,
+        turn_sigma: float,
+    ) -> np.ndarray:
+        active = np.flatnonzero(probability)
+        if not len(active):
+            return probability
+        misses = self.displacements[active] - displacement.astype(np.float32)
+        errors = (misses**2).sum(axis=-1) / distance_sigma**2
+        errors += (_wrapped(self.turns[active] - turn) / turn_sigma) ** 2
+        weights = np.exp(-0.5 * errors)
+        total = weights.sum(axis=1)
+        moved = weights * (probability[active] / np.maximum(total, _ON_MAP))[:, None]
+        return np.bincount(self.neighbours[active].ravel(), moved.ravel(), minlength=len(probability))
+
+
+def _headings(poses: np.ndarray, positions: np.ndarray) -> np.ndarray:
+    """Yaw of each place, radians; the direction of travel where all places have one and the same rotation."""
+    yaws = yaw_of(poses[:, 3:])
+    finite = np.isfinite(positions).all(axis=1)
+    if np.ptp(yaws[finite]) > 0 or finite.sum() < 2:
+        return yaws
+    ways = np.gradient(positions[finite, :2], axis=0)
+    yaws = yaws.copy()
+    yaws[finite] = np.arctan2(ways[:, 1], ways[:, 0])
+    return yaws
+
+
+def _along_heading(ways: np.ndarray, yaw: np.ndarray | float) -> np.ndarray:
+    """Turn (..., 3) vectors of the map into frames with these headings."""
+    cos, sin = np.cos(yaw), np.sin(yaw)
+    x, y, z = ways[..., 0], ways[..., 1], ways[..., 2]
+    return np.stack([cos * x + sin * y, cos * y - sin * x, z], axis=-1)
+
+
+def _wrapped(angles: np.ndarray | float) -> np.ndarray:
+    return (np.asarray(angles) + np.pi) % (2 * np.pi) - np.pi

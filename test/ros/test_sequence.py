@@ -1,0 +1,102 @@
+"""The sequence filter in the node: a drive with odometry over DDS."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+pytest.importorskip("rclpy")
+from nav_msgs.msg import Odometry
+from std_srvs.srv import Trigger
+
+from netvlad_core.data.geometry import Pose
+from netvlad_ros.conversions import pose_to_message, stamp_from_nanoseconds
+from netvlad_ros.msg import PlaceMatches
+from netvlad_ros.srv import Localize
+from support.robot import raw, wait_until
+
+_START = 10**18
+_SECOND = 10**9
+
+
+def _odometry(stamp: int, pose: Pose) -> Odometry:
+    message = Odometry(child_frame_id="base_link")
+    message.header.frame_id = "odom"
+    message.header.stamp = stamp_from_nanoseconds(stamp)
+    message.pose.pose = pose_to_message(pose)
+    return message
+
+
+def _received(robot) -> int:
+    return int(robot.node.statistics.values().get("odometry received", "0"))
+
+
+def _drive(robot, street, places, start: int = _START) -> list[PlaceMatches]:
+    """Show images of places, a second apart, each once its odometry has arrived."""
+    wait_until(lambda: robot.odometry.get_subscription_count(), 10, "the subscription")
+    answers = []
+    for second, place in enumerate(places):
+        stamp = start + second * _SECOND
+        x, y, yaw = street.poses[place]
+        known = _received(robot)
+
+        def arrived(stamp=stamp, x=x, y=y, yaw=yaw, known=known) -> bool:
+            # Best effort: what is lost is sent again.
+            robot.odometry.publish(_odometry(stamp, Pose.from_xyz_yaw(x - 40, y + 7, yaw=yaw)))
+            return _received(robot) > known
+
+        wait_until(arrived, 10, "the odometry")
+        answers.append(robot.ask(raw(street.queries[place], stamp)))
+    return answers
+
+
+def test_drive_is_localized_by_its_sequence_and_relocalize_forgets(start, street, map_path):
+    robot = start(map=map_path)
+    robot.wait_until_it_answers()
+    assert robot.call(Trigger, "relocalize").success
+    answers = _drive(robot, street, range(22))
+    states = [answer.state for answer in answers]
+    assert states[0] == PlaceMatches.LOST
+    assert states[-1] == PlaceMatches.LOCALIZED
+    wait_until(lambda: len(robot.heard["pose"]) == states.count(PlaceMatches.LOCALIZED), 10, "the poses")
+    x, y = street.poses[21, :2]
+    position = robot.heard["pose"][-1].pose.pose.position
+    assert np.hypot(position.x - x, position.y - y) < 12
+
+    assert robot.call(Trigger, "relocalize").success
+    answer = _drive(robot, street, [22], _START + 22 * _SECOND)[0]
+    assert answer.state == PlaceMatches.LOST
+    assert answer.matches[0].place_id == 22
+
+
+def test_service_localize_judges_its_image_alone(robot, street):
+    robot.reset_parameters()
+    robot.set_parameter("min_similarity", 0.0)
+    robot.set_parameter("min_agreement", 0.0)
+    answer = robot.call(Localize, "localize", image=raw(street.queries[5], _START))
+    assert answer.has_pose
+    robot.reset_parameters()
+
+
+def test_wrong_odometry_is_counted_and_the_node_lives_on(start, street, map_path):
+    robot = start(map=map_path)
+    robot.wait_until_it_answers()
+    wait_until(lambda: robot.odometry.get_subscription_count(), 10, "the subscription")
+    broken = _odometry(_START, Pose.identity())
+    broken.pose.pose.orientation.w = 0.0
+    values = robot.node.statistics.values
+
+    def send(message: Odometry, counted: str) -> None:
+        def arrived() -> bool:
+            robot.odometry.publish(message)
+            return counted in values()
+
+        wait_until(arrived, 10, counted)
+
+    send(broken, "odometry refused")
+    send(_odometry(_START, Pose.identity()), "odometry received")
+    other = _odometry(_START - 100 * _SECOND, Pose.identity())
+    other.header.frame_id = "another_odom"
+    send(_odometry(_START + _SECOND, Pose.identity()), "odometry received")
+    send(other, "odometry started anew")
+    assert robot.ask(raw(street.queries[3], _START)).matches[0].place_id == 3
