@@ -17,7 +17,7 @@ from nav_msgs.msg import Odometry
 from rcl_interfaces.msg import SetParametersResult
 from rclpy.callback_groups import MutuallyExclusiveCallbackGroup
 from rclpy.exceptions import InvalidParameterTypeException, InvalidParameterValueException
-from rclpy.executors import ExternalShutdownException, MultiThreadedExecutor
+from rclpy.executors import ExternalShutdownException
 from rclpy.lifecycle import LifecycleNode, LifecycleState, TransitionCallbackReturn
 from rclpy.parameter import Parameter
 from rclpy.qos import DurabilityPolicy, HistoryPolicy, QoSProfile, ReliabilityPolicy
@@ -33,6 +33,7 @@ from netvlad_core.mapping.place_map import PlaceMap
 from netvlad_core.memory import keep_freed_memory
 from netvlad_ros import conversions, markers
 from netvlad_ros.diagnostics import Statistics
+from netvlad_ros.executor import ThreadedExecutor
 from netvlad_ros.health import HealthReport
 from netvlad_ros.map_services import MapServices
 from netvlad_ros.match_image import draw_match
@@ -416,7 +417,7 @@ def main(arguments: list[str] | None = None) -> int:
     keep_freed_memory()
     rclpy.init(args=arguments)
     try:
-        executor = MultiThreadedExecutor(num_threads=4)
+        executor = ThreadedExecutor(num_threads=4)
         node = LocalizeNode()
         executor.add_node(node)
         executor.spin()

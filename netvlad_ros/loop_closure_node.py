@@ -10,7 +10,7 @@ import numpy as np
 import rclpy
 from nav_msgs.msg import Odometry
 from rclpy.callback_groups import MutuallyExclusiveCallbackGroup
-from rclpy.executors import ExternalShutdownException, MultiThreadedExecutor
+from rclpy.executors import ExternalShutdownException
 from rclpy.node import Node
 from rclpy.qos import QoSProfile, ReliabilityPolicy
 from sensor_msgs.msg import CompressedImage, Image
@@ -21,6 +21,7 @@ from netvlad_core.mapping.keyframes import KeyframeRule
 from netvlad_core.memory import keep_freed_memory
 from netvlad_core.model.extractor import Extractor
 from netvlad_ros.conversions import closure_to_message, image_from_message, stamp_to_nanoseconds
+from netvlad_ros.executor import ThreadedExecutor
 from netvlad_ros.msg import LoopClosure
 from netvlad_ros.newest import NewestWorker
 from netvlad_ros.odometry import OdometryBuffer
@@ -148,7 +149,7 @@ def main(arguments: list[str] | None = None) -> int:
     keep_freed_memory()
     rclpy.init(args=arguments)
     try:
-        executor = MultiThreadedExecutor(num_threads=3)
+        executor = ThreadedExecutor(num_threads=3)
         node = LoopClosureNode()
         executor.add_node(node)
         executor.spin()

@@ -22,7 +22,6 @@ import matplotlib
 import numpy as np
 import rclpy
 from nav_msgs.msg import Odometry
-from rclpy.executors import MultiThreadedExecutor
 from rclpy.node import Node
 from rclpy.parameter import Parameter
 from rclpy.qos import QoSProfile, qos_profile_sensor_data
@@ -38,6 +37,7 @@ from netvlad_core.data.trajectory import Trajectory
 from netvlad_core.evaluation.trajectory import absolute_trajectory_error
 from netvlad_core.localization.loop_closure import LoopClosureOptions
 from netvlad_ros.conversions import image_to_message, pose_to_message, stamp_from_nanoseconds
+from netvlad_ros.executor import ThreadedExecutor
 from netvlad_ros.loop_closure_node import LoopClosureNode
 
 from .node import BackEnd, add_message
@@ -102,7 +102,7 @@ def drive(
     back_end, player = BackEnd(), Node("player")
     images = player.create_publisher(Image, "image", qos_profile_sensor_data)
     poses = player.create_publisher(Odometry, "odom", QoSProfile(depth=1000))
-    executor = MultiThreadedExecutor(num_threads=6)
+    executor = ThreadedExecutor(num_threads=6)
     for node in (closer, back_end, player):
         executor.add_node(node)
     Thread(target=executor.spin, daemon=True).start()

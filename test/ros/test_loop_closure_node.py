@@ -12,7 +12,6 @@ import pytest
 
 pytest.importorskip("rclpy")
 from nav_msgs.msg import Odometry
-from rclpy.executors import MultiThreadedExecutor
 from rclpy.node import Node
 from rclpy.parameter import Parameter
 from rclpy.qos import QoSProfile, qos_profile_sensor_data
@@ -22,6 +21,7 @@ from std_msgs.msg import Header
 from netvlad_core.data.geometry import Pose
 from netvlad_core.errors import NetvladError
 from netvlad_ros.conversions import pose_from_message, pose_to_message, stamp_from_nanoseconds
+from netvlad_ros.executor import ThreadedExecutor
 from netvlad_ros.loop_closure_node import LoopClosureNode
 from netvlad_ros.msg import LoopClosure
 from support.robot import raw, wait_until
@@ -63,7 +63,7 @@ def run(ros: None, map_path: Any) -> Iterator[Any]:
         overrides = [Parameter(name, value=value) for name, value in parameters.items()]
         closer = LoopClosureNode(namespace=namespace, parameter_overrides=overrides)
         drive = Drive(namespace)
-        executor = MultiThreadedExecutor(num_threads=4)
+        executor = ThreadedExecutor(num_threads=4)
         executor.add_node(closer)
         executor.add_node(drive)
         thread = Thread(target=executor.spin, daemon=True)

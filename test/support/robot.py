@@ -17,7 +17,7 @@ from lifecycle_msgs.msg import Transition
 from lifecycle_msgs.srv import ChangeState, GetState
 from nav_msgs.msg import Odometry
 from rcl_interfaces.srv import SetParameters
-from rclpy.executors import MultiThreadedExecutor, SingleThreadedExecutor
+from rclpy.executors import SingleThreadedExecutor
 from rclpy.node import Node
 from rclpy.parameter import Parameter
 from rclpy.qos import DurabilityPolicy, QoSProfile, ReliabilityPolicy
@@ -26,6 +26,7 @@ from std_msgs.msg import Header
 from visualization_msgs.msg import MarkerArray
 
 from netvlad_ros.conversions import image_to_message, stamp_from_nanoseconds, stamp_to_nanoseconds
+from netvlad_ros.executor import ThreadedExecutor
 from netvlad_ros.localize_node import LocalizeNode
 from netvlad_ros.msg import GlobalDescriptor, MapInfo, PlaceMatches
 from netvlad_ros.parameters import PARAMETERS
@@ -171,7 +172,7 @@ class Robot(Partner):
         texts = {name: str(parameters[name]) for name in ("map", "weights") if name in parameters}
         overrides = [Parameter(name, value=value) for name, value in {**parameters, **texts}.items()]
         self.node = LocalizeNode(namespace=namespace, parameter_overrides=overrides)
-        self._node_executor = MultiThreadedExecutor(num_threads=4)
+        self._node_executor = ThreadedExecutor(num_threads=4)
         self._node_executor.add_node(self.node)
         self.failure: BaseException | None = None
         self._node_thread = Thread(target=self._spin, daemon=True)
