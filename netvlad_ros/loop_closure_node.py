@@ -1,4 +1,5 @@
-"""Loop closures while driving, as a ROS 2 node: images and odometry in, LoopClosure messages out."""
+"""Loop closures while driving, as a ROS 2 node: images and odometry in; LoopClosure messages and the
+descriptor of each keyframe out."""
 
 from __future__ import annotations
 
@@ -20,9 +21,14 @@ from netvlad_core.localization.loop_closure import LoopCloser, LoopClosureOption
 from netvlad_core.mapping.keyframes import KeyframeRule
 from netvlad_core.memory import keep_freed_memory
 from netvlad_core.model.extractor import Extractor
-from netvlad_ros.conversions import closure_to_message, image_from_message, stamp_to_nanoseconds
+from netvlad_ros.conversions import (
+    closure_to_message,
+    descriptor_to_message,
+    image_from_message,
+    stamp_to_nanoseconds,
+)
 from netvlad_ros.executor import ThreadedExecutor
-from netvlad_ros.msg import LoopClosure
+from netvlad_ros.msg import GlobalDescriptor, LoopClosure
 from netvlad_ros.newest import NewestWorker
 from netvlad_ros.odometry import OdometryBuffer
 from netvlad_ros.parameters import NodeParameter, declare_parameters
@@ -77,6 +83,7 @@ class LoopClosureNode(Node):
         self._closer = LoopCloser(self._options())
         self._odometry = OdometryBuffer()
         self._closures = self.create_publisher(LoopClosure, "~/loop_closures", _CLOSURES_QOS)
+        self._descriptors = self.create_publisher(GlobalDescriptor, "~/descriptor", _CLOSURES_QOS)
         self._worker: NewestWorker[Image | CompressedImage] = NewestWorker(self._work)
         transport = self.get_parameter("image_transport").value
         if transport not in _IMAGE_TOPICS:
@@ -136,6 +143,7 @@ class LoopClosureNode(Node):
         if not self._closer.wants(odometry):  # the network costs more than all the rest
             return
         descriptor = self._extractor(image_from_message(message))[0]
+        self._descriptors.publish(descriptor_to_message(descriptor, self._extractor.model_id, message.header))
         closure = self._closer.add(descriptor, stamp, odometry)
         if closure is not None:
             self._closures.publish(closure_to_message(closure, self._odometry.child_frame_id))

@@ -125,15 +125,14 @@ class LoopCloser:
         Parameters
         ----------
         descriptor : (D,) float32, L2-normalised.
-        stamp : nanoseconds, later than the last one; an earlier one is a clock that was reset, and the drive
-            begins anew.
+        stamp : nanoseconds; one before the last is a clock that was reset, and the drive begins anew.
         odometry : odom <- base_link at the stamp.
 
         Returns
         -------
         A closure, or None: no keyframe, no place that is old enough, or none that stands out.
         """
-        if self._count and stamp <= self._stamps[self._count - 1]:
+        if self._count and stamp < self._stamps[self._count - 1]:
             self._begin()
         if not self.wants(odometry):
             return None

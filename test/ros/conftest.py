@@ -13,6 +13,8 @@ import cv2
 import numpy as np
 import pytest
 
+from support import street as painted
+
 _CONFIG = Path(__file__).resolve().parents[2] / "config"
 _COUNT = 24
 
@@ -114,16 +116,13 @@ def _real_street(folder: Path) -> tuple[list[np.ndarray], np.ndarray]:
 
 
 def _generated_street() -> tuple[list[np.ndarray], np.ndarray]:
-    """Textures of several scales, another one at each place, along a straight road."""
-    rng = np.random.default_rng(0)
-    images = []
-    for _ in range(_COUNT):
-        layers = [
-            cv2.resize(rng.normal(size=(size * 3, size * 4, 3)), (640, 480), interpolation=cv2.INTER_CUBIC)
-            for size in (2, 5, 12, 30)
-        ]
-        images.append((128 + 35 * np.sum(layers, axis=0)).clip(0, 255).astype(np.uint8))
-    return images, np.column_stack([9.0 * np.arange(_COUNT), np.zeros((_COUNT, 2))])
+    """Views along painted house fronts; each shares half of what it shows with the next."""
+    positions = 9.0 * np.arange(_COUNT)
+    fronts = painted.street(seed=0, metres=int(positions[-1]) + 1)
+    images = [
+        cv2.resize(painted.view(fronts, x), (640, 480), interpolation=cv2.INTER_CUBIC) for x in positions
+    ]
+    return images, np.column_stack([positions, np.zeros((_COUNT, 2))])
 
 
 def _seen_again(image: np.ndarray) -> np.ndarray:

@@ -23,7 +23,7 @@ from netvlad_core.errors import NetvladError
 from netvlad_ros.conversions import pose_from_message, pose_to_message, stamp_from_nanoseconds
 from netvlad_ros.executor import ThreadedExecutor
 from netvlad_ros.loop_closure_node import LoopClosureNode
-from netvlad_ros.msg import LoopClosure
+from netvlad_ros.msg import GlobalDescriptor, LoopClosure
 from support.robot import raw, wait_until
 
 _START = 10**18
@@ -38,19 +38,32 @@ class Drive(Node):
         self.images = self.create_publisher(Image, "image", qos_profile_sensor_data)
         self.poses = self.create_publisher(Odometry, "odom", QoSProfile(depth=100))
         self.closures: list[LoopClosure] = []
+        self.described: list[GlobalDescriptor] = []
         self.create_subscription(
             LoopClosure, "loop_closer/loop_closures", self.closures.append, QoSProfile(depth=100)
         )
 
+        self.create_subscription(
+            GlobalDescriptor, "loop_closer/descriptor", self.described.append, QoSProfile(depth=100)
+        )
+
     def show(self, number: int, image: np.ndarray, pose: np.ndarray) -> None:
+        """Publish a keyframe and wait until the node has described it."""
         stamp = _START + number * _STEP
         message = Odometry(header=Header(stamp=stamp_from_nanoseconds(stamp), frame_id="odom"))
         message.child_frame_id = "base_footprint"
         message.pose.pose = pose_to_message(Pose.from_xyz_yaw(pose[0], pose[1], yaw=pose[2]))
         self.poses.publish(message)
-        sleep(0.05)
-        self.images.publish(raw(image, stamp))
-        sleep(0.15)
+        picture = raw(image, stamp)
+
+        def is_described() -> bool:
+            if self.described and self.described[-1].header.stamp == picture.header.stamp:
+                return True
+            self.images.publish(picture)  # again, where the odometry came later
+            sleep(0.1)
+            return False
+
+        wait_until(is_described, 30, f"the descriptor of image {number}")
 
 
 @pytest.fixture
