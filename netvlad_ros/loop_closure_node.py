@@ -83,7 +83,7 @@ class LoopClosureNode(Node):
         self._closer = LoopCloser(self._options())
         self._odometry = OdometryBuffer()
         self._closures = self.create_publisher(LoopClosure, "~/loop_closures", _CLOSURES_QOS)
-        self._descriptors = self.create_publisher(GlobalDescriptor, "~/descriptor", _CLOSURES_QOS)
+        self._keyframe_descriptors = self.create_publisher(GlobalDescriptor, "~/descriptor", _CLOSURES_QOS)
         self._worker: NewestWorker[Image | CompressedImage] = NewestWorker(self._work)
         transport = self.get_parameter("image_transport").value
         if transport not in _IMAGE_TOPICS:
@@ -143,7 +143,8 @@ class LoopClosureNode(Node):
         if not self._closer.wants(odometry):  # the network costs more than all the rest
             return
         descriptor = self._extractor(image_from_message(message))[0]
-        self._descriptors.publish(descriptor_to_message(descriptor, self._extractor.model_id, message.header))
+        described = descriptor_to_message(descriptor, self._extractor.model_id, message.header)
+        self._keyframe_descriptors.publish(described)
         closure = self._closer.add(descriptor, stamp, odometry)
         if closure is not None:
             self._closures.publish(closure_to_message(closure, self._odometry.child_frame_id))

@@ -6,6 +6,7 @@ import logging
 from array import array
 from collections import Counter
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -97,6 +98,16 @@ def read_pose_track(
         if extrinsics is None:
             _log.warning(_NOT_JOINED, topic.name, track.child_frame_id, base_frame)
     return track if extrinsics is None else track.of_base(base_frame, extrinsics)
+
+
+def read_static_transforms(bag: Bag) -> TransformTree:
+    """All that /tf_static says; broken messages are left out."""
+    tree = TransformTree()
+    transforms = _Transforms(bag.decode, tree)
+    for raw in bag.messages(static_tf_topics(bag.topics)):
+        with suppress(BrokenMessage, PoseError):
+            transforms.add_static(raw)
+    return tree
 
 
 def stamp_of(header: Any, received: int) -> int:

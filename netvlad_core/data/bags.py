@@ -5,12 +5,14 @@ from __future__ import annotations
 import logging
 from collections import Counter
 from collections.abc import Iterator
-from functools import partial
+from functools import cached_property, partial
 from pathlib import Path
 
+from netvlad_core.data.bag_camera import read_camera
 from netvlad_core.data.bag_file import Bag, BrokenMessage, RawMessage, Topic
 from netvlad_core.data.bag_poses import PoseTrack, read_pose_track, stamp_of
 from netvlad_core.data.bag_topics import choose_image_topic, choose_pose_topic
+from netvlad_core.data.camera import Camera
 from netvlad_core.data.frames import Frame, fingerprint_of
 from netvlad_core.data.geometry import Pose
 from netvlad_core.data.images import decode_message
@@ -41,6 +43,7 @@ class BagSource:
         max_gap: float = MAX_GAP,
         poses_required: bool = True,
         pose_faults: Counter[str] | None = None,
+        base_frame: str = "base_link",
     ) -> None:
         self.description = description
         self.fingerprint = fingerprint
@@ -52,6 +55,7 @@ class BagSource:
         self._image_topic = image_topic
         self._max_gap = max_gap
         self._poses_required = poses_required
+        self._base_frame = base_frame
 
     @classmethod
     def open(
@@ -135,12 +139,17 @@ class BagSource:
             max_gap=max_gap,
             poses_required=poses_required,
             pose_faults=skipped,
+            base_frame=base_frame,
         )
 
     @property
     def image_topic(self) -> str:
         """Topic that is read, found or given."""
         return self._image_topic.name
+
+    @cached_property
+    def camera(self) -> Camera | None:
+        return read_camera(self._path, self.image_topic, self._base_frame)
 
     def __len__(self) -> int:
         return self._image_topic.count

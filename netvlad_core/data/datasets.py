@@ -29,6 +29,7 @@ class CatalogueSource:
     """
 
     is_stream = False
+    camera = None
 
     def __init__(
         self,

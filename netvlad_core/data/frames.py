@@ -11,6 +11,7 @@ from typing import Protocol
 
 import numpy as np
 
+from netvlad_core.data.camera import Camera
 from netvlad_core.data.geometry import Pose
 
 
@@ -43,6 +44,7 @@ class FrameSource(Protocol):
     skipped : reasons and counts of what the last iteration could not use (broken poses, broken messages).
     is_stream : True for a recording at camera rate, from which keyframes are to be chosen; False for a
         collection that somebody has chosen already.
+    camera : calibration of the camera, or None where it is not known.
     """
 
     description: str
@@ -50,6 +52,9 @@ class FrameSource(Protocol):
     frame_id: str
     skipped: Counter[str]
     is_stream: bool
+
+    @property
+    def camera(self) -> Camera | None: ...
 
     def __len__(self) -> int:
         """Number of images that an iteration announces (upper bound)."""

@@ -11,9 +11,10 @@ from pathlib import Path
 
 import numpy as np
 
+from netvlad_core.data.camera import Camera
 from netvlad_core.data.geometry import Pose
 from netvlad_core.errors import CheckpointError, ImageError, MapError
-from netvlad_core.localization.pose_prior import AGREEMENT_RADIUS, PosePrior, estimate_pose
+from netvlad_core.localization.pose_prior import AGREEMENT_RADIUS, PosePrior, agrees, estimate_pose
 from netvlad_core.localization.retrieval import Match, matches_of, retrieve
 from netvlad_core.localization.sequence_filter import (
     SAME_SPOT,
@@ -22,6 +23,7 @@ from netvlad_core.localization.sequence_filter import (
     SequenceOptions,
     State,
 )
+from netvlad_core.localization.verification import Query, VerificationOptions, Verifier
 from netvlad_core.mapping.place_map import PlaceMap
 from netvlad_core.model.extractor import Extractor
 from netvlad_core.search import open_index
@@ -35,7 +37,7 @@ _TURNED_ROUND = Pose.from_xyz_yaw(0.0, 0.0, yaw=np.pi)
 
 @dataclass(frozen=True)
 class LocalizerOptions:
-    """How matches become a statement; `track` takes only the first and the last two of these.
+    """How matches become a statement; `track` takes only the first and the last three of these.
 
     Attributes
     ----------
@@ -44,6 +46,7 @@ class LocalizerOptions:
     min_agreement : share of the matches' weight that must support one pose, else the state is AMBIGUOUS.
     agreement_radius : metres, within which two matches support the same pose.
     sequence : options of the sequence filter.
+    verification : options of the geometric verification, None for none.
     """
 
     top_k: int = 10
@@ -51,6 +54,7 @@ class LocalizerOptions:
     min_agreement: float = 0.5
     agreement_radius: float = AGREEMENT_RADIUS
     sequence: SequenceOptions = field(default_factory=SequenceOptions)
+    verification: VerificationOptions | None = None
 
 
 @dataclass(frozen=True)
@@ -101,6 +105,8 @@ class Localizer:
         self.index = open_index(place_map.descriptors)
         self._sequence = SequenceFilter(place_map.poses, place_map.stamps, self.options.sequence)
         self._last_descriptor: np.ndarray | None = None
+        self._verifier: Verifier | None = None
+        self._current_verifier()  # says at once where the map has no images
         rows = np.unique(np.linspace(0, len(place_map) - 1, _SAMPLED).astype(int))
         self._sample = np.array(place_map.descriptors[rows])
         after = place_map.descriptors[np.minimum(rows + 1, len(place_map) - 1)]
@@ -141,19 +147,54 @@ class Localizer:
 
     def __call__(self, image: np.ndarray, stamp: int = 0) -> Localization:
         """Localize one image, uint8 RGB (H, W, 3); raises ImageError for anything else."""
-        return self.locate(self.extractor(image)[0], stamp)
+        return self.locate(self.extractor(image)[0], stamp, self.prepare(image))
 
-    def locate(self, descriptor: np.ndarray, stamp: int = 0) -> Localization:
-        """Localize by a descriptor (D,) float32 that this map's model has computed."""
+    def prepare(self, image: np.ndarray, camera: Camera | None = None) -> Query | None:
+        """What verification needs of an image (H, W, 3) uint8 RGB; None where it is not asked for.
+
+        Parameters
+        ----------
+        camera : that took it; None for the camera of the map.
+
+        Raises
+        ------
+        MapError
+            If the map has no images to compare with.
+        """
+        verifier = self._current_verifier()
+        return None if verifier is None else verifier.query(image, camera)
+
+    def _current_verifier(self) -> Verifier | None:
+        options = self.options.verification
+        if options is None:
+            self._verifier = None
+        elif self._verifier is None or self._verifier.options != options:
+            self._verifier = Verifier(self.place_map, options)
+        return self._verifier
+
+    def locate(self, descriptor: np.ndarray, stamp: int = 0, query: Query | None = None) -> Localization:
+        """Localize by a descriptor (D,) float32 that this map's model has computed.
+
+        With a prepared query geometry decides: a place that it confirms is LOCALIZED, other similar ones are
+        AMBIGUOUS.
+        """
         matches = retrieve(self.place_map, self.index, descriptor, self.options.top_k)
-        if matches[0].similarity < self.min_similarity:
+        is_similar = matches[0].similarity >= self.min_similarity
+        if query is not None and self._verifier is not None:
+            matches = self._verifier.rank(query, matches)
+            prior = self._verified_prior(query, matches)
+            unconfirmed = State.AMBIGUOUS if is_similar else State.LOST
+            return Localization(stamp, State.LOCALIZED if prior else unconfirmed, matches, prior, descriptor)
+        if not is_similar:
             return Localization(stamp, State.LOST, matches, None, descriptor)
         prior = estimate_pose(matches, self.place_map.header.spacing, self.options.agreement_radius)
         if prior is None or prior.agreement < self.options.min_agreement:
             return Localization(stamp, State.AMBIGUOUS, matches, None, descriptor)
         return Localization(stamp, State.LOCALIZED, matches, prior, descriptor)
 
-    def track(self, image: np.ndarray, stamp: int, odometry: Pose | None = None) -> Localization:
+    def track(
+        self, image: np.ndarray, stamp: int, odometry: Pose | None = None, query: Query | None = None
+    ) -> Localization:
         """Localize the next image of a drive, by what the images before it have shown as well.
 
         Parameters
@@ -161,13 +202,16 @@ class Localizer:
         image : uint8 RGB (H, W, 3), or its descriptor (D,) float32.
         stamp : nanoseconds; one before the last starts anew.
         odometry : odom <- base_link at the stamp, where there is odometry.
+        query : the image as `prepare` returns it, where only the descriptor is given.
 
         Raises
         ------
         ImageError
             If it is neither, or the descriptor is not finite.
         """
-        descriptor = image if image.ndim == 1 else self.extractor(image)[0]
+        descriptor = image
+        if image.ndim != 1:
+            descriptor, query = self.extractor(image)[0], self.prepare(image)
         if not np.isfinite(descriptor).all():  # it would stay in the belief for good
             raise ImageError("the descriptor of the image is not finite")
         self._sequence.options = self.options.sequence
@@ -179,11 +223,39 @@ class Localizer:
             places, similarities, typical, stamp, odometry, self._novelty(descriptor)
         )
         matches = matches_of(self.place_map, places[: self.options.top_k], similarities)
+        verifier = None if query is None else self._verifier
+        if query is not None and verifier is not None:
+            matches = verifier.rank(query, matches)
         prior = None
         if belief.state is State.LOCALIZED:
             prior = self._prior(belief, places, similarities, odometry is not None)
+            if prior is not None and query is not None and not belief.is_reversed:
+                prior = self._refined(prior, query, matches)
         state = belief.state if prior or belief.state is State.LOST else State.AMBIGUOUS
         return Localization(stamp, state, matches, prior, descriptor, belief)
+
+    def _verified_prior(self, query: Query, matches: Sequence[Match]) -> PosePrior | None:
+        """Pose prior of the places that geometry confirms, None without any."""
+        assert self._verifier is not None
+        confirmed = [match for match in matches if self._verifier.confirms(match)]
+        if not confirmed:
+            return None
+        radius = self.options.agreement_radius
+        prior = estimate_pose(confirmed, self.place_map.header.spacing, radius)
+        return None if prior is None else self._refined(prior, query, confirmed)
+
+    def _refined(self, prior: PosePrior, query: Query, matches: Sequence[Match]) -> PosePrior:
+        """The prior, replaced by the pose that geometry gives, where it gives one that agrees."""
+        verifier = self._verifier
+        if verifier is None:
+            return prior
+        for match in matches:
+            if not verifier.confirms(match):
+                return prior
+            resection = verifier.resect(query, match.place)
+            if resection is not None and agrees(prior, resection):
+                return replace(prior, pose=resection.pose, covariance=resection.covariance)
+        return prior
 
     def forget(self) -> None:
         """Drop what `track` has learned: the robot was carried, or another drive begins."""

@@ -21,12 +21,22 @@ class Match:
     stamp : of the place's image, nanoseconds.
     similarity : inner product of the descriptors, in [-1, 1].
     pose : map <- base_link of the place, or None where the map has no poses.
+    inliers : local features that agree with one geometry of query and place; 0 where nobody looked.
     """
 
     place: int
     stamp: int
     similarity: float
     pose: Pose | None
+    inliers: int = 0
+
+    @property
+    def score(self) -> float:
+        """Similarity, times the inliers where there are any.
+
+        Retrieval sees what geometry does not and the other way round; the product is better than either.
+        """
+        return self.similarity * max(1, self.inliers)
 
 
 def retrieve(place_map: PlaceMap, index: DescriptorIndex, descriptor: np.ndarray, top_k: int) -> list[Match]:

@@ -257,6 +257,8 @@ def _finish(
     if options.store_images != "none":
         shutil.copyfile(journal.images_path, new / layout.IMAGES_FILE)
         np.save(new / layout.IMAGE_ENDS_FILE, np.array([entry.image_end for entry in places], dtype=np.int64))
+    if source.camera is not None:
+        (new / layout.CAMERA_FILE).write_text(source.camera.to_json())
     if options.weights is None:
         shutil.copyfile(journal.folder / layout.NETWORK_FILE, new / layout.NETWORK_FILE)
     files = describe_files(new, sorted(path.name for path in new.iterdir()))

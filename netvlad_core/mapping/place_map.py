@@ -11,6 +11,7 @@ from typing import Any
 import cv2
 import numpy as np
 
+from netvlad_core.data.camera import Camera, CameraError
 from netvlad_core.data.geometry import Pose
 from netvlad_core.errors import MapError
 from netvlad_core.files import sha256_of
@@ -26,6 +27,7 @@ NAMES_FILE = "names.json"
 NETWORK_FILE = "model.safetensors"
 IMAGES_FILE = "images.bin"
 IMAGE_ENDS_FILE = "image_ends.npy"
+CAMERA_FILE = "camera.json"
 
 # Files up to this size are checked on every opening; larger ones on request, or a robot with 100 000 places
 # would read gigabytes before its first answer.
@@ -108,6 +110,7 @@ class PlaceMap:
     stamps : (N,) int64, nanoseconds.
     poses : (N, 7) float64, map <- base_link, x y z qx qy qz qw; NaN where a place has none.
     names : of the places' frames in their source.
+    camera : that of the drive, or None where its calibration was not known.
     """
 
     def __init__(self, path: Path, header: MapHeader) -> None:
@@ -118,6 +121,8 @@ class PlaceMap:
         self.stamps = _load_array(path / STAMPS_FILE, np.int64, shapes["stamps"])
         self.poses = _load_array(path / POSES_FILE, np.float64, (header.places, 7))
         self.names: list[str] = json.loads((path / NAMES_FILE).read_text())
+        is_calibrated = CAMERA_FILE in header.files
+        self.camera = Camera.from_json((path / CAMERA_FILE).read_text()) if is_calibrated else None
         if header.store_images != "none":
             self._image_ends = _load_array(path / IMAGE_ENDS_FILE, np.int64, shapes["stamps"])
             self._images = _map_bytes(path / IMAGES_FILE)
@@ -159,7 +164,7 @@ class PlaceMap:
             return cls(path, header)
         except (KeyError, TypeError, AttributeError) as error:
             raise MapError(f"{path / HEADER_FILE} is damaged: {error!r}") from error
-        except (OSError, ValueError) as error:
+        except (OSError, ValueError, CameraError) as error:
             raise MapError(f"the map {path} is not readable: {error}") from error
 
     def __len__(self) -> int:

@@ -1,0 +1,126 @@
+"""A calibrated camera: pixels to rays, and where it sits on the robot."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass, replace
+from typing import Any
+
+import cv2
+import numpy as np
+
+from netvlad_core.data.geometry import Pose
+from netvlad_core.errors import NetvladError, PoseError
+
+# sensor_msgs/CameraInfo's names of distortion models, and how many coefficients OpenCV takes for each.
+_MODELS = {"": (0,), "plumb_bob": (0, 4, 5), "rational_polynomial": (8, 12, 14), "equidistant": (0, 4)}
+
+
+class CameraError(NetvladError):
+    """A calibration that cannot be used: not calibrated, not finite or of an unknown model."""
+
+
+@dataclass(frozen=True, eq=False)
+class Camera:
+    """Pinhole camera with lens distortion, as sensor_msgs/CameraInfo describes it.
+
+    Attributes
+    ----------
+    width, height : of the images for which the matrix holds, pixels.
+    matrix : (3, 3) float64, pixels <- optical frame (z forward, x right, y down).
+    model, distortion : its name in CameraInfo and its coefficients (N,) float64.
+    mounting : base_link <- optical frame.
+    """
+
+    width: int
+    height: int
+    matrix: np.ndarray
+    model: str
+    distortion: np.ndarray
+    mounting: Pose
+
+    @classmethod
+    def from_message(cls, info: Any, mounting: Pose) -> Camera:
+        """Read a sensor_msgs/CameraInfo of rosbags or of rclpy (ROS 1 writes its fields in capitals).
+
+        Raises
+        ------
+        CameraError
+            If the camera is not calibrated or its calibration makes no sense.
+        """
+        matrix = info.k if hasattr(info, "k") else info.K
+        distortion = info.d if hasattr(info, "d") else info.D
+        model = info.distortion_model
+        return cls.from_values(int(info.width), int(info.height), matrix, model, distortion, mounting)
+
+    @classmethod
+    def from_values(
+        cls, width: int, height: int, matrix: Any, model: str, distortion: Any, mounting: Pose
+    ) -> Camera:
+        """Check raw numbers; raises CameraError."""
+        matrix = np.asarray(matrix, np.float64).reshape(3, 3)
+        distortion = np.asarray(distortion, np.float64).ravel()
+        if not (width > 0 and height > 0 and matrix[0, 0] > 0 and matrix[1, 1] > 0):
+            raise CameraError(
+                f"the camera is not calibrated: size {width}x{height}, focal lengths {matrix[0, 0]:g} and "
+                f"{matrix[1, 1]:g}; camera_info must hold the calibration"
+            )
+        if not (np.isfinite(matrix).all() and np.isfinite(distortion).all()):
+            raise CameraError("the camera's calibration holds numbers that are not finite")
+        if len(distortion) not in _MODELS.get(model, ()):
+            raise CameraError(
+                f"distortion model {model!r} with {len(distortion)} coefficients is not known; expected "
+                f"{', '.join(name for name in _MODELS if name)}"
+            )
+        return cls(width, height, matrix, model, distortion, mounting)
+
+    def scaled_to(self, width: int, height: int) -> Camera:
+        """The same camera with its images resized.
+
+        Raises
+        ------
+        CameraError
+            If the images are of another shape, so that they are cropped or of another camera.
+        """
+        x, y = width / self.width, height / self.height
+        if abs(x - y) * max(self.width, self.height) > 2:
+            raise CameraError(
+                f"an image of {width}x{height} is no resized one of the calibrated {self.width}x{self.height}"
+            )
+        shift = np.array([[1, 0, 0.5], [0, 1, 0.5], [0, 0, 1]])  # 0, 0 is the middle of the first pixel
+        matrix = np.linalg.inv(shift) @ np.diag([x, y, 1.0]) @ shift @ self.matrix
+        return replace(self, width=width, height=height, matrix=matrix)
+
+    def rays(self, points: np.ndarray) -> np.ndarray:
+        """Pixels (N, 2) to x/z, y/z in the optical frame, (N, 2) float64, free of distortion."""
+        if not len(points):
+            return np.empty((0, 2))
+        undistort = cv2.fisheye.undistortPoints if self.model == "equidistant" else cv2.undistortPoints
+        coefficients = self.distortion if len(self.distortion) else np.zeros(4)
+        return undistort(np.asarray(points, np.float64)[:, None], self.matrix, coefficients)[:, 0]
+
+    @property
+    def focal_length(self) -> float:
+        """Pixels, mean of both axes: an angle in radians times this is about a distance in pixels."""
+        return float(np.diag(self.matrix)[:2].mean())
+
+    def to_json(self) -> str:
+        values = {
+            "width": self.width,
+            "height": self.height,
+            "matrix": self.matrix.tolist(),
+            "model": self.model,
+            "distortion": self.distortion.tolist(),
+            "mounting": [*self.mounting.position.tolist(), *self.mounting.quaternion.tolist()],
+        }
+        return json.dumps(values, indent=2) + "\n"
+
+    @classmethod
+    def from_json(cls, text: str) -> Camera:
+        """Parse what `to_json` has written; raises CameraError."""
+        try:
+            values = json.loads(text)
+            mounting = values.pop("mounting")
+            return cls.from_values(**values, mounting=Pose.from_values(mounting[:3], mounting[3:]))
+        except (ValueError, TypeError, KeyError, PoseError) as error:
+            raise CameraError(f"the description of the camera is not readable: {error!r}") from error

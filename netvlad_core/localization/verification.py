@@ -1,0 +1,167 @@
+"""Matches held against geometry: which places show the scene of the query, and where exactly it was taken."""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import TypeVar
+
+import numpy as np
+
+from netvlad_core.data.camera import Camera, CameraError
+from netvlad_core.data.geometry import rotation_between
+from netvlad_core.errors import MapError
+from netvlad_core.localization.local_features import LocalFeatures, find_features
+from netvlad_core.localization.retrieval import Match
+from netvlad_core.localization.structure import Resection, View, resect, triangulate
+from netvlad_core.localization.two_views import TwoViews, compare
+from netvlad_core.mapping.place_map import PlaceMap
+
+# Views to triangulate from: not so near that there is no angle, not so far that nothing matches.
+_NEAREST, _FURTHEST = 0.5, 6.0  # metres
+_VIEWS = 4
+_LARGEST_TURN = np.radians(30.0)
+# Rows of the map beside a place in which such views are looked for.
+_ROWS_AROUND = 12
+# Places whose features and points are kept; a drive asks for the same ones again and again.
+_KEPT = 512
+
+Content = TypeVar("Content")
+
+
+@dataclass(frozen=True)
+class VerificationOptions:
+    """When geometry confirms a place.
+
+    Attributes
+    ----------
+    min_inliers : features that must agree with one geometry.
+    most_places : matches that are looked at, best first; the others stay behind them.
+    features : found in an image.
+    """
+
+    min_inliers: int = 30
+    most_places: int = 10
+    features: int = 1000
+
+
+@dataclass(frozen=True, eq=False)
+class Query:
+    """A query's features, found once, and its camera for images of this size, or None."""
+
+    features: LocalFeatures
+    camera: Camera | None
+
+
+class Verifier:
+    """Compares images with places of a map.
+
+    Parameters
+    ----------
+    place_map : with images; full ones serve far better than thumbnails.
+
+    Raises
+    ------
+    MapError
+        If the map has no images.
+    """
+
+    def __init__(self, place_map: PlaceMap, options: VerificationOptions | None = None) -> None:
+        if place_map.header.store_images == "none":
+            raise MapError(
+                f"the map {place_map.path} keeps no images, so matches cannot be verified against it; build "
+                "it with --store-images full"
+            )
+        self.options = options or VerificationOptions()
+        self._map = place_map
+        self._features: OrderedDict[int, LocalFeatures] = OrderedDict()
+        self._points: OrderedDict[int, dict[int, np.ndarray]] = OrderedDict()
+
+    def query(self, image: np.ndarray, camera: Camera | None = None) -> Query:
+        """Prepare an image, uint8 RGB (H, W, 3).
+
+        Parameters
+        ----------
+        camera : that took it, None for the map's own; it may be calibrated for another size.
+        """
+        features = find_features(image, self.options.features)
+        return Query(features, _fitting(camera or self._map.camera, features))
+
+    def rank(self, query: Query, matches: Sequence[Match]) -> list[Match]:
+        """Matches with their inliers, the best score first."""
+        looked_at, others = matches[: self.options.most_places], matches[self.options.most_places :]
+        counted = [
+            # A fundamental matrix is found in a tenth of the time of an essential one.
+            replace(match, inliers=len(compare(query.features, self._features_of(match.place)).inliers))
+            for match in looked_at
+        ]
+        return [*sorted(counted, key=lambda match: -match.score), *others]
+
+    def compare(self, query: Query, place: int) -> TwoViews:
+        """Epipolar geometry of the query and a place."""
+        features = self._features_of(place)
+        return compare(query.features, features, query.camera, _fitting(self._map.camera, features))
+
+    def confirms(self, match: Match) -> bool:
+        return match.inliers >= self.options.min_inliers
+
+    def resect(self, query: Query, place: int) -> Resection | None:
+        """Metric pose of the query from points that the places around one have seen.
+
+        None without a calibration or poses, and where too few points are known and seen: a map that stands
+        still, a query that shows little of the place.
+        """
+        if query.camera is None or self._map.camera is None or self._map.pose(place) is None:
+            return None
+        views = self.compare(query, place)
+        return resect(self._points_of(place), views.inliers, query.features, query.camera)
+
+    def _features_of(self, place: int) -> LocalFeatures:
+        def find() -> LocalFeatures:
+            image = self._map.image(place)
+            assert image is not None  # the map keeps images
+            return find_features(image, self.options.features)
+
+        return _kept(self._features, place, find)
+
+    def _points_of(self, place: int) -> dict[int, np.ndarray]:
+        return _kept(self._points, place, lambda: self._triangulate(place))
+
+    def _triangulate(self, place: int) -> dict[int, np.ndarray]:
+        view = self._view(place)
+        others = [other for row in self._rows_beside(place) if (other := self._view(row)) is not None]
+        return triangulate(view, others) if view is not None else {}
+
+    def _rows_beside(self, place: int) -> np.ndarray:
+        """Places beside one that look the same way from elsewhere, those with the largest angle first."""
+        rows = np.arange(max(0, place - _ROWS_AROUND), min(len(self._map), place + _ROWS_AROUND + 1))
+        poses = np.asarray(self._map.poses[rows])
+        away = np.linalg.norm(poses[:, :3] - self._map.poses[place, :3], axis=1)
+        turned = rotation_between(poses[:, 3:], self._map.poses[place, 3:])
+        fits = (away >= _NEAREST) & (away <= _FURTHEST) & (turned <= _LARGEST_TURN)
+        middle = (_NEAREST + _FURTHEST) / 2
+        return rows[fits][np.argsort(np.abs(away[fits] - middle), kind="stable")][:_VIEWS]
+
+    def _view(self, place: int) -> View | None:
+        features, pose = self._features_of(place), self._map.pose(place)
+        camera = _fitting(self._map.camera, features)
+        return None if camera is None or pose is None else View(features, camera, pose)
+
+
+def _fitting(camera: Camera | None, features: LocalFeatures) -> Camera | None:
+    """The camera for images of the features' size; None where they cannot be of it."""
+    try:
+        return None if camera is None else camera.scaled_to(*features.size)
+    except CameraError:
+        return None
+
+
+def _kept(store: OrderedDict[int, Content], key: int, make) -> Content:
+    """The content of a key, made where it is missing; the one that was used longest ago goes."""
+    if key not in store:
+        store[key] = make()
+        if len(store) > _KEPT:
+            store.popitem(last=False)
+    store.move_to_end(key)
+    return store[key]
