@@ -27,6 +27,9 @@ def generate_launch_description() -> LaunchDescription:
         DeclareLaunchArgument(
             "image_topic", default_value="image", description="Raw image topic of the camera."
         ),
+        DeclareLaunchArgument(
+            "camera_info_topic", default_value="camera_info", description="Calibration, for verification."
+        ),
         DeclareLaunchArgument("odom_topic", default_value="odom", description="Odometry of the robot."),
         DeclareLaunchArgument("namespace", default_value="", description="Namespace of the node."),
         DeclareLaunchArgument(
@@ -80,6 +83,7 @@ def _start_node(context: LaunchContext) -> list[Node]:
             ("image", image_topic),
             ("image/compressed", f"{image_topic}/compressed"),
             ("odom", LaunchConfiguration("odom_topic").perform(context)),
+            ("camera_info", LaunchConfiguration("camera_info_topic").perform(context)),
         ],
         arguments=["--ros-args", "--log-level", LaunchConfiguration("log_level")],
         output="screen",

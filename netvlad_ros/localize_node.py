@@ -22,13 +22,15 @@ from rclpy.lifecycle import LifecycleNode, LifecycleState, TransitionCallbackRet
 from rclpy.parameter import Parameter
 from rclpy.qos import DurabilityPolicy, HistoryPolicy, QoSProfile, ReliabilityPolicy
 from rclpy.qos_overriding_options import QoSOverridingOptions
-from sensor_msgs.msg import CompressedImage, Image
+from sensor_msgs.msg import CameraInfo, CompressedImage, Image
 from std_msgs.msg import Header
 from visualization_msgs.msg import MarkerArray
 
+from netvlad_core.data.camera import Camera, CameraError
 from netvlad_core.errors import ImageError, NetvladError, PoseError
 from netvlad_core.localization.localizer import Localization, Localizer, LocalizerOptions
 from netvlad_core.localization.sequence_filter import SequenceOptions
+from netvlad_core.localization.verification import Query, VerificationOptions
 from netvlad_core.mapping.place_map import PlaceMap
 from netvlad_core.memory import keep_freed_memory
 from netvlad_ros import conversions, markers
@@ -88,6 +90,8 @@ class LocalizeNode(LifecycleNode):
         self.odometry = OdometryBuffer()
         self._to_forget = Event()
         self._last_stamp = 0
+        self._verifies = False
+        self._camera_info: CameraInfo | None = None
         declare_parameters(self)
         self.add_on_set_parameters_callback(self._check_parameters)
         self._create_publishers()
@@ -116,6 +120,7 @@ class LocalizeNode(LifecycleNode):
             if refused:
                 raise NetvladError(refused)
             self._map_frame = self.value("map_frame")
+            self._verifies = self.value("verification")
             self.is_configured = True
             if self.value("map"):
                 self.open_map(self.value("map"))
@@ -137,6 +142,8 @@ class LocalizeNode(LifecycleNode):
         try:
             images = self._subscribe(message_type, topic, self._on_image, _image_qos())
             self._subscribe(Odometry, "odom", self._on_odometry, _odometry_qos())
+            if self._verifies:
+                self._subscribe(CameraInfo, "camera_info", self._on_camera_info, _image_qos())
         except Exception as error:  # the user's qos_overrides
             self._stop()
             self._report(f"cannot subscribe to {topic}: {sentence(error)}")
@@ -259,6 +266,9 @@ class LocalizeNode(LifecycleNode):
             self.statistics.count("odometry refused")
             self.get_logger().warning(f"odometry refused: {error}", throttle_duration_sec=5.0)
 
+    def _on_camera_info(self, message: CameraInfo) -> None:
+        self._camera_info = message
+
     def relocalize(self) -> None:
         """Have the sequence filter forget what it knows before it takes the next image, and the outputs."""
         self._to_forget.set()
@@ -300,8 +310,10 @@ class LocalizeNode(LifecycleNode):
             localizer.options = self._options()
             odometry = self.odometry.at(stamp)
             self.statistics.count("images with odometry" if odometry else "images without odometry")
+            query = self._prepare(localizer, image)
             # An image without a stamp was taken about now.
-            answer = localizer.track(descriptor, stamp or self.get_clock().now().nanoseconds, odometry)
+            now = stamp or self.get_clock().now().nanoseconds
+            answer = localizer.track(descriptor, now, odometry, query)
         return image, replace(answer, stamp=stamp)
 
     def answer_alone(
@@ -309,10 +321,27 @@ class LocalizeNode(LifecycleNode):
     ) -> tuple[np.ndarray, Localization]:
         """Decode and localize one image by itself; raises ImageError."""
         image, descriptor = self._describe(localizer, message)
+        stamp = conversions.stamp_to_nanoseconds(message.header.stamp)
         with self.statistics.timed("search"):
             localizer.options = self._options()
-            answer = localizer.locate(descriptor, conversions.stamp_to_nanoseconds(message.header.stamp))
+            answer = localizer.locate(descriptor, stamp, self._prepare(localizer, image))
         return image, answer
+
+    def _prepare(self, localizer: Localizer, image: np.ndarray) -> Query | None:
+        if not self._verifies:
+            return None
+        with self.statistics.timed("local features"):
+            return localizer.prepare(image, self._camera(localizer))
+
+    def _camera(self, localizer: Localizer) -> Camera | None:
+        """The camera as camera_info describes it; None lets the map's own stand for it."""
+        if self._camera_info is None:
+            return None
+        try:
+            return conversions.camera_from_message(self._camera_info, localizer.place_map)
+        except CameraError as error:
+            self.get_logger().warning(f"camera_info refused: {error}", throttle_duration_sec=60.0)
+            return None
 
     def _describe(
         self, localizer: Localizer, message: Image | CompressedImage
@@ -382,6 +411,7 @@ class LocalizeNode(LifecycleNode):
             min_agreement=self.value("min_agreement"),
             agreement_radius=self.value("agreement_radius"),
             sequence=SequenceOptions(min_belief=self.value("min_belief")),
+            verification=VerificationOptions(self.value("min_inliers")) if self._verifies else None,
         )
 
     def _check_parameters(self, changes: list[Parameter]) -> SetParametersResult:

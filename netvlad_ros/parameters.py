@@ -98,6 +98,19 @@ PARAMETERS = (
         1.0,
         is_live=True,
     ),
+    NodeParameter(
+        "verification",
+        False,
+        "Hold matches against the images in the map; gives a metric pose where the camera is calibrated.",
+    ),
+    NodeParameter(
+        "min_inliers",
+        30,
+        "With verification: local features that must agree for a place to be confirmed.",
+        8,
+        10_000,
+        is_live=True,
+    ),
     NodeParameter("top_k", 10, "Matches published for each image.", 1, 1000, is_live=True),
     NodeParameter(
         "min_similarity",

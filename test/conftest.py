@@ -11,6 +11,7 @@ import pytest
 from support.street import street, view
 
 if TYPE_CHECKING:
+    from netvlad_core.data.frames import Frame
     from netvlad_core.mapping.place_map import PlaceMap
     from netvlad_core.model.extractor import Extractor
 
@@ -58,3 +59,19 @@ def street_map(checkpoint: Path, tmp_path_factory: pytest.TempPathFactory) -> Pl
     catalogue = write_catalogue(folder / "drive", street(seed=1, metres=80), range(0, 80, 2))
     options = BuildOptions(weights=checkpoint, device="cpu")
     return build_map(CatalogueSource.from_csv(catalogue), folder / "map", options, progress=False)
+
+
+@pytest.fixture(scope="session")
+def evening_street(tmp_path_factory: pytest.TempPathFactory) -> tuple[PlaceMap, list[Frame]]:
+    """A map of forty metres of the rendered town at noon, and images of an evening in the other lane."""
+    from demo.drives import FIRST, SECOND_DRIVE, write_drive
+    from netvlad_core.data.bags import BagSource
+    from netvlad_core.mapping.builder import BuildOptions, build_map
+    from netvlad_core.mapping.keyframes import KeyframeRule
+
+    folder, size = tmp_path_factory.mktemp("evening_street"), (320, 240)
+    write_drive(folder / "noon", FIRST, length=40.0, image_rate=4.0, size=size)
+    write_drive(folder / "evening", SECOND_DRIVE, start=5.0, length=25.0, image_rate=2.0, size=size)
+    options = BuildOptions(KeyframeRule(1.0), store_images="full", clusters=16, device="cpu")
+    place_map = build_map(BagSource.open(folder / "noon"), folder / "map", options, progress=False)
+    return place_map, list(BagSource.open(folder / "evening"))

@@ -107,10 +107,20 @@ def add_map(command: argparse.ArgumentParser, flag: str | None = None) -> None:
     add_precision(command)
 
 
+def add_verification(command: argparse.ArgumentParser) -> None:
+    command.add_argument(
+        "--verify",
+        action="store_true",
+        help="hold matches against the images in the map, by local features (slower, more precise)",
+    )
+
+
 def open_localizer(options: argparse.Namespace, top_k: int = 10) -> Localizer:
     from netvlad_core.localization.localizer import Localizer, LocalizerOptions
+    from netvlad_core.localization.verification import VerificationOptions
 
-    localizer_options = LocalizerOptions(top_k, options.min_similarity)
+    verification = VerificationOptions() if getattr(options, "verify", False) else None
+    localizer_options = LocalizerOptions(top_k, options.min_similarity, verification=verification)
     return Localizer.open(options.map, options.weights, options.device, localizer_options, options.precision)
 
 

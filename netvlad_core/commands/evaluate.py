@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from netvlad_core.commands.common import (
     add_map,
     add_source,
+    add_verification,
     open_localizer,
     open_source,
     positive,
@@ -29,6 +30,7 @@ EXAMPLE = "netvlad evaluate maps/campus tuesday/ --pose-topic /ground_truth --th
 def add_arguments(command: argparse.ArgumentParser) -> None:
     add_map(command)
     add_source(command)
+    add_verification(command)
     command.add_argument(
         "--threshold",
         type=positive,

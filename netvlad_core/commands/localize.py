@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from netvlad_core.commands.common import (
     add_map,
     add_source,
+    add_verification,
     open_localizer,
     open_source,
     print_counts,
@@ -30,6 +31,7 @@ _COLUMNS = ["image", "stamp", "state", "place", "similarity", "belief", "x", "y"
 def add_arguments(command: argparse.ArgumentParser) -> None:
     add_map(command)
     add_source(command)
+    add_verification(command)
     command.add_argument("--output", type=Path, required=True, metavar="CSV", help="table to write")
     command.add_argument(
         "--single-image",

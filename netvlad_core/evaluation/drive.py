@@ -54,11 +54,12 @@ def localize_frames(
             if described.descriptor is None:
                 left_out[described.error or "broken image"] += 1
                 continue
-            frame = described.frame
+            frame, image = described.frame, described.image
+            query = None if image is None else localizer.prepare(image)
             if track:
-                yield frame, localizer.track(described.descriptor, frame.stamp, frame.pose)
+                yield frame, localizer.track(described.descriptor, frame.stamp, frame.pose, query)
             else:
-                yield frame, localizer.locate(described.descriptor, frame.stamp)
+                yield frame, localizer.locate(described.descriptor, frame.stamp, query)
 
 
 def evaluate_drive(

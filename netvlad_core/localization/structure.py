@@ -170,4 +170,4 @@ def _angle_between(a: np.ndarray, b: np.ndarray) -> np.ndarray:
 
 
 def _tolerance(features: LocalFeatures) -> float:
-    return _TOLERANCE * max(1.0, min(features.size) / _REFERENCE_ROWS)
+    return _TOLERANCE * min(features.size) / _REFERENCE_ROWS

@@ -12,7 +12,7 @@ from scipy.spatial.transform import Rotation
 from netvlad_core.data.camera import Camera
 from netvlad_core.localization.local_features import LocalFeatures, match_features
 
-# Pixels from the epipolar line, in an image of 240 rows; larger images have larger blur.
+# Pixels from the epipolar line, in an image of 240 rows; the blur grows with the image.
 _TOLERANCE = 2.0
 _REFERENCE_ROWS = 240
 _CONFIDENCE = 0.999
@@ -76,7 +76,7 @@ def compare(
     matches = match_features(query, place)
     if len(matches) < _FEWEST_MATCHES:
         return TwoViews(Case.FEW_MATCHES, _NO_INLIERS)
-    tolerance = _TOLERANCE * max(1.0, min(query.size) / _REFERENCE_ROWS)
+    tolerance = _TOLERANCE * min(query.size) / _REFERENCE_ROWS
     a, b = query.points[matches[:, 0]].astype(np.float64), place.points[matches[:, 1]].astype(np.float64)
     if query_camera is None or place_camera is None:
         _, mask = cv2.findFundamentalMat(a, b, cv2.USAC_MAGSAC, tolerance, _CONFIDENCE, _MOST_TRIALS)

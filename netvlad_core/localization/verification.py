@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from threading import RLock
 from typing import TypeVar
 
 import numpy as np
@@ -77,6 +78,7 @@ class Verifier:
         self._map = place_map
         self._features: OrderedDict[int, LocalFeatures] = OrderedDict()
         self._points: OrderedDict[int, dict[int, np.ndarray]] = OrderedDict()
+        self._lock = RLock()  # a robot's images and a service's are verified by two threads
 
     def query(self, image: np.ndarray, camera: Camera | None = None) -> Query:
         """Prepare an image, uint8 RGB (H, W, 3).
@@ -123,10 +125,12 @@ class Verifier:
             assert image is not None  # the map keeps images
             return find_features(image, self.options.features)
 
-        return _kept(self._features, place, find)
+        with self._lock:
+            return _kept(self._features, place, find)
 
     def _points_of(self, place: int) -> dict[int, np.ndarray]:
-        return _kept(self._points, place, lambda: self._triangulate(place))
+        with self._lock:
+            return _kept(self._points, place, lambda: self._triangulate(place))
 
     def _triangulate(self, place: int) -> dict[int, np.ndarray]:
         view = self._view(place)
@@ -157,7 +161,7 @@ def _fitting(camera: Camera | None, features: LocalFeatures) -> Camera | None:
         return None
 
 
-def _kept(store: OrderedDict[int, Content], key: int, make) -> Content:
+def _kept(store: OrderedDict[int, Content], key: int, make: Callable[[], Content]) -> Content:
     """The content of a key, made where it is missing; the one that was used longest ago goes."""
     if key not in store:
         store[key] = make()

@@ -1,0 +1,59 @@
+"""Verification in the node: a metric pose where the camera is calibrated, clear words where it cannot be."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+pytest.importorskip("rclpy")
+from geometry_msgs.msg import Point
+from sensor_msgs.msg import CameraInfo
+
+from netvlad_ros.conversions import stamp_to_nanoseconds
+from netvlad_ros.msg import PlaceMatches
+from support.robot import raw, wait_until
+
+
+def _camera_info(scale: float, camera) -> CameraInfo:
+    matrix = scale * camera.matrix
+    return CameraInfo(
+        width=camera.width, height=camera.height, distortion_model="plumb_bob", d=[0.0] * 5, k=matrix.ravel()
+    )
+
+
+def _error(point: Point, truth) -> float:
+    return float(np.linalg.norm([point.x - truth[0], point.y - truth[1], point.z - truth[2]]))
+
+
+def test_poses_are_metric_and_matches_count_inliers(start, evening_street):
+    place_map, frames = evening_street
+    robot = start(map=place_map.path, sequence_filter=False, verification=True, min_similarity=0.0)
+    robot.wait_until_it_answers()
+    publish = robot.talk("camera_info", CameraInfo, 1)
+    # A driver without a calibration publishes zeros; then the camera of the map stands for it.
+    for info in (_camera_info(0.0, place_map.camera), _camera_info(1.0, place_map.camera)):
+        robot.heard.clear()
+        wait_until(lambda info=info: publish(info) or robot.node._camera_info == info, 20, "the calibration")
+        truth = {frame.stamp: frame.pose.position for frame in frames}
+        answers = [robot.ask(raw(frame.decode(), frame.stamp)) for frame in frames]
+        localized = [answer for answer in answers if answer.state == PlaceMatches.LOCALIZED]
+        assert len(localized) > len(frames) // 2
+        assert all(answer.matches[0].inliers >= 30 for answer in localized)
+        wait_until(lambda every=localized: len(robot.heard["pose"]) >= len(every), 10, "the poses")
+        errors = [
+            _error(pose.pose.pose.position, truth[stamp_to_nanoseconds(pose.header.stamp)])
+            for pose in robot.heard["pose"]
+        ]
+        assert np.median(errors) < 0.5
+
+
+def test_map_without_images_does_not_open(start, map_path, tmp_path, street):
+    from netvlad_core.data.datasets import CatalogueSource
+    from netvlad_core.mapping.builder import BuildOptions, build_map
+
+    source = CatalogueSource.from_csv(street.write(tmp_path / "street"))
+    options = BuildOptions(weights=map_path / "model.safetensors", store_images="none", device="cpu")
+    private = build_map(source, tmp_path / "map", options, progress=False)
+    robot = start(map=private.path, verification=True)
+    assert robot.state() == "unconfigured"
+    robot.diagnostics(lambda message, values: "--store-images full" in message)
