@@ -11,7 +11,7 @@ from std_srvs.srv import Trigger
 
 from netvlad_core.errors import MapError, NetvladError
 from netvlad_core.files import replace_directory
-from netvlad_core.mapping.builder import check_output
+from netvlad_core.mapping.map_writer import check_output
 from netvlad_core.mapping.place_map import PlaceMap
 from netvlad_ros import conversions
 from netvlad_ros.srv import LoadMap, Localize, SaveMap

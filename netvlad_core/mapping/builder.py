@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
 import shutil
 from collections import Counter
 from collections.abc import Callable, Iterator
@@ -16,13 +14,12 @@ from tqdm import tqdm
 
 from netvlad_core.data.frames import Frame, FrameSource, fingerprint_of
 from netvlad_core.data.images import encode_jpeg, resize_to_fit
-from netvlad_core.errors import ImageError, MapError, NetvladError, SourceError
-from netvlad_core.files import replace_directory
+from netvlad_core.errors import ImageError, NetvladError, SourceError
 from netvlad_core.mapping import place_map as layout
 from netvlad_core.mapping.journal import Entry, Journal
 from netvlad_core.mapping.keyframes import KeyframeRule, default_rule, select_keyframes
-from netvlad_core.mapping.place_map import MapHeader, PlaceMap, describe_files
-from netvlad_core.mapping.statistics import median_spacing, similarity_elsewhere
+from netvlad_core.mapping.map_writer import MapFacts, check_output, write_places, writing_map
+from netvlad_core.mapping.place_map import PlaceMap
 from netvlad_core.model.backbones import DEFAULT_BACKBONE
 from netvlad_core.model.extractor import Extractor
 from netvlad_core.model.preprocessing import check_image
@@ -143,14 +140,6 @@ def sample_frames(
     return images
 
 
-def check_output(output: Path) -> None:
-    if output.exists() and not (output / layout.HEADER_FILE).is_file():
-        is_empty = output.is_dir() and not any(output.iterdir())
-        if not is_empty:
-            raise MapError(f"{output} exists and is no map; it is left alone: choose another name")
-    output.parent.mkdir(parents=True, exist_ok=True)
-
-
 def _work_key(source: FrameSource, rule: KeyframeRule, options: BuildOptions) -> str:
     weights = [path for path in (options.weights, options.backbone_weights) if path is not None]
     return fingerprint_of(weights, (source.fingerprint, rule, options))
@@ -243,43 +232,32 @@ def _encode(image: np.ndarray, storage: str) -> bytes:
 def _finish(
     source: FrameSource, output: Path, options: BuildOptions, extractor: Extractor, journal: Journal
 ) -> PlaceMap:
-    new = output.with_name(f".{output.name}.new")
-    shutil.rmtree(new, ignore_errors=True)
-    new.mkdir()
-    places = journal.places
-    poses = np.array([entry.pose or [np.nan] * 7 for entry in places], dtype=np.float64)
-    _write_descriptors(
-        journal.descriptors_path, new / layout.DESCRIPTORS_FILE, len(places), extractor.dimension
-    )
-    np.save(new / layout.STAMPS_FILE, np.array([entry.stamp for entry in places], dtype=np.int64))
-    np.save(new / layout.POSES_FILE, poses)
-    (new / layout.NAMES_FILE).write_text(json.dumps([entry.name for entry in places]))
-    if options.store_images != "none":
-        shutil.copyfile(journal.images_path, new / layout.IMAGES_FILE)
-        np.save(new / layout.IMAGE_ENDS_FILE, np.array([entry.image_end for entry in places], dtype=np.int64))
-    if source.camera is not None:
-        (new / layout.CAMERA_FILE).write_text(source.camera.to_json())
-    if options.weights is None:
-        shutil.copyfile(journal.folder / layout.NETWORK_FILE, new / layout.NETWORK_FILE)
-    files = describe_files(new, sorted(path.name for path in new.iterdir()))
-    content = hashlib.sha256(json.dumps(files, sort_keys=True).encode()).hexdigest()
-    MapHeader(
-        map_id=f"{output.name}@{content[:12]}",
+    facts = MapFacts(
         model_id=extractor.model_id,
-        dimension=extractor.dimension,
-        places=len(places),
         frame_id=source.frame_id,
         source=source.description,
         source_fingerprint=source.fingerprint,
         preprocessing=asdict(extractor.spec.preprocessing),
         weights=None if options.weights is None else str(options.weights.resolve()),
         store_images=options.store_images,
-        spacing=median_spacing(poses[:, :3]),
-        similarity_threshold=similarity_elsewhere(new / layout.DESCRIPTORS_FILE, poses[:, :3]),
-        skipped=dict(_broken(journal) + source.skipped),
-        files=files,
-    ).write(new / layout.HEADER_FILE)
-    replace_directory(new, output)
+        skipped=_broken(journal) + source.skipped,
+    )
+    places = journal.places
+    with writing_map(output, facts) as new:
+        _write_descriptors(
+            journal.descriptors_path, new / layout.DESCRIPTORS_FILE, len(places), extractor.dimension
+        )
+        poses = np.array([entry.pose or [np.nan] * 7 for entry in places], dtype=np.float64)
+        stamps = np.array([entry.stamp for entry in places])
+        write_places(new, stamps, poses, [entry.name for entry in places], descriptors=None)
+        if options.store_images != "none":
+            shutil.copyfile(journal.images_path, new / layout.IMAGES_FILE)
+            ends = np.array([entry.image_end for entry in places], dtype=np.int64)
+            np.save(new / layout.IMAGE_ENDS_FILE, ends)
+        if source.camera is not None:
+            (new / layout.CAMERA_FILE).write_text(source.camera.to_json())
+        if options.weights is None:
+            shutil.copyfile(journal.folder / layout.NETWORK_FILE, new / layout.NETWORK_FILE)
     shutil.rmtree(journal.folder)
     return PlaceMap.open(output)
 
