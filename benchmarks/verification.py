@@ -2,7 +2,7 @@
 
 Each drive is localized four ways against one map with full images. The corridors have no calibration, so
 geometry confirms and re-ranks there; in the town (`--town FOLDER`, see sequence.py) it also gives a metric
-pose. The ellipse is that of x and y.
+pose. A pose is wrong when the place that it is taken from is. The ellipse is that of x and y.
 """
 
 from __future__ import annotations
@@ -72,7 +72,8 @@ class Answers:
             self.curve().recall_at(1.0),
             len(posed) / len(self.truth),
         ]
-        return [*(f"{100 * share:.1f}" for share in recall), str(int((errors > self.within).sum())), *shown]
+        wrong = sum(a.prior is not None and e > self.within for a, e in zip(self.answers, self.errors))
+        return [*(f"{100 * share:.1f}" for share in recall), str(wrong), *shown]
 
     def _from_truth(self, positions: np.ndarray) -> np.ndarray:
         return np.linalg.norm(positions - np.array([pose.position for pose in self.truth]), axis=1)
@@ -217,7 +218,7 @@ def draw(curves: dict[str, dict[str, PrecisionRecall]], path: Path) -> None:
     for axes, (scene, lines) in zip(figure.subplots(1, len(curves), squeeze=False)[0], curves.items()):
         for (name, curve), style in zip(lines.items(), ("-", "-", "--", ":")):
             axes.plot(curve.recall, curve.precision, style, label=name)
-        axes.set(title=scene, xlabel="recall", ylabel="precision", xlim=(0, 1.02), ylim=(0, 1.03))
+        axes.set(title=scene, xlabel="recall", ylabel="precision", xlim=(0, 1.02), ylim=(0.5, 1.02))
     axes.legend(loc="lower left", frameon=False, fontsize=8)
     figure.savefig(path)
 

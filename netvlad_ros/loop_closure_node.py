@@ -3,8 +3,11 @@ descriptor of each keyframe out."""
 
 from __future__ import annotations
 
+import shutil
 import sys
+from dataclasses import asdict
 from pathlib import Path
+from threading import Lock
 from typing import Any
 
 import numpy as np
@@ -17,8 +20,10 @@ from rclpy.qos import QoSProfile, ReliabilityPolicy
 from sensor_msgs.msg import CompressedImage, Image
 
 from netvlad_core.errors import ImageError, NetvladError, PoseError
-from netvlad_core.localization.loop_closure import LoopCloser, LoopClosureOptions
+from netvlad_core.localization.loop_closure import Keyframes, LoopCloser, LoopClosureOptions
 from netvlad_core.mapping.keyframes import KeyframeRule
+from netvlad_core.mapping.map_writer import MapFacts, check_output, write_places, writing_map
+from netvlad_core.mapping.place_map import NETWORK_FILE, PlaceMap
 from netvlad_core.memory import keep_freed_memory
 from netvlad_core.model.extractor import Extractor
 from netvlad_ros.conversions import (
@@ -32,6 +37,7 @@ from netvlad_ros.msg import GlobalDescriptor, LoopClosure
 from netvlad_ros.newest import NewestWorker
 from netvlad_ros.odometry import OdometryBuffer
 from netvlad_ros.parameters import NodeParameter, declare_parameters
+from netvlad_ros.srv import SaveMap
 
 _IMAGE_QOS = QoSProfile(depth=1, reliability=ReliabilityPolicy.BEST_EFFORT)
 _ODOMETRY_QOS = QoSProfile(depth=200, reliability=ReliabilityPolicy.BEST_EFFORT)
@@ -40,7 +46,8 @@ _IMAGE_TOPICS = {"raw": ("image", Image), "compressed": ("image/compressed", Com
 _DEFAULTS = LoopClosureOptions()
 
 PARAMETERS = (
-    NodeParameter("weights", "", "Checkpoint or ONNX file of the network, e.g. model.safetensors of a map."),
+    NodeParameter("weights", "", "Checkpoint or ONNX file of the network; empty takes that of the map."),
+    NodeParameter("map", "", "Map of an earlier drive: its places are looked for too, save_map extends it."),
     NodeParameter("device", "auto", "Where the network runs: auto, cpu, cuda, cuda:1, ..."),
     NodeParameter("image_transport", "raw", "Which image topic is read.", choices=("raw", "compressed")),
     NodeParameter("keyframe_distance", 1.0, "Metres from one keyframe to the next.", 0.01, 1000.0),
@@ -78,12 +85,17 @@ class LoopClosureNode(Node):
     def __init__(self, **kwargs: Any) -> None:
         super().__init__("loop_closer", **kwargs)
         declare_parameters(self, PARAMETERS)
-        self._extractor = self._open_extractor()
+        earlier = self._open_map()
+        self._extractor = self._open_extractor(earlier)
         self._extractor(np.zeros((480, 640, 3), np.uint8))  # the first run of a network is slow
-        self._closer = LoopCloser(self._options())
+        self._closer = LoopCloser(self._options(), earlier)
+        self._closer_lock = Lock()  # a map is saved while images come in
         self._odometry = OdometryBuffer()
         self._closures = self.create_publisher(LoopClosure, "~/loop_closures", _CLOSURES_QOS)
         self._keyframe_descriptors = self.create_publisher(GlobalDescriptor, "~/descriptor", _CLOSURES_QOS)
+        self.create_service(
+            SaveMap, "~/save_map", self._save_map, callback_group=MutuallyExclusiveCallbackGroup()
+        )
         self._worker: NewestWorker[Image | CompressedImage] = NewestWorker(self._work)
         transport = self.get_parameter("image_transport").value
         if transport not in _IMAGE_TOPICS:
@@ -93,13 +105,24 @@ class LoopClosureNode(Node):
         self.create_subscription(kind, topic, self._on_image, _IMAGE_QOS, callback_group=groups[0])
         self.create_subscription(Odometry, "odom", self._on_odometry, _ODOMETRY_QOS, callback_group=groups[1])
 
-    def _open_extractor(self) -> Extractor:
-        weights = self.get_parameter("weights").value
-        if not weights:
+    def _open_map(self) -> PlaceMap | None:
+        path = self.get_parameter("map").value
+        return PlaceMap.open(Path(path).expanduser(), verify=True) if path else None
+
+    def _open_extractor(self, earlier: PlaceMap | None) -> Extractor:
+        self._weights = self.get_parameter("weights").value
+        if not self._weights and earlier is not None:
+            self._weights = str(earlier.network_path)
+        if not self._weights:
             raise NetvladError(
-                "the parameter 'weights' is empty: name a checkpoint, e.g. one made by `netvlad fit`"
+                "the parameter 'weights' is empty: name a checkpoint, e.g. one made by `netvlad fit`, or a "
+                "map"
             )
-        return Extractor.load(Path(weights).expanduser(), self.get_parameter("device").value)
+        weights = Path(self._weights).expanduser()
+        extractor = Extractor.load(weights, self.get_parameter("device").value)
+        if earlier is not None:
+            earlier.check_model(extractor.model_id)
+        return extractor
 
     def _options(self) -> LoopClosureOptions:
         value = {parameter.name: self.get_parameter(parameter.name).value for parameter in PARAMETERS}
@@ -145,9 +168,46 @@ class LoopClosureNode(Node):
         descriptor = self._extractor(image_from_message(message))[0]
         described = descriptor_to_message(descriptor, self._extractor.model_id, message.header)
         self._keyframe_descriptors.publish(described)
-        closure = self._closer.add(descriptor, stamp, odometry)
+        with self._closer_lock:
+            closure = self._closer.add(descriptor, stamp, odometry)
         if closure is not None:
             self._closures.publish(closure_to_message(closure, self._odometry.child_frame_id))
+
+    def _save_map(self, request: SaveMap.Request, response: SaveMap.Response) -> SaveMap.Response:
+        """Write the keyframes so far as a map, with an earlier map the two together."""
+        try:
+            if not request.path:
+                raise NetvladError("the request names no path to save the map to")
+            with self._closer_lock:
+                keyframes = self._closer.keyframes()
+            self._write(keyframes, Path(request.path).expanduser().absolute())
+            response.success = True
+        except Exception as error:  # it would end the node
+            known = isinstance(error, NetvladError)
+            response.message = str(error) if known else f"{type(error).__name__}: {error}"
+            self._warn(f"the map was not saved: {response.message}")
+        return response
+
+    def _write(self, keyframes: Keyframes, output: Path) -> None:
+        check_output(output)
+        earlier = self._closer.earlier
+        weights = Path(self._weights).expanduser()
+        is_checkpoint = weights.suffix == ".safetensors"  # then the map can contain it
+        before = f"the map {earlier.header.map_id} and " if earlier else ""
+        facts = MapFacts(
+            model_id=self._extractor.model_id,
+            frame_id=earlier.header.frame_id if earlier else self._odometry.frame_id,
+            source=f"{before}a drive that the loop closer saw",
+            source_fingerprint="",
+            preprocessing=asdict(self._extractor.spec.preprocessing),
+            weights=None if is_checkpoint else str(weights.resolve()),
+        )
+        stamps = keyframes.stamps
+        with writing_map(output, facts) as new:
+            names = [str(stamp) for stamp in stamps]
+            write_places(new, stamps, keyframes.poses, names, keyframes.descriptors)
+            if is_checkpoint:
+                shutil.copyfile(weights, new / NETWORK_FILE)
 
     def _warn(self, text: str) -> None:
         self.get_logger().warning(text, throttle_duration_sec=5.0)

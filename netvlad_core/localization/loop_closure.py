@@ -10,9 +10,11 @@ from scipy.spatial import cKDTree
 from scipy.spatial.transform import Rotation
 
 from netvlad_core.data.geometry import Pose
+from netvlad_core.errors import MapError
 from netvlad_core.localization.pose_prior import estimate_pose
 from netvlad_core.localization.retrieval import Match
 from netvlad_core.mapping.keyframes import KeyframeRule, has_moved
+from netvlad_core.mapping.place_map import PlaceMap
 
 # Facing as at the place, or the other way, where the camera sees enough to recognize it.
 _FACINGS = (0.0, np.pi)
@@ -21,6 +23,8 @@ _LED_BY_EACH = 3
 _FEWEST = 5  # keyframes in the window, however far apart they are
 _FIRST_CAPACITY = 256
 _MEMORY = 50  # keyframes over which the usual similarity of neighbours is taken
+# Metres from this drive to the places of an earlier map: their frames have nothing to do with each other.
+_APART = np.array([0.0, 0.0, 1e6])
 
 
 @dataclass(frozen=True)
@@ -75,6 +79,22 @@ class LoopClosure:
     margin: float
 
 
+@dataclass(frozen=True, eq=False)
+class Keyframes:
+    """Places of a drive.
+
+    Attributes
+    ----------
+    descriptors : (N, D) float32.
+    stamps : (N,) int64, nanoseconds.
+    poses : (N, 7) float64, x y z qx qy qz qw in one frame.
+    """
+
+    descriptors: np.ndarray
+    stamps: np.ndarray
+    poses: np.ndarray
+
+
 @dataclass(frozen=True)
 class _Recent:
     """A keyframe behind the robot, and its likeness to each older one."""
@@ -92,8 +112,22 @@ class LoopCloser:
     does as well. Memory and time for an image are bounded by `most_keyframes`.
     """
 
-    def __init__(self, options: LoopClosureOptions | None = None) -> None:
+    def __init__(self, options: LoopClosureOptions | None = None, earlier: PlaceMap | None = None) -> None:
+        """Begin a drive.
+
+        Parameters
+        ----------
+        earlier : map of an earlier drive, in which places are looked for as well; their ids are its rows.
+
+        Raises
+        ------
+        MapError
+            If it has no poses.
+        """
+        if earlier is not None and not earlier.has_poses:
+            raise MapError(f"the map {earlier.path} has no poses, so no drive can be joined to it")
         self.options = options or LoopClosureOptions()
+        self.earlier = earlier
         self._begin()
 
     def _begin(self) -> None:
@@ -110,6 +144,25 @@ class LoopCloser:
         self._way = 0.0
         self._closed_at = -np.inf
         self._neighbours = 0.0  # usual similarity of two keyframes that follow each other
+        self._joint: Pose | None = None  # frame of the earlier map <- odom
+        if self.earlier is not None:
+            self._remember(self.earlier)
+
+    def _remember(self, earlier: PlaceMap) -> None:
+        """Put the places of a map before the keyframes to come."""
+        count = len(earlier)
+        self._grow(earlier.header.dimension, count)
+        self._descriptors[:count] = earlier.descriptors
+        self._ids[:count] = np.arange(count)
+        self._stamps[:count] = earlier.stamps
+        self._poses[:count] = earlier.poses
+        self._poses[:count, :3] += _APART
+        steps = np.linalg.norm(np.diff(earlier.poses[:, :3], axis=0), axis=1)
+        self._ways[1:count] = np.cumsum(steps)
+        self._way = float(self._ways[count - 1])
+        self._count = self._next_id = count
+        neighbours = np.einsum("nd,nd->n", earlier.descriptors[1:], earlier.descriptors[:-1])
+        self._neighbours = float(np.median(neighbours)) if count > 1 else 0.0
 
     def __len__(self) -> int:
         """Keyframes in memory."""
@@ -132,17 +185,16 @@ class LoopCloser:
         -------
         A closure, or None: no keyframe, no place that is old enough, or none that stands out.
         """
-        if self._count and stamp < self._stamps[self._count - 1]:
+        if self._last is not None and stamp < self._stamps[self._count - 1]:
             self._begin()
         if not self.wants(odometry):
             return None
+        similarities = self._descriptors[: self._count] @ descriptor if self._count else np.empty(0)
         if self._last is not None:
             self._way += float(np.linalg.norm(odometry.position - self._last.position))
-        self._last = odometry
-        similarities = self._descriptors[: self._count] @ descriptor if self._count else np.empty(0)
-        if self._count:
             share = max(1 / _MEMORY, 1 / self._count)
             self._neighbours += share * (float(similarities[-1]) - self._neighbours)
+        self._last = odometry
         closure = self._close(similarities, stamp, odometry)
         self._append(descriptor, stamp, odometry)
         return closure
@@ -170,7 +222,12 @@ class LoopCloser:
         if score < options.min_score or margin < options.min_margin or not is_seen:
             return None
         self._closed_at = self._way
-        return self._closure(place, facing, similarities[:old], stamp, score, margin)
+        closure = self._closure(place, facing, similarities[:old], stamp, score, margin)
+        if self.earlier is not None and closure.from_id < len(self.earlier):
+            at_place = self.earlier.pose(closure.from_id)
+            assert at_place is not None  # the map has poses
+            self._joint = at_place @ closure.relative @ odometry.inverse()
+        return closure
 
     def _likeness(self, similarities: np.ndarray) -> np.ndarray:
         """0 for a usual pair of images, 1 for neighbours of the drive; takes light and network out."""
@@ -182,10 +239,17 @@ class LoopCloser:
     def _count_of_old(self, stamp: int) -> int:
         """Keyframes that lie long enough behind; they are in the order of driving."""
         options = self.options
-        return min(
-            int(np.searchsorted(self._stamps[: self._count], stamp - options.min_time * 1e9, "right")),
-            int(np.searchsorted(self._ways[: self._count], self._way - options.min_way, "right")),
+        first = self._first_of_drive()
+        stamps, ways = self._stamps[first : self._count], self._ways[first : self._count]
+        return first + min(
+            int(np.searchsorted(stamps, stamp - options.min_time * 1e9, "right")),
+            int(np.searchsorted(ways, self._way - options.min_way, "right")),
         )
+
+    def _first_of_drive(self) -> int:
+        """Row of the first keyframe that is not of the earlier map."""
+        known = 0 if self.earlier is None else len(self.earlier)
+        return int(np.searchsorted(self._ids[: self._count], known))
 
     def _candidates(self, scores: np.ndarray) -> np.ndarray:
         """Rows that resemble the present image most, and those to which the images behind it lead."""
@@ -252,8 +316,36 @@ class LoopCloser:
             margin=margin,
         )
 
+    def keyframes(self) -> Keyframes:
+        """The drive so far, to be written as a map; with an earlier map its places too, in its frame.
+
+        Raises
+        ------
+        MapError
+            If there is no keyframe yet, or none has been seen in the earlier map: then nobody knows how the
+            two belong together.
+        """
+        rows = slice(self._first_of_drive(), self._count)
+        if rows.start == rows.stop:
+            raise MapError("there is no keyframe of this drive yet: nothing to save")
+        drive = Keyframes(self._descriptors[rows].copy(), self._stamps[rows].copy(), self._poses[rows].copy())
+        if self.earlier is None:
+            return drive
+        if self._joint is None:
+            raise MapError(
+                f"no place of the map {self.earlier.path} has been seen on this drive, so it cannot be "
+                "extended; drive where it was recorded first"
+            )
+        positions = self._joint.rotation.apply(drive.poses[:, :3]) + self._joint.position
+        turns = (self._joint.rotation * Rotation.from_quat(drive.poses[:, 3:])).as_quat()
+        return Keyframes(
+            np.concatenate([self.earlier.descriptors, drive.descriptors]),
+            np.concatenate([self.earlier.stamps, drive.stamps]),
+            np.concatenate([self.earlier.poses, np.hstack([positions, turns])]),
+        )
+
     def _append(self, descriptor: np.ndarray, stamp: int, odometry: Pose) -> None:
-        if self._count == self.options.most_keyframes:
+        if self._count >= self.options.most_keyframes:
             self._thin_out()
         if self._count == len(self._descriptors):
             self._grow(len(descriptor))
@@ -264,8 +356,8 @@ class LoopCloser:
         self._count += 1
         self._next_id += 1
 
-    def _grow(self, dimension: int) -> None:
-        capacity = min(max(_FIRST_CAPACITY, 2 * self._count), self.options.most_keyframes)
+    def _grow(self, dimension: int, least: int = _FIRST_CAPACITY) -> None:
+        capacity = max(least, min(max(_FIRST_CAPACITY, 2 * self._count), self.options.most_keyframes))
         new = np.empty((capacity, dimension), np.float32)
         if self._count:
             new[: self._count] = self._descriptors[: self._count]

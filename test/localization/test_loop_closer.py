@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
 
 from netvlad_core.data.geometry import Pose
+from netvlad_core.errors import MapError
 from netvlad_core.localization.loop_closure import LoopCloser, LoopClosure, LoopClosureOptions
+from netvlad_core.mapping.map_writer import MapFacts, write_places, writing_map
+from netvlad_core.mapping.place_map import PlaceMap
 
 _DIMENSION = 64
 _SECOND = 10**9
@@ -64,6 +68,61 @@ def _drive(
         for step, (pose, look) in enumerate(zip(poses, looks, strict=True))
     ]
     return [closure for closure in closures if closure is not None]
+
+
+def _as_map(folder: Path, poses: list[Pose], looks: list[np.ndarray], start: int) -> PlaceMap:
+    facts = MapFacts("model@0", "map", "first drive", "", {}, None)
+    with writing_map(folder, facts) as new:
+        rows = np.array([[*pose.position, *pose.quaternion] for pose in poses])
+        stamps = start + np.arange(len(poses)) * _SECOND
+        write_places(new, stamps, rows, [str(stamp) for stamp in stamps], np.array(looks))
+    return PlaceMap.open(folder)
+
+
+@pytest.mark.parametrize("start", [10**18, 2 * 10**18])  # its stamps are before or after those of the drive
+def test_drive_joins_an_earlier_map_and_extends_it(tmp_path: Path, start: int) -> None:
+    world, lap = World(), _square(1)
+    earlier = _as_map(tmp_path / "map", lap, [world.see(pose) for pose in lap], start)
+    onward = [Pose.from_xyz_yaw(-float(x), 0.0, yaw=np.pi) for x in range(1, 20)]  # leaves the square
+    true = [*lap, *onward]
+    odom = Pose.from_xyz_yaw(300.0, -70.0, yaw=2.0)  # odom <- map, in which the robot has no part
+    closer = LoopCloser(earlier=earlier)
+    begin = 15 * 10**17
+    closures = _drive(closer, [odom @ pose for pose in true], [world.see(pose) for pose in true], begin)
+    joined = [closure for closure in closures if closure.from_id < len(lap)]
+    assert len(joined) > 10
+    for closure in joined:
+        assert closure.from_stamp == start + closure.from_id * _SECOND
+        here = true[(closure.to_stamp - begin) // _SECOND]
+        error = closure.relative.position - (lap[closure.from_id].inverse() @ here).position
+        assert np.linalg.norm(error) < 3
+    extended = closer.keyframes()
+    np.testing.assert_array_equal(extended.poses[: len(lap)], earlier.poses)
+    np.testing.assert_array_equal(extended.descriptors[: len(lap)], earlier.descriptors)
+    steps = (extended.stamps[len(lap) :] - begin) // _SECOND
+    assert len(steps) > len(true) // 3
+    errors = extended.poses[len(lap) :, :3] - [true[step].position for step in steps]
+    assert np.linalg.norm(errors, axis=1).max() < 5
+
+
+def test_drive_elsewhere_is_not_joined(tmp_path: Path) -> None:
+    world, lap = World(), _square(1)
+    earlier = _as_map(tmp_path / "map", lap, [world.see(pose) for pose in lap], 10**18)
+    closer = LoopCloser(earlier=earlier)
+    with pytest.raises(MapError, match="no keyframe"):
+        closer.keyframes()
+    assert not _drive(closer, lap, [world.see(pose, seed=1) for pose in lap], 2 * 10**18)
+    with pytest.raises(MapError, match="drive where it was recorded first"):
+        closer.keyframes()
+
+
+def test_keyframes_of_a_drive_are_where_odometry_says() -> None:
+    world, poses = World(), _square(1)
+    closer = LoopCloser()
+    _drive(closer, poses, [world.see(pose) for pose in poses])
+    kept = closer.keyframes()
+    np.testing.assert_allclose(kept.poses[:, :3], [pose.position for pose in poses], atol=1e-9)
+    assert kept.stamps[0] == 10**18
 
 
 def test_second_lap_closes_on_the_first() -> None:

@@ -20,10 +20,13 @@ from std_msgs.msg import Header
 
 from netvlad_core.data.geometry import Pose
 from netvlad_core.errors import NetvladError
+from netvlad_core.localization.localizer import Localizer
+from netvlad_core.mapping.place_map import PlaceMap
 from netvlad_ros.conversions import pose_from_message, pose_to_message, stamp_from_nanoseconds
 from netvlad_ros.executor import ThreadedExecutor
 from netvlad_ros.loop_closure_node import LoopClosureNode
 from netvlad_ros.msg import GlobalDescriptor, LoopClosure
+from netvlad_ros.srv import SaveMap
 from support.robot import raw, wait_until
 
 _START = 10**18
@@ -64,6 +67,13 @@ class Drive(Node):
             return False
 
         wait_until(is_described, 30, f"the descriptor of image {number}")
+
+    def save(self, path: Any) -> SaveMap.Response:
+        client = self.create_client(SaveMap, "loop_closer/save_map")
+        assert client.wait_for_service(10)
+        future = client.call_async(SaveMap.Request(path=str(path)))
+        wait_until(future.done, 20, "the map to be saved")
+        return future.result()
 
 
 @pytest.fixture
@@ -119,6 +129,24 @@ def test_second_lap_closes_on_the_first(run: Any, street: Any) -> None:
         assert (np.linalg.eigvalsh(covariance) > 0).all()
         assert closure.inliers == 0
         assert 0 < closure.similarity <= 1
+
+
+def test_drive_is_saved_as_a_map_and_extended(run: Any, street: Any, map_path: Any, tmp_path: Any) -> None:
+    drive = run("/saved", weights="", map=str(map_path))
+    assert "no keyframe" in drive.save(tmp_path / "early").message
+    for number, (image, pose) in enumerate(zip(street.queries, street.poses, strict=True)):
+        drive.show(number, image, pose)
+    wait_until(lambda: drive.closures, 10, "a closure with the map")
+    assert drive.closures[0].from_id < len(street.images)
+    assert drive.save(tmp_path / "both").success
+    earlier, saved = (PlaceMap.open(path, verify=True) for path in (map_path, tmp_path / "both"))
+    assert len(saved) == 2 * len(street.images)
+    np.testing.assert_array_equal(saved.poses[: len(earlier)], earlier.poses)
+    assert Localizer.open(saved.path)(street.images[3]).matches[0].place in (3, 3 + len(earlier))
+    assert "names no path" in drive.save("").message
+    (tmp_path / "letters").mkdir()
+    (tmp_path / "letters" / "a").touch()
+    assert "left alone" in drive.save(tmp_path / "letters").message
 
 
 def test_bad_input_is_skipped_and_the_node_lives_on(run: Any, street: Any) -> None:
