@@ -22,6 +22,7 @@ setup(
         "rosbags>=0.10",
         "safetensors>=0.4",
         "scipy>=1.9",
+        "tomli>=1.1; python_version < '3.11'",
         "torch>=2.1",
         "torchvision>=0.16",
         "tqdm>=4.64",

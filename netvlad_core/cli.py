@@ -22,6 +22,7 @@ from netvlad_core.commands import (
     inspect,
     localize,
     precision,
+    train,
 )
 from netvlad_core.errors import NetvladError
 from netvlad_core.memory import keep_freed_memory
@@ -29,6 +30,7 @@ from netvlad_core.memory import keep_freed_memory
 _COMMANDS = {
     "build-map": build_map,
     "fit": fit,
+    "train": train,
     "localize": localize,
     "evaluate": evaluate,
     "calibrate": calibrate,

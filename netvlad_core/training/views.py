@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import csv
 import shutil
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -14,7 +14,7 @@ from tqdm import tqdm
 
 from netvlad_core.data.bag_file import is_bag
 from netvlad_core.data.datasets import CatalogueSource
-from netvlad_core.data.frames import FrameSource
+from netvlad_core.data.frames import Frame, FrameSource
 from netvlad_core.data.sources import SourceOptions, open_source
 from netvlad_core.errors import ImageError, SourceError
 from netvlad_core.files import replace_directory
@@ -31,8 +31,7 @@ class Views:
 
     Attributes
     ----------
-    names : for people.
-    decoders : each returns its image, uint8 RGB (H, W, 3), or raises ImageError.
+    frames : not decoded yet.
     positions : (N, 3) float64, metres.
     headings : (N,) float64, radians.
     stamps : (N,) int64, nanoseconds.
@@ -40,8 +39,7 @@ class Views:
     labels : (N,) str, images of one label show one place; or None where positions say so.
     """
 
-    names: Sequence[str]
-    decoders: Sequence[Callable[[], np.ndarray]]
+    frames: Sequence[Frame]
     positions: np.ndarray
     headings: np.ndarray
     stamps: np.ndarray
@@ -49,11 +47,11 @@ class Views:
     labels: np.ndarray | None = None
 
     def __len__(self) -> int:
-        return len(self.names)
+        return len(self.frames)
 
     def read(self, row: int) -> np.ndarray:
         """Image, uint8 RGB (H, W, 3); raises ImageError where it is missing, broken or too small."""
-        image = self.decoders[row]()
+        image = self.frames[row].decode()
         check_image(image)
         return image
 
@@ -63,8 +61,7 @@ class Views:
         if self.labels is not None and other.labels is not None:
             labels = np.concatenate([self.labels, other.labels])
         return Views(
-            [*self.names, *other.names],
-            [*self.decoders, *other.decoders],
+            [*self.frames, *other.frames],
             np.concatenate([self.positions, other.positions]),
             np.concatenate([self.headings, other.headings]),
             np.concatenate([self.stamps, other.stamps]),
@@ -88,8 +85,7 @@ class Views:
             )
         poses = [frame.pose for frame in frames if frame.pose is not None]
         return cls(
-            [frame.name for frame in frames],
-            [frame.decode for frame in frames],
+            frames,
             np.array([pose.position for pose in poses]).reshape(-1, 3),
             np.array([pose.yaw for pose in poses]),
             np.array([frame.stamp for frame in frames], dtype=np.int64),

@@ -11,31 +11,17 @@ from netvlad_core.errors import SourceError
 from netvlad_core.training.config import TrainingConfig
 from netvlad_core.training.places import TrainingSet
 from netvlad_core.training.views import Views
+from support.training import still_views
 
 CONFIG = TrainingConfig()
-
-
-def views(
-    positions: np.ndarray, headings: np.ndarray | None = None, labels: list[str] | None = None
-) -> Views:
-    """Images a second apart on one drive."""
-    count = len(positions)
-    return Views(
-        [f"{i}.png" for i in range(count)],
-        [lambda: np.zeros((32, 32, 3), np.uint8)] * count,
-        np.column_stack([positions, np.zeros((count, 3 - positions.shape[1]))]).astype(float),
-        np.zeros(count) if headings is None else headings,
-        np.arange(count) * 10**9,
-        np.zeros(count, np.int64),
-        None if labels is None else np.array(labels),
-    )
 
 
 @pytest.fixture(scope="module")
 def drives() -> tuple[Views, Views]:
     random = np.random.default_rng(0)
     return tuple(
-        views(random.uniform(0, 60, (count, 2)), random.uniform(-np.pi, np.pi, count)) for count in (80, 50)
+        still_views(random.uniform(0, 60, (count, 2)), random.uniform(-np.pi, np.pi, count))
+        for count in (80, 50)
     )
 
 
@@ -68,7 +54,7 @@ def test_two_drives(drives: tuple[Views, Views], options: dict) -> None:
 def test_one_drive_has_positives_only_from_another_lap() -> None:
     """Two laps of a circle of 100 m, an image each second and metre."""
     angles = np.arange(200) / 100 * 2 * np.pi
-    circle = views(50 / np.pi * np.column_stack([np.cos(angles), np.sin(angles)]))
+    circle = still_views(50 / np.pi * np.column_stack([np.cos(angles), np.sin(angles)]))
     found = TrainingSet.build(circle, None, replace(CONFIG, min_distance=0.0))
     assert len(found.queries) == 200
     assert found.without_positive == 0
@@ -81,7 +67,7 @@ def test_one_drive_has_positives_only_from_another_lap() -> None:
 def test_labels_say_what_is_one_place() -> None:
     """Positions do not matter then; what is alone with its label is left out."""
     labels = ["a", "b", "a", "c", "b", "a"]
-    found = TrainingSet.build(views(np.zeros((6, 2)), labels=labels), None, CONFIG)
+    found = TrainingSet.build(still_views(np.zeros((6, 2)), labels=labels), None, CONFIG)
     assert found.queries.tolist() == [0, 1, 2, 4, 5]
     assert [rows.tolist() for rows in found.positives] == [[2, 5], [4], [0, 5], [1], [0, 2]]
     assert [rows.tolist() for rows in found.near] == [[0, 2, 5], [1, 4], [0, 2, 5], [1, 4], [0, 2, 5]]
@@ -97,13 +83,13 @@ def test_labels_say_what_is_one_place() -> None:
     ],
 )
 def test_nothing_to_learn_from_is_said(positions: list[float], words: list[str]) -> None:
-    images = views(np.column_stack([positions, np.zeros(len(positions))]))
+    images = still_views(np.column_stack([positions, np.zeros(len(positions))]))
     with pytest.raises(SourceError) as caught:
         TrainingSet.build(images, None, CONFIG)
     assert all(word in str(caught.value) for word in words)
 
 
 def test_a_single_place_is_refused() -> None:
-    two = views(np.array([[0.0, 0.0], [3.0, 0.0]]))
+    two = still_views(np.array([[0.0, 0.0], [3.0, 0.0]]))
     with pytest.raises(SourceError, match="no negatives"):
         TrainingSet.build(two, two, CONFIG)
