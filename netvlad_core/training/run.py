@@ -50,6 +50,8 @@ def train(
         if not resume and (folder / STATE).exists():
             raise NetvladError(f"{folder} holds a run already: --resume goes on with it, or choose another")
         folder.mkdir(parents=True, exist_ok=True)
+        if processes.count > 1:
+            run.say(f"{processes.count} processes, this one on {processes.device}")
         trainer = _prepare(config, run, resume)
         reached = trainer.train()
         _report(reached, trainer.views, run)

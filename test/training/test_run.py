@@ -2,8 +2,14 @@
 
 from __future__ import annotations
 
+import csv
+from collections import defaultdict
 from pathlib import Path
 
+import pytest
+import torch
+
+from netvlad_core.model.checkpoints import load_checkpoint
 from netvlad_core.training.run import train
 from support.training import write_drives
 
@@ -21,3 +27,27 @@ def test_broken_images_are_counted_and_the_run_goes_on(tmp_path: Path, tiny: Pat
     text = "\n".join(said)
     assert "20 database images, 13 queries; 1 more have no positive and are left out" in text
     assert "2 images could not be read (003.png, 005.png); 1 tuples" in text
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"precision": "bfloat16"},
+        {"loss": "multi-similarity", "places_per_batch": 4, "images_per_place": 2, "learning_rate": 0.03},
+    ],
+)
+def test_loss_gets_smaller(tmp_path: Path, tiny: Path, options: dict) -> None:
+    config = write_drives(
+        tmp_path, tiny, **{"epochs": 4, "learning_rate": 3e-3, "halving_epochs": 9, **options}
+    )
+    train(config, tmp_path / "run", progress=False, say=lambda _: None)
+    sums: dict[str, float] = defaultdict(float)
+    with (tmp_path / "run" / "metrics.csv").open() as file:
+        for row in csv.DictReader(file):
+            # The ranking loss is a mean over violating triplets, of which fewer and fewer are left.
+            count = float(row["violating"] or 0) if config.loss == "triplet" else 1
+            sums[row["epoch"]] += count * float(row["loss"] or 0)
+    assert sums["4"] < 0.8 * sums["1"]
+    trained, before = load_checkpoint(tmp_path / "run" / "last.safetensors"), load_checkpoint(tiny)
+    first, first_before = next(trained.backbone.parameters()), next(before.backbone.parameters())
+    assert torch.equal(first, first_before), "the first layers are frozen"
