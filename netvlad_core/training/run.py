@@ -102,7 +102,7 @@ def _report(reached: Progress, views: Views, run: Run) -> None:
             f"{reached.skipped} tuples or images of batches were left out for that"
         )
     run.say(
-        f"{run.folder / BEST}: epoch {reached.best_epoch + 1} of {reached.epoch}, {reached.step} steps; "
+        f"{run.folder / BEST}: after epoch {reached.best_epoch} of {reached.epoch}, {reached.step} steps; "
         f"{run.folder / LAST}: the last"
     )
 

@@ -26,12 +26,13 @@ class Progress:
 
     Attributes
     ----------
-    epoch, interval, batch : what comes next: batch of this interval between refreshes of the cache.
+    epoch : epochs that are done.
+    interval, batch : what comes next: batch of this interval between refreshes of the cache.
     step : steps done.
     log_rows : rows of the metrics so far.
     tuples : (T, n) int64, mined for this interval; None before the mining.
     hardest : (Q, n) int64, hardest negatives of each query; None before the first mining.
-    best_recall, best_epoch : of the validation; -1 before it.
+    best_recall, best_epoch : Recall@5 of the validation, -1 before it, and the epochs it took; 0: untrained.
     broken : rows of the views that could not be read.
     skipped, easy : tuples left out for a broken image, queries without a violating negative.
     """
@@ -44,7 +45,7 @@ class Progress:
     tuples: Tensor | None = None
     hardest: Tensor | None = None
     best_recall: float = -1.0
-    best_epoch: int = -1
+    best_epoch: int = 0
     broken: list[int] = field(default_factory=list)
     skipped: int = 0
     easy: int = 0

@@ -89,10 +89,15 @@ class Trainer:
 
     def train(self) -> Progress:
         """Run to the end; returns what was reached."""
-        while self.progress.epoch < self._config.epochs and not self._is_tired():
+        progress = self.progress
+        if self._validation is not None and progress.best_recall < 0:
+            self._validate()
+        while progress.epoch < self._config.epochs and not self._is_tired():
             self._train_epoch()
-            self._finish_epoch()
-        return self.progress
+            progress.epoch, progress.interval = progress.epoch + 1, 0
+            self._validate()
+            self._save()
+        return progress
 
     def _train_epoch(self) -> None:
         progress, config = self.progress, self._config
@@ -160,42 +165,41 @@ class Trainer:
                 self._scaler.step(self._optimizer)
                 self._scaler.update()
                 progress.step += 1
-                self._log({"loss": loss, "violating": count, "tuples": batch.size})
+                values = {"epoch": progress.epoch + 1, "loss": loss, "violating": count, "tuples": batch.size}
+                self._log({**values, "learning_rate": self._optimizer.param_groups[0]["lr"]})
                 if progress.step % config.checkpoint_steps == 0:
                     self._save()
             yield progress.batch / len(batches)
 
-    def _finish_epoch(self) -> None:
-        progress = self.progress
+    def _validate(self) -> None:
+        """Measure, and keep what is the best so far and the last; what is not measured is always the best."""
+        progress, metrics = self.progress, self._metrics
         recall = {}
         if self._validation is not None:
             recall = self._validation.recall(self._extractor, self._run.processes, self._run.progress)
-            self._log({f"recall@{n}": share for n, share in recall.items()})
         is_best = not recall or recall[5] > progress.best_recall
         if is_best:
             progress.best_recall, progress.best_epoch = recall.get(5, -1.0), progress.epoch
-        if self._run.processes.is_first:
-            for name in [LAST, *([BEST] if is_best else [])]:
-                save_checkpoint(self._network, self._run.folder / name)
-            assert self._metrics is not None
-            self._metrics.draw()
-            shares = ", ".join(f"Recall@{n} {100 * share:.1f} %" for n, share in recall.items())
-            self._run.say(f"epoch {progress.epoch + 1}, step {progress.step}: {shares or 'not validated'}")
-        progress.epoch, progress.interval = progress.epoch + 1, 0
-        self._save()
+        if metrics is None:
+            return
+        for name in [LAST, *([BEST] if is_best else [])]:
+            save_checkpoint(self._network, self._run.folder / name)
+        if recall:
+            self._log({"epoch": progress.epoch, **{f"recall@{n}": share for n, share in recall.items()}})
+        metrics.draw()
+        shares = ", ".join(f"Recall@{n} {100 * share:.1f} %" for n, share in recall.items())
+        when = f"epoch {progress.epoch}, step {progress.step}" if progress.epoch else "before training"
+        self._run.say(f"{when}: {shares or 'not validated'}")
 
     def _is_tired(self) -> bool:
         if self._validation is None or not self._config.patience:
             return False
-        return self.progress.epoch - 1 - self.progress.best_epoch >= self._config.patience
+        return self.progress.epoch - self.progress.best_epoch >= self._config.patience
 
     def _log(self, values: dict[str, float]) -> None:
-        if self._metrics is None:
-            return
-        learning_rate = self._optimizer.param_groups[0]["lr"]
-        position = {"step": self.progress.step, "epoch": self.progress.epoch + 1}
-        self._metrics.add({**position, **values, "learning_rate": learning_rate})
-        self.progress.log_rows = self._metrics.rows
+        if self._metrics is not None:
+            self._metrics.add({"step": self.progress.step, **values})
+            self.progress.log_rows = self._metrics.rows
 
     def _save(self) -> None:
         if self._run.processes.is_first:
