@@ -64,7 +64,7 @@ class TrainingConfig:
     checkpoint_steps : steps between checkpoints to resume from.
     workers : threads that read images, in each process.
     seed : of everything random.
-    device : "auto", "cpu", "cuda", ...
+    device : "auto" (CUDA where there is one), "cpu", "cuda", "cuda:1".
     """
 
     database: tuple[str, ...] = ()
