@@ -1,0 +1,50 @@
+"""Which format is this? One entry for all collections of places."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from types import ModuleType
+
+from netvlad_core.data.place_set import PlaceSet
+from netvlad_core.data.place_sets import folder_pairs, gsv_cities, msls, pitts, retrieval
+from netvlad_core.errors import SourceError
+
+# A city of MSLS has folders like those of a pair, so that the order matters.
+_FORMATS: tuple[ModuleType, ...] = (msls, gsv_cities, retrieval, pitts, folder_pairs)
+_EXPECTED = (
+    "expected a dbStruct .mat file (Pittsburgh, Tokyo), train_val/<city>/{query,database} (MSLS), Dataframes "
+    "and Images (GSV-Cities), *_query.txt lists (Oxford, Paris), jpg/100000.jpg (Holidays), "
+    "images/{train,val,test}/{database,queries}, or database and queries as folders or .csv catalogues"
+)
+
+
+def open_place_set(path: Path | str, split: str | None = None) -> PlaceSet:
+    """Open a collection of places, whichever its format; `description` says which it was taken for.
+
+    Parameters
+    ----------
+    path : file or folder, see the modules of this package.
+    split : train, val or test; None where there is only one, or (MSLS) for all of it.
+
+    Raises
+    ------
+    SourceError
+        If the path is none of the formats, has no such split, or is wrong somewhere.
+    """
+    path = Path(path).expanduser()
+    return _format_of(path).read(path, split)
+
+
+def splits_of(path: Path | str) -> list[str]:
+    """Splits that a collection has; none where it is not divided."""
+    path = Path(path).expanduser()
+    return _format_of(path).splits(path)
+
+
+def _format_of(path: Path) -> ModuleType:
+    if not path.exists():
+        raise SourceError(f"{path} does not exist; {_EXPECTED}")
+    for found in _FORMATS:
+        if found.is_it(path):
+            return found
+    raise SourceError(f"{path} is no collection of places that is known here; {_EXPECTED}")
