@@ -14,6 +14,7 @@ from netvlad_core import __version__
 from netvlad_core.commands import (
     build_map,
     calibrate,
+    dataset,
     evaluate,
     export,
     fetch_weights,
@@ -32,6 +33,7 @@ _COMMANDS = {
     "localize": localize,
     "evaluate": evaluate,
     "calibrate": calibrate,
+    "dataset": dataset,
     "export": export,
     "precision": precision,
     "inspect": inspect,

@@ -56,6 +56,11 @@ class PlaceImages:
     def __len__(self) -> int:
         return len(self.names)
 
+    @property
+    def columns(self) -> set[str]:
+        """Names of what is known."""
+        return set(self._columns())
+
     def path(self, row: int) -> Path:
         return self.folder / self.names[row]
 
@@ -69,7 +74,7 @@ class PlaceImages:
     def joined(cls, parts: Sequence[PlaceImages]) -> PlaceImages:
         """The images of several collections below one folder, with the columns that all of them have."""
         names = [name for part in parts for name in part.names]
-        shared = set.intersection(*(set(part._columns()) for part in parts))
+        shared = set.intersection(*(part.columns for part in parts))
         return cls(
             parts[0].folder, names, **{n: np.concatenate([getattr(p, n) for p in parts]) for n in shared}
         )

@@ -81,7 +81,7 @@ def read_pair(
         known = "without positions"
     return PlaceSet(
         f"{database.absolute().parent.name} {split or ''}".strip(),
-        f"database {database.name} and queries {queries.name}, {known}",
+        f"{database.name} and {queries.name}, {known}",
         places,
         asked,
         split,

@@ -30,18 +30,18 @@ def splits(path: Path) -> list[str]:
 
 def read(path: Path, split: str | None) -> PlaceSet:
     """Read the cities of a split, or all of them, or the one that the path names; see `open_place_set`."""
-    cities = [city for city in _cities(path) if split in (None, _split_of(city))]
+    cities = [(n, city) for n, city in enumerate(_cities(path)) if split in (None, _split_of(city))]
     if not cities:
         found = ", ".join(city.name for city in _cities(path)) or "none with positions"
         raise SourceError(
             f"{path} has no city of the split {split!r}; cities: {found}. No positions of the test cities "
             "are published, so nothing can be evaluated on them here"
         )
-    root = cities[0].parent
+    root = cities[0][1].parent
     left_out = 0
     sides: dict[str, list[PlaceImages]] = {"database": [], "query": []}
     in_subtask = []
-    for number, city in enumerate(cities):
+    for number, city in cities:
         for side, parts in sides.items():
             images, subtask, panoramas = _read_side(root, city, side, number)
             left_out += panoramas
@@ -50,7 +50,7 @@ def read(path: Path, split: str | None) -> PlaceSet:
                 in_subtask.append(subtask)
     mask = np.concatenate(in_subtask)
     return PlaceSet(
-        f"MSLS {', '.join(city.name for city in cities)}",
+        f"MSLS {', '.join(city.name for _, city in cities)}",
         f"Mapillary Street-Level Sequences, {len(cities)} cities; {left_out} panoramas left out",
         PlaceImages.joined(sides["database"]),
         PlaceImages.joined(sides["query"]),
