@@ -54,12 +54,11 @@ def read(path: Path, split: str | None) -> PlaceSet:
     name = next(iter(pairs)) if split is None else split
     database, queries = pairs[name]
     truth = next((file for t in _TRUTHS if (file := database.parent / t).is_file()), None)
-    return read_pair(database, queries, truth, name or None)
+    places = read_pair(database, queries, truth)
+    return replace(places, name=f"{path.absolute().name} {name}".strip(), split=name or None)
 
 
-def read_pair(
-    database: Path, queries: Path, ground_truth: Path | None = None, split: str | None = None
-) -> PlaceSet:
+def read_pair(database: Path, queries: Path, ground_truth: Path | None = None) -> PlaceSet:
     """Read two folders or catalogues that may lie anywhere.
 
     Raises
@@ -80,11 +79,10 @@ def read_pair(
     else:
         known = "without positions"
     return PlaceSet(
-        f"{database.absolute().parent.name} {split or ''}".strip(),
+        database.absolute().parent.name,
         f"{database.name} and {queries.name}, {known}",
         places,
         asked,
-        split,
         correct=correct,
     )
 
