@@ -130,7 +130,11 @@ def _print(values: dict[str, Any]) -> None:
     for name, row in values["recall"].items():
         print(f"{name:{width}}  {row['queries']:7}" + "".join(f"{100 * row[n]:7.1f}" for n in counts))
     missing = values["queries_without_positive"]
-    print(f"{missing} queries have no correct place: they count as failed among all queries")
+    print(
+        f"{missing} queries have no correct place: they count as failed among all queries"
+        if missing
+        else "every query has a correct place, so that it is the same whether others count or not"
+    )
     if values["mean_average_precision"] is not None:
         print(f"mean average precision {100 * values['mean_average_precision']:.1f} % (trapezoid rule)")
     for path, reason in values["left_out"].items():

@@ -30,21 +30,24 @@ def distance(result: SetResult, query: int, row: int) -> float | None:
 
 
 def draw_failure(result: SetResult, query: int, path: Path) -> None:
-    """Write one mistake as a picture: query, wrong best match and nearest correct image side by side."""
+    """Write one mistake as a picture: query, wrong best match and nearest correct image, side by side."""
     from matplotlib.figure import Figure
 
     places = result.places
-    best = int(result.ranked[query][0])
     correct = result.positives[query]
-    distances = [distance(result, query, int(row)) or 0.0 for row in correct]
-    nearest = int(correct[int(np.argmin(distances))])
-    found = np.flatnonzero(result.ranked[query] == nearest)
-    rank = f"rank {found[0] + 1}" if len(found) else f"not among the first {len(result.ranked[query])}"
+    ranked = result.ranked[query]
+    by_distance = [away for row in correct if (away := distance(result, query, int(row))) is not None]
+    if by_distance:
+        shown, kind = int(correct[np.argmin(by_distance)]), "nearest correct image"
+    else:  # the one that looks most alike
+        shown, kind = int(next(iter((*ranked[np.isin(ranked, correct)], *correct)))), "correct image"
+    found = np.flatnonzero(ranked == shown)
+    rank = f"rank {found[0] + 1}" if len(found) else f"not among the first {len(ranked)}"
     similarity = f"similarity {result.similarities[query][0]:.3f}"
     columns = (
         ("query", "black", places.queries, query, ""),
-        ("best match: wrong", "firebrick", places.database, best, similarity),
-        ("nearest correct image", "darkgreen", places.database, nearest, rank),
+        ("best match: wrong", "firebrick", places.database, int(ranked[0]), similarity),
+        (kind, "darkgreen", places.database, shown, rank),
     )
     figure = Figure(figsize=(13.5, 4.4), layout="constrained")
     for axes, (title, colour, images, row, remark) in zip(figure.subplots(1, 3), columns, strict=True):
