@@ -12,7 +12,7 @@ from pathlib import Path
 from textwrap import fill
 from typing import TYPE_CHECKING
 
-from netvlad_core.commands.common import positive
+from netvlad_core.commands.common import add_place_set, open_place_set, positive
 
 if TYPE_CHECKING:
     from netvlad_core.data.dataset_check import Overlap, SplitCheck, Spread
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 SUMMARY = "say what a collection of places holds and what is wrong with it"
 REMARK = (
     "Reads Pittsburgh and Tokyo .mat files, MSLS, GSV-Cities, Oxford, Paris, Holidays, '@' names, and pairs\n"
-    "of folders or catalogues; see docs/datasets.md."
+    "of folders or catalogues, all splits unless one is named; see docs/datasets.md."
 )
 EXAMPLE = "netvlad dataset check datasets/pitts30k --positive 10 --negative 25 --heading 90"
 
@@ -32,8 +32,7 @@ _FAR = 1e5
 
 def add_arguments(command: argparse.ArgumentParser) -> None:
     command.add_argument("action", choices=("check",), help="check: open every image, count everything")
-    command.add_argument("path", type=Path, metavar="PATH", help="file or folder of the collection")
-    command.add_argument("--split", metavar="NAME", help="train, val or test (default: all that there are)")
+    add_place_set(command)
     command.add_argument(
         "--positive", type=positive, default=10.0, metavar="M", help="a positive is this near (default: 10)"
     )
@@ -51,11 +50,13 @@ def run(options: argparse.Namespace) -> None:
     from tqdm import tqdm
 
     from netvlad_core.data.dataset_check import check_place_sets
-    from netvlad_core.data.place_sets.recognise import open_place_set, splits_of
+    from netvlad_core.data.place_sets.recognise import splits_of
 
-    splits: Sequence[str | None] = [options.split] if options.split else splits_of(options.path) or [None]
+    splits: Sequence[str | None] = [options.split]
+    if options.split is None and options.queries is None:
+        splits = splits_of(options.path) or [None]
     checks, overlaps = check_place_sets(
-        [open_place_set(options.path, split) for split in splits],
+        [open_place_set(options, split) for split in splits],
         options.positive,
         options.negative,
         None if options.heading is None else math.radians(options.heading),

@@ -10,7 +10,15 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from netvlad_core.commands.common import add_device, add_precision, at_least, network_path, positive
+from netvlad_core.commands.common import (
+    add_device,
+    add_place_set,
+    add_precision,
+    at_least,
+    network_path,
+    open_place_set,
+    positive,
+)
 
 if TYPE_CHECKING:
     from netvlad_core.data.frames import Frame
@@ -27,13 +35,10 @@ _MATCHES = 5
 
 
 def add_arguments(command: argparse.ArgumentParser) -> None:
-    command.add_argument(
-        "path", type=Path, metavar="PATH", help="collection, as `netvlad dataset check` takes it"
-    )
+    add_place_set(command)
     command.add_argument(
         "--weights", type=Path, required=True, metavar="FILE", help="checkpoint, ONNX file or map folder"
     )
-    command.add_argument("--split", metavar="NAME", help="train, val or test")
     command.add_argument(
         "--threshold",
         type=positive,
@@ -59,7 +64,6 @@ def add_arguments(command: argparse.ArgumentParser) -> None:
 def run(options: argparse.Namespace) -> None:
     from tqdm import tqdm
 
-    from netvlad_core.data.place_sets.recognise import open_place_set
     from netvlad_core.evaluation.failures import draw_failure, worst_failures
     from netvlad_core.evaluation.place_recognition import evaluate_place_set
     from netvlad_core.model.extractor import Extractor
@@ -67,7 +71,7 @@ def run(options: argparse.Namespace) -> None:
     def progress(frames: Sequence[Frame], what: str) -> Iterator[Frame]:
         return tqdm(frames, desc=what, unit="image", disable=options.quiet or None, dynamic_ncols=True)
 
-    places = open_place_set(options.path, options.split)
+    places = open_place_set(options, options.split)
     extractor = Extractor.load(network_path(options.weights), options.device, precision=options.precision)
     heading = None if options.heading is None else math.radians(options.heading)
     result = evaluate_place_set(places, extractor, options.threshold, heading, progress)

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TypeVar
 
 import numpy as np
+from scipy.spatial import cKDTree
 
 from netvlad_core.data.images import picture_size
 from netvlad_core.data.place_set import PlaceImages, PlaceSet, rows_within
@@ -152,9 +153,10 @@ def _check(
     positives = places.positives(positive, heading) if is_known and len(queries) else None
     counts = None if positives is None else np.array([len(rows) for rows in positives])
     negatives = None
-    if database.positions is not None and queries.positions is not None:
-        near = rows_within(database.positions, queries.positions, negative)
-        negatives = Spread.of(np.array([len(database) - len(rows) for rows in near]))
+    if database.positions is not None and queries.positions is not None and len(queries):
+        tree = cKDTree(database.positions)
+        near = tree.query_ball_point(queries.positions, negative, return_length=True)
+        negatives = Spread.of(len(database) - near)
     _, per_label = np.unique(_column("labels", database, queries), return_counts=True)
     return SplitCheck(
         name=places.name,

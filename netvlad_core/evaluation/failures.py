@@ -40,7 +40,7 @@ def draw_failure(result: SetResult, query: int, path: Path) -> None:
     if by_distance:
         shown, kind = int(correct[np.argmin(by_distance)]), "nearest correct image"
     else:  # the one that looks most alike
-        shown, kind = int(next(iter((*ranked[np.isin(ranked, correct)], *correct)))), "correct image"
+        shown, kind = int(np.concatenate([ranked[np.isin(ranked, correct)], correct])[0]), "correct image"
     found = np.flatnonzero(ranked == shown)
     rank = f"rank {found[0] + 1}" if len(found) else f"not among the first {len(ranked)}"
     similarity = f"similarity {result.similarities[query][0]:.3f}"

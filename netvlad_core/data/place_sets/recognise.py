@@ -18,13 +18,20 @@ _EXPECTED = (
 )
 
 
-def open_place_set(path: Path | str, split: str | None = None) -> PlaceSet:
+def open_place_set(
+    path: Path | str,
+    split: str | None = None,
+    queries: Path | str | None = None,
+    ground_truth: Path | str | None = None,
+) -> PlaceSet:
     """Open a collection of places, whichever its format; `description` says which it was taken for.
 
     Parameters
     ----------
     path : file or folder, see the modules of this package.
     split : train, val or test; None where there is only one, or (MSLS) for all of it.
+    queries : folder or catalogue of queries; the path is then that of the database, likewise.
+    ground_truth : CSV or JSON that says what is correct for these queries, see `folder_pairs`.
 
     Raises
     ------
@@ -32,11 +39,19 @@ def open_place_set(path: Path | str, split: str | None = None) -> PlaceSet:
         If the path is none of the formats, has no such split, or is wrong somewhere.
     """
     path = Path(path).expanduser()
+    if queries is not None:
+        if split is not None:
+            raise SourceError(f"queries are named beside {path}, so there is no split {split!r} to choose")
+        return folder_pairs.read_pair(
+            path, Path(queries), None if ground_truth is None else Path(ground_truth)
+        )
+    if ground_truth is not None:
+        raise SourceError(f"a ground truth goes with queries; none are named beside {path}")
     return _format_of(path).read(path, split)
 
 
 def splits_of(path: Path | str) -> list[str]:
-    """Splits that a collection has; none where it is not divided."""
+    """The splits that a collection has; none where it is not divided."""
     path = Path(path).expanduser()
     return _format_of(path).splits(path)
 

@@ -136,6 +136,10 @@ def test_splits_that_are_not_there_or_not_named(tmp_path: Path) -> None:
     write_at_tree(tmp_path / "tree", ["train", "val"])
     with pytest.raises(SourceError, match="has the splits train, val: name one"):
         open_place_set(tmp_path / "tree")
+    with pytest.raises(SourceError, match="so there is no split 'val' to choose"):
+        open_place_set(tmp_path / "tree", "val", queries=tmp_path / "queries")
+    with pytest.raises(SourceError, match="a ground truth goes with queries"):
+        open_place_set(tmp_path / "tree", "val", ground_truth=tmp_path / "truth.csv")
     with pytest.raises(SourceError, match="no split 'test'; it has train, val"):
         open_place_set(tmp_path / "tree", "test")
     write_pitts(tmp_path / "pitts")

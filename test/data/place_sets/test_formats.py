@@ -150,6 +150,18 @@ def test_two_folders_with_a_list_of_what_is_correct(tmp_path: Path, form: str) -
     assert lists(kept.positives()) == [[1]]
 
 
+def test_two_drives_anywhere(tmp_path: Path) -> None:
+    """A folder with "@" names against a catalogue; the same with a list that says otherwise."""
+    write_picture(tmp_path / "spring" / at_name(0, 0))
+    write_picture(tmp_path / "spring" / at_name(100, 0))
+    write_picture(tmp_path / "autumn" / "q.jpg")
+    (tmp_path / "autumn" / "places.csv").write_text("image,x,y\nq.jpg,99,0\n")
+    (tmp_path / "truth.csv").write_text(f"query,database\nq.jpg,{at_name(0, 0)}\n")
+    sources = tmp_path / "spring", None, tmp_path / "autumn" / "places.csv"
+    assert lists(open_place_set(*sources).positives()) == [[1]]
+    assert lists(open_place_set(*sources, tmp_path / "truth.csv").positives()) == [[0]]
+
+
 def test_oxford(tmp_path: Path) -> None:
     write_oxford(tmp_path)
     places = open_place_set(tmp_path)
