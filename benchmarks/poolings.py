@@ -158,6 +158,12 @@ def main() -> None:
     parser.add_argument(
         "--sets", nargs="+", choices=real_sets.SETS, default=list(real_sets.SETS), metavar="S"
     )
+    parser.add_argument(
+        "--floors",
+        nargs="+",
+        metavar="F",
+        help="of ietower, those that no network was trained on (default: all)",
+    )
     parser.add_argument("--weights", type=Path, metavar="FILE", help="checkpoint of a trained network")
     parser.add_argument("--seed", type=int, default=0, help="of the clustering")
     options = parser.parse_args()
@@ -167,6 +173,12 @@ def main() -> None:
     print_conditions()
     trained = load_checkpoint(options.weights).eval() if options.weights else None
     sets = {name: read(options.data.resolve()) for name, read in real_sets.SETS.items()}
+    if options.floors:
+        places, queries, radius = sets["ietower"]
+        places, queries = (
+            [row for row in rows if row[0].parent.name in options.floors] for rows in (places, queries)
+        )
+        sets["ietower"] = places, queries, radius
     found: dict[str, dict[str, np.ndarray]] = {}
     dimensions: dict[str, int] = {}
     for name in options.sets:

@@ -26,12 +26,13 @@ if TYPE_CHECKING:
 
 SUMMARY = "recall of a network on a collection of places (Pitts, Tokyo, MSLS, ...)"
 REMARK = (
-    "Counts Recall@N over ALL queries, and beside it over those that have a correct place, as some projects\n"
-    "do; mean average precision where a set has junk lists (Oxford, Paris, Holidays)."
+    "\nCounts Recall@N over ALL queries, and beside it over those that have a correct place, as some\n"
+    "projects do; mean average precision where a set has junk lists (Oxford, Paris, Holidays)."
 )
 EXAMPLE = "netvlad evaluate-set datasets/pitts30k --split test --weights net.safetensors --failures mistakes/"
 
 _MATCHES = 5
+_REASONS = 10
 
 
 def add_arguments(command: argparse.ArgumentParser) -> None:
@@ -141,8 +142,13 @@ def _print(values: dict[str, Any]) -> None:
     )
     if values["mean_average_precision"] is not None:
         print(f"mean average precision {100 * values['mean_average_precision']:.1f} % (trapezoid rule)")
-    for path, reason in values["left_out"].items():
-        print(f"left out: {reason if path in reason else f'{path}: {reason}'}")
+    reasons = [
+        reason if path in reason else f"{path}: {reason}" for path, reason in values["left_out"].items()
+    ]
+    for reason in reasons[:_REASONS]:
+        print(f"left out: {reason}")
+    if len(reasons) > _REASONS:
+        print(f"left out: {len(reasons) - _REASONS} more; --json names all")
 
 
 def _write_matches(result: SetResult, path: Path) -> None:

@@ -103,6 +103,10 @@ def test_unknown_positives_and_headings(tmp_path: Path, capsys: pytest.CaptureFi
     for number, side in enumerate(("database", "queries")):
         write_picture(tmp_path / side / "0.jpg", number)
     assert "unknown: neither positions nor labels" in report(capsys, tmp_path)
+    (tmp_path / "truth.json").write_text('{"0.jpg": ["0.jpg"]}')
+    named = ["--queries", str(tmp_path / "queries"), "--ground-truth", str(tmp_path / "truth.json")]
+    (found,) = check(capsys, tmp_path / "database", *named)["sets"]
+    assert found["positives"] == {"least": 1, "median": 1, "most": 1}
     path = write_pitts(tmp_path / "pitts")
     assert main(["dataset", "check", str(path), "--heading", "90", "--quiet"]) == 1
     assert "pitts30k_test has no headings" in capsys.readouterr().err
