@@ -40,7 +40,7 @@ _CLUSTER_IMAGES = 500
 _RESAMPLES = 2000
 _GEM_EXPONENT = 3.0
 _CPU = torch.device("cpu")
-_BASELINE = "max pooling"
+_MAX, _INITIALISED, _MAPPED = "max pooling", "NetVLAD, initialised", "NetVLAD, clusters of the map"
 
 Pooling = Callable[[Tensor], Tensor]
 
@@ -106,13 +106,13 @@ def measure(
     mapped = paths[: len(places)]
     network = off_the_shelf()
     poolings: dict[str, Pooling] = {
-        _BASELINE: max_pooling,
+        _MAX: max_pooling,
         "average pooling": average_pooling,
         "GeM": gem_pooling,
     }
     if others:
-        poolings["NetVLAD, initialised"] = fitted(network, _evenly(others), seed).aggregate
-    poolings["NetVLAD, clusters of the map"] = fitted(network, _evenly(mapped), seed).aggregate
+        poolings[_INITIALISED] = fitted(network, _evenly(others), seed).aggregate
+    poolings[_MAPPED] = fitted(network, _evenly(mapped), seed).aggregate
     described = descriptors(network, paths, poolings)
     if trained is not None:
         poolings = {"trained": trained.aggregate}
@@ -165,6 +165,12 @@ def main() -> None:
         help="of ietower, those that no network was trained on (default: all)",
     )
     parser.add_argument("--weights", type=Path, metavar="FILE", help="checkpoint of a trained network")
+    parser.add_argument(
+        "--against",
+        choices=(_MAX, _INITIALISED, _MAPPED),
+        default=_MAX,
+        help="row of the last column's difference",
+    )
     parser.add_argument("--seed", type=int, default=0, help="of the clustering")
     options = parser.parse_args()
     if not options.data.is_dir():
@@ -192,10 +198,12 @@ def main() -> None:
     for group, names in groups.items():
         for method, by_set in found.items():
             shares = interval([by_set[name] for name in names])
-            gain = interval([(by_set[name] - found[_BASELINE][name])[:, :1] for name in names])[0]
-            shown = "" if method == _BASELINE else gain
+            gain = interval([(by_set[name] - found[options.against][name])[:, :1] for name in names])[0]
+            shown = "" if method == options.against else gain
             rows.append([group, method, str(dimensions[method]), *shares, shown])
-    print_table(["set", "descriptor", "D", *(f"R@{n}" for n in _RECALL_AT), f"R@1 above {_BASELINE}"], rows)
+    print_table(
+        ["set", "descriptor", "D", *(f"R@{n}" for n in _RECALL_AT), f"R@1 above {options.against}"], rows
+    )
 
 
 if __name__ == "__main__":

@@ -55,9 +55,10 @@ class SetResult:
         return {n: float((ranks < n).mean()) if len(ranks) else 0.0 for n in counts}
 
     def mean_average_precision(self) -> float:
-        """Of the queries with a correct answer; the rankings must be complete."""
+        """Of the queries with a correct answer, NaN where there is none; the rankings must be complete."""
         lists = zip(self.ranked, self.positives, strict=True)
-        return float(np.mean([average_precision(ranked, rows) for ranked, rows in lists if len(rows)]))
+        found = [average_precision(ranked, rows) for ranked, rows in lists if len(rows)]
+        return float(np.mean(found)) if found else float("nan")
 
 
 def evaluate_place_set(

@@ -17,7 +17,6 @@ from netvlad_core.data.place_set import PlaceImages, PlaceSet
 from netvlad_core.errors import SourceError
 
 _QUERY = "_query.txt"
-_TRUTH_FOLDERS = ("groundtruth", "gt_files", "gt", "")
 _IMAGE_FOLDERS = ("images", "jpg", "")
 _HOLIDAYS_NAME = re.compile(r"1\d{5}\.jpe?g", re.IGNORECASE)
 # Oxford's query files put this before the name.
@@ -42,7 +41,8 @@ def read(path: Path, split: str | None) -> PlaceSet:
 
 
 def _truth_folder(path: Path) -> Path | None:
-    return next((path / name for name in _TRUTH_FOLDERS if any((path / name).glob(f"*{_QUERY}"))), None)
+    files = (file for pattern in ("", "*/") for file in path.glob(f"{pattern}*{_QUERY}"))
+    return next((file.parent for file in files), None)
 
 
 def _holidays_folder(path: Path) -> Path | None:
