@@ -162,6 +162,15 @@ def test_worst_failures_are_the_surest_mistakes(tmp_path: Path) -> None:
     assert read_image(tmp_path / "mistake.png").std() > 20
 
 
+def test_one_image_and_one_query(tmp_path: Path, extractor: Extractor) -> None:
+    whole = plain_set(tmp_path, correct=[np.array([4])])
+    result = evaluate_place_set(whole.with_images(np.array([4]), np.array([0])), extractor)
+    assert result.recall(result.has_positive) == {1: 1.0, 5: 1.0, 10: 1.0, 20: 1.0}
+    result = evaluate_place_set(whole.with_images(np.array([3]), np.array([0])), extractor)
+    assert result.recall(np.array([True]))[20] == 0.0
+    assert worst_failures(result, 5) == []
+
+
 def test_what_cannot_be_evaluated(tmp_path: Path, extractor: Extractor) -> None:
     places = plain_set(tmp_path)
     with pytest.raises(SourceError, match="neither positions nor labels nor a ground-truth file"):

@@ -36,10 +36,12 @@ _TRUTHS = ("ground_truth.csv", "ground_truth.json")
 
 
 def is_it(path: Path) -> bool:
+    """Whether there is a database beside queries."""
     return bool(_pairs(path))
 
 
 def splits(path: Path) -> list[str]:
+    """See `Format`."""
     return [split for split in _pairs(path) if split]
 
 

@@ -19,10 +19,12 @@ _COLUMNS = ("place_id", "year", "month", "northdeg", "city_id", "lat", "lon", "p
 
 
 def is_it(path: Path) -> bool:
+    """Whether there are Dataframes of cities."""
     return any(path.glob("Dataframes/*.csv"))
 
 
 def splits(path: Path) -> list[str]:
+    """See `Format`."""
     return ["train"]
 
 

@@ -21,10 +21,12 @@ _TABLE = Path("database", "postprocessed.csv")
 
 
 def is_it(path: Path) -> bool:
+    """Whether there is a city with positions, or (to say so) only ones without."""
     return bool(_cities(path)) or bool(_unpublished(path))
 
 
 def splits(path: Path) -> list[str]:
+    """See `Format`."""
     return sorted({_split_of(city) for city in _cities(path)})
 
 

@@ -41,10 +41,12 @@ _SPLIT = re.compile(r"_(train|val|test)$")
 
 
 def is_it(path: Path) -> bool:
+    """Whether it is a MATLAB file, or has some."""
     return bool(_files(path))
 
 
 def splits(path: Path) -> list[str]:
+    """See `Format`."""
     return [_split_of(file) for file in _files(path)]
 
 

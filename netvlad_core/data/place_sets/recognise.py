@@ -3,14 +3,31 @@
 from __future__ import annotations
 
 from pathlib import Path
-from types import ModuleType
+from typing import Protocol
 
 from netvlad_core.data.place_set import PlaceSet
 from netvlad_core.data.place_sets import folder_pairs, gsv_cities, msls, pitts, retrieval
 from netvlad_core.errors import SourceError
 
+
+class Format(Protocol):
+    """A module of this package."""
+
+    def is_it(self, path: Path) -> bool:
+        """Tell by the content whether a path is of this format."""
+        ...
+
+    def splits(self, path: Path) -> list[str]:
+        """Splits that are there; none where the collection is not divided."""
+        ...
+
+    def read(self, path: Path, split: str | None) -> PlaceSet:
+        """Read one split; raises SourceError as `open_place_set` says."""
+        ...
+
+
 # A city of MSLS has folders like those of a pair, so that the order matters.
-_FORMATS: tuple[ModuleType, ...] = (msls, gsv_cities, retrieval, pitts, folder_pairs)
+_FORMATS: tuple[Format, ...] = (msls, gsv_cities, retrieval, pitts, folder_pairs)
 _EXPECTED = (
     "expected a dbStruct .mat file (Pittsburgh, Tokyo), train_val/<city>/{query,database} (MSLS), Dataframes "
     "and Images (GSV-Cities), *_query.txt lists (Oxford, Paris), jpg/100000.jpg (Holidays), "
@@ -56,7 +73,7 @@ def splits_of(path: Path | str) -> list[str]:
     return _format_of(path).splits(path)
 
 
-def _format_of(path: Path) -> ModuleType:
+def _format_of(path: Path) -> Format:
     if not path.exists():
         raise SourceError(f"{path} does not exist; {_EXPECTED}")
     for found in _FORMATS:

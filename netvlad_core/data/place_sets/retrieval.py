@@ -24,10 +24,12 @@ _OXFORD_PREFIX = "oxc1_"
 
 
 def is_it(path: Path) -> bool:
+    """Whether there are lists of Oxford and Paris, or numbered Holidays images."""
     return _truth_folder(path) is not None or _holidays_folder(path) is not None
 
 
 def splits(path: Path) -> list[str]:
+    """See `Format`."""
     return []
 
 
@@ -82,8 +84,8 @@ def _read_lists(path: Path, truth: Path) -> PlaceSet:
 
 
 def _read_query(file: Path) -> tuple[str, list[int]]:
-    text = file.read_text().split()
     try:
+        text = file.read_text().split()
         if len(text) != 5:
             raise ValueError(f"found {len(text)} fields")
         x0, y0, x1, y1 = (round(float(value)) for value in text[1:])
@@ -95,7 +97,7 @@ def _read_query(file: Path) -> tuple[str, list[int]]:
 def _read_list(file: Path, rows: dict[str, int]) -> np.ndarray:
     try:
         images = file.read_text().split()
-    except OSError as error:
+    except (OSError, UnicodeDecodeError) as error:
         raise SourceError(f"cannot read the list {file}: {error}") from error
     return np.array(sorted(_row(rows, image, file) for image in images), dtype=np.int64)
 

@@ -179,8 +179,18 @@ def test_wrong_retrieval_lists(tmp_path: Path) -> None:
     replace_in(tmp_path / "groundtruth" / "tower_1_ok.txt", "tower_000004", "tower_000009")
     with pytest.raises(SourceError, match=r"tower_1_ok.txt names the image tower_000009"):
         open_place_set(tmp_path)
+    (tmp_path / "groundtruth" / "tower_1_ok.txt").write_bytes(b"\xff\xfe\x00")
+    with pytest.raises(SourceError, match=r"cannot read the list .*tower_1_ok.txt"):
+        open_place_set(tmp_path)
     (tmp_path / "groundtruth" / "tower_1_ok.txt").unlink()
     with pytest.raises(SourceError, match=r"cannot read the list .*tower_1_ok.txt"):
+        open_place_set(tmp_path)
+
+
+def test_query_region_without_corners(tmp_path: Path) -> None:
+    write_oxford(tmp_path)
+    replace_in(tmp_path / "groundtruth" / "tower_1_query.txt", " 19.5", "")
+    with pytest.raises(SourceError, match="expected an image and x0 y0 x1 y1 in pixels; found 4 fields"):
         open_place_set(tmp_path)
 
 
