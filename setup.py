@@ -19,6 +19,7 @@ setup(
         "matplotlib>=3.5",
         "numpy>=1.23",
         "opencv-python-headless>=4.6",
+        "pillow>=9",
         "rosbags>=0.10",
         "safetensors>=0.4",
         "scipy>=1.9",
