@@ -19,7 +19,7 @@ else:
 LOSSES = ("triplet", "multi-similarity")
 PRECISIONS = ("float32", "bfloat16", "float16")
 CACHE_TYPES = ("float32", "float16")
-_PATHS = ("weights", "backbone_weights")
+_PATHS = ("weights", "backbone_weights", "collection", "validation_collection")
 _LISTS_OF_PATHS = ("database", "queries", "validation_database", "validation_queries")
 
 
@@ -32,6 +32,9 @@ class TrainingConfig:
     database : sources of images with poses (bags, catalogues, folders), all in one coordinate frame.
     queries : likewise; none: each image of the database is a query for the others.
     validation_database, validation_queries : likewise, other places; none: nothing is validated.
+    collection, split : of a known format (docs/datasets.md) and its split, instead of database and
+        queries.
+    validation_collection, validation_split : likewise, instead of validation_database and validation_queries.
     image_topic, pose_topic : of bags; empty: found by themselves.
     weights : checkpoint to begin with; empty: clusters are fitted on the database.
     backbone, backbone_weights, clusters : of the network that is fitted.
@@ -71,6 +74,10 @@ class TrainingConfig:
     queries: tuple[str, ...] = ()
     validation_database: tuple[str, ...] = ()
     validation_queries: tuple[str, ...] = ()
+    collection: str = ""
+    split: str = ""
+    validation_collection: str = ""
+    validation_split: str = ""
     image_topic: str = ""
     pose_topic: str = ""
     weights: str = ""
@@ -128,6 +135,14 @@ class TrainingConfig:
             is_block_count or self.trainable in ("head", "all"),
             "trainable", self.trainable, 'one of "head", "all" and a number of blocks',
         )  # fmt: skip
+        for prefix in ("", "validation_"):
+            collection, database = (getattr(self, prefix + name) for name in ("collection", "database"))
+            _expect(
+                not (collection and database),
+                f"{prefix}collection",
+                collection,
+                f"no {prefix}database beside it",
+            )
         _expect(
             self.positive_radius <= self.negative_radius,
             "negative_radius", self.negative_radius, f"at least the positive_radius {self.positive_radius}",
@@ -152,7 +167,11 @@ class TrainingConfig:
         except NetvladError as error:
             raise NetvladError(f"{path}: {error}") from error
         base = path.absolute().parent
-        found: dict[str, Any] = {n: str(base / getattr(config, n)) for n in _PATHS if getattr(config, n)}
+        found: dict[str, Any] = {
+            name: str(base / Path(getattr(config, name)).expanduser())
+            for name in _PATHS
+            if getattr(config, name)
+        }
         for name in _LISTS_OF_PATHS:
             found[name] = tuple(str(base / Path(part).expanduser()) for part in getattr(config, name))
         return replace(config, **found)

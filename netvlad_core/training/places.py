@@ -92,7 +92,7 @@ def _allowed(views: Views, query: int, rows: np.ndarray, config: TrainingConfig)
     apart = np.abs(views.stamps[rows] - views.stamps[query]) > config.time_exclusion * 1e9
     other_drive = views.drives[rows] != views.drives[query]
     is_far = (distances > config.min_distance) | (config.min_distance == 0)
-    in_heading = turns <= np.radians(config.heading_limit) + 1e-9
+    in_heading = ~(turns > np.radians(config.heading_limit) + 1e-9)  # NaN, unknown, stays
     return rows[is_far & in_heading & (apart | other_drive) & (rows != query)]
 
 

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from dataclasses import asdict
 from pathlib import Path
 
+from netvlad_core.data.place_sets.recognise import open_place_set
 from netvlad_core.data.sources import SourceOptions
 from netvlad_core.errors import NetvladError
 from netvlad_core.training.config import TrainingConfig
@@ -61,24 +62,23 @@ def train(
 
 
 def _prepare(config: TrainingConfig, run: Run, resume: bool) -> Trainer:
-    names = ("database", "queries", "validation_database", "validation_queries")
     if not run.processes.is_first:
         run.processes.wait()
-    parts = {name: _read(getattr(config, name), config, run) for name in names}
+    database, queries = _read("", config, run)
+    places, asked = _read("validation_", config, run)
     if run.processes.is_first:
         (run.folder / "config.json").write_text(json.dumps(asdict(config), indent=2) + "\n")
         run.processes.wait()  # the keyframes of bags are files now, which the others read
-    database = parts["database"]
     if database is None:
         raise NetvladError('nothing to train on: name bags, catalogues or folders as database = ["..."]')
-    training_set = TrainingSet.build(database, parts["queries"], config)
+    training_set = TrainingSet.build(database, queries, config)
     run.say(
         f"{len(training_set.database)} database images, {len(training_set.queries)} queries; "
         f"{training_set.without_positive} more have no positive and are left out"
     )
     validation = None
-    if parts["validation_database"] is not None:
-        validation = Validation(parts["validation_database"], parts["validation_queries"], config, run.folder)
+    if places is not None:
+        validation = Validation(places, asked, config, run.folder)
         run.say(f"validation: Recall@N of all {validation.queries} queries")
     else:
         run.say("no validation_database: nothing is validated, and the last epoch counts as the best")
@@ -86,11 +86,19 @@ def _prepare(config: TrainingConfig, run: Run, resume: bool) -> Trainer:
     return Trainer(network, training_set, validation, config, run, resume)
 
 
-def _read(paths: tuple[str, ...], config: TrainingConfig, run: Run) -> Views | None:
-    if not paths:
-        return None
+def _read(prefix: str, config: TrainingConfig, run: Run) -> tuple[Views | None, Views | None]:
+    """Database and queries for training (no prefix) or validation; None where there are none."""
+    if collection := getattr(config, f"{prefix}collection"):
+        places = open_place_set(collection, getattr(config, f"{prefix}split") or None)
+        queries = Views.of_images(places.queries) if len(places.queries) else None
+        return Views.of_images(places.database), queries
     topics = SourceOptions(image_topic=config.image_topic or None, pose_topic=config.pose_topic or None)
-    return read_views(paths, topics, run.folder / "keyframes", run.processes.is_first, run.progress)
+    work, is_first = run.folder / "keyframes", run.processes.is_first
+    database, queries = (
+        read_views(paths, topics, work, is_first, run.progress) if paths else None
+        for paths in (getattr(config, f"{prefix}database"), getattr(config, f"{prefix}queries"))
+    )
+    return database, queries
 
 
 def _report(reached: Progress, views: Views, run: Run) -> None:

@@ -6,6 +6,7 @@ import csv
 import shutil
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import cv2
@@ -15,6 +16,8 @@ from tqdm import tqdm
 from netvlad_core.data.bag_file import is_bag
 from netvlad_core.data.datasets import CatalogueSource
 from netvlad_core.data.frames import Frame, FrameSource
+from netvlad_core.data.images import read_image
+from netvlad_core.data.place_set import PlaceImages
 from netvlad_core.data.sources import SourceOptions, open_source
 from netvlad_core.errors import ImageError, SourceError
 from netvlad_core.files import replace_directory
@@ -33,7 +36,7 @@ class Views:
     ----------
     frames : not decoded yet.
     positions : (N, 3) float64, metres.
-    headings : (N,) float64, radians.
+    headings : (N,) float64, radians; NaN where unknown, which agrees with any.
     stamps : (N,) int64, nanoseconds.
     drives : (N,) int64, number of the source; stamps of different drives do not compare.
     labels : (N,) str, images of one label show one place; or None where positions say so.
@@ -91,6 +94,30 @@ class Views:
             np.array([frame.stamp for frame in frames], dtype=np.int64),
             np.zeros(len(frames), dtype=np.int64),
             labels,
+        )
+
+    @classmethod
+    def of_images(cls, images: PlaceImages) -> Views:
+        """Hold the database or the queries of a collection of places, as one drive.
+
+        Raises
+        ------
+        SourceError
+            If it has neither positions nor labels.
+        """
+        count = len(images)
+        if images.positions is None and images.labels is None:
+            raise SourceError(
+                f"the images of {images.folder} have neither positions nor labels to learn from"
+            )
+        flat = np.zeros((count, 2)) if images.positions is None else images.positions
+        return cls(
+            [Frame(images.names[i], i, None, partial(read_image, images.path(i))) for i in range(count)],
+            np.column_stack([flat, np.zeros(count)]),
+            np.full(count, np.nan) if images.headings is None else images.headings,
+            np.arange(count, dtype=np.int64),
+            np.zeros(count, dtype=np.int64),
+            images.labels,
         )
 
 

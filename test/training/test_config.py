@@ -41,6 +41,7 @@ def test_file_sets_options_and_paths_are_relative_to_it(tmp_path: Path) -> None:
         ('trainable = "some"', ["trainable", "some", '"head"']),
         ('database = "one"', ["database", "a list of paths"]),
         ("negative_radius = 5.0", ["negative_radius", "positive_radius 10"]),
+        ('collection = "msls"\ndatabase = ["day"]', ["collection", "no database beside it"]),
         ("epochs", ["cannot read", "train.toml"]),
     ],
 )

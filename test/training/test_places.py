@@ -64,6 +64,14 @@ def test_one_drive_has_positives_only_from_another_lap() -> None:
         assert {*positives} >= {other_lap + step for step in range(-9, 10) if 0 <= other_lap + step < 200}
 
 
+def test_unknown_heading_agrees_with_any() -> None:
+    """Three images of one place, of which the second looks the other way and the third does not say."""
+    there = np.array([[0.0, 0.0], [2.0, 0.0], [4.0, 0.0], [500.0, 0.0]])
+    database = still_views(there, np.array([0.0, np.pi, np.nan, 0.0]))
+    found = TrainingSet.build(database, still_views(there[:1] + 1), replace(CONFIG, heading_limit=60.0))
+    assert [rows.tolist() for rows in found.positives] == [[0, 2]]
+
+
 def test_labels_say_what_is_one_place() -> None:
     """Positions do not matter then; what is alone with its label is left out."""
     labels = ["a", "b", "a", "c", "b", "a"]

@@ -10,7 +10,9 @@ import pytest
 import torch
 
 from netvlad_core.model.checkpoints import load_checkpoint
+from netvlad_core.training.config import TrainingConfig
 from netvlad_core.training.run import train
+from support.place_sets import write_gsv_cities, write_pitts
 from support.training import write_drives
 
 
@@ -51,3 +53,27 @@ def test_loss_gets_smaller(tmp_path: Path, tiny: Path, options: dict) -> None:
     trained, before = load_checkpoint(tmp_path / "run" / "last.safetensors"), load_checkpoint(tiny)
     first, first_before = next(trained.backbone.parameters()), next(before.backbone.parameters())
     assert torch.equal(first, first_before), "the first layers are frozen"
+
+
+def test_collections_are_read_in_their_own_formats(tmp_path: Path, tiny: Path) -> None:
+    """Labels without queries to train on, positions and queries to validate on."""
+    write_gsv_cities(tmp_path / "gsv")
+    pitts = write_pitts(tmp_path / "pitts")
+    config = TrainingConfig(
+        collection=str(tmp_path / "gsv"),
+        validation_collection=str(pitts),
+        correct_radius=10.0,
+        weights=str(tiny),
+        loss="multi-similarity",
+        epochs=1,
+        device="cpu",
+    )
+    said: list[str] = []
+    reached = train(config, tmp_path / "run", progress=False, say=said.append)
+    assert said[0].startswith("8 database images, 8 queries; 0 more")
+    assert said[1] == "validation: Recall@N of all 2 queries"
+    assert reached.step == 1
+    with (tmp_path / "run" / "metrics.csv").open() as file:
+        untrained, step, trained = csv.DictReader(file)
+    assert step["tuples"] == "8", "images of four places"
+    assert untrained["recall@10"] == trained["recall@10"] == "0.5", "one query has no correct answer"
