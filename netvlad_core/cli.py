@@ -14,7 +14,9 @@ from netvlad_core import __version__
 from netvlad_core.commands import (
     build_map,
     calibrate,
+    dataset,
     evaluate,
+    evaluate_set,
     export,
     fetch_weights,
     fit,
@@ -22,6 +24,7 @@ from netvlad_core.commands import (
     inspect,
     localize,
     precision,
+    train,
 )
 from netvlad_core.errors import NetvladError
 from netvlad_core.memory import keep_freed_memory
@@ -29,9 +32,12 @@ from netvlad_core.memory import keep_freed_memory
 _COMMANDS = {
     "build-map": build_map,
     "fit": fit,
+    "train": train,
     "localize": localize,
     "evaluate": evaluate,
+    "evaluate-set": evaluate_set,
     "calibrate": calibrate,
+    "dataset": dataset,
     "export": export,
     "precision": precision,
     "inspect": inspect,

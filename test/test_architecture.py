@@ -19,7 +19,7 @@ _ROS = {
     "launch",
     "tf2_ros",
 }
-_LAYERS = ["data", "model", "search", "mapping", "localization", "evaluation", "commands", "cli"]
+_LAYERS = ["data", "model", "search", "mapping", "training", "localization", "evaluation", "commands", "cli"]
 
 
 def _imports(path: Path) -> set[str]:

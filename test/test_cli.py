@@ -51,6 +51,7 @@ def test_help_and_mistakes_need_no_torch() -> None:
         (["localize", "nowhere", "nowhere", "--output", "x.csv"], ["no map", "nowhere"]),
         (["evaluate", "nowhere", "nowhere"], ["no map", "nowhere"]),
         (["fit", "nowhere", "--output", "w"], ["nowhere"]),
+        (["train", "--config", "nowhere.toml"], ["nowhere.toml"]),
     ],
 )
 def test_error_is_one_sentence_and_status_1(

@@ -12,6 +12,7 @@ from netvlad_core.model.spec import PRECISIONS
 
 if TYPE_CHECKING:
     from netvlad_core.data.frames import FrameSource
+    from netvlad_core.data.place_set import PlaceSet
     from netvlad_core.localization.localizer import Localizer
 
 
@@ -122,6 +123,24 @@ def open_localizer(options: argparse.Namespace, top_k: int = 10) -> Localizer:
     verification = VerificationOptions() if getattr(options, "verify", False) else None
     localizer_options = LocalizerOptions(top_k, options.min_similarity, verification=verification)
     return Localizer.open(options.map, options.weights, options.device, localizer_options, options.precision)
+
+
+def add_place_set(command: argparse.ArgumentParser) -> None:
+    """Arguments that say which collection of places."""
+    command.add_argument("path", type=Path, metavar="PATH", help="file or folder of the collection")
+    command.add_argument("--split", metavar="NAME", help="train, val or test")
+    command.add_argument(
+        "--queries", type=Path, metavar="DIR", help="folder or catalogue; PATH is then such a database"
+    )
+    command.add_argument(
+        "--ground-truth", type=Path, metavar="FILE", help="of these: CSV (query,database) or JSON"
+    )
+
+
+def open_place_set(options: argparse.Namespace, split: str | None) -> PlaceSet:
+    from netvlad_core.data.place_sets.recognise import open_place_set
+
+    return open_place_set(options.path, split, options.queries, options.ground_truth)
 
 
 def network_path(weights: Path) -> Path:

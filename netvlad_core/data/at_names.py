@@ -12,7 +12,7 @@ import math
 from netvlad_core.data.geometry import Pose
 from netvlad_core.errors import PoseError, SourceError
 
-_EASTING, _NORTHING, _ZONE, _HEADING = 1, 2, 3, 9
+_EASTING, _NORTHING, _ZONE, _PANORAMA, _HEADING = 1, 2, 3, 7, 9
 
 
 def is_at_name(name: str) -> bool:
@@ -40,6 +40,16 @@ def pose_of_name(name: str) -> Pose:
         raise SourceError(
             f"the file name {name} carries no position: {error}; {expected} and degrees"
         ) from error
+
+
+def heading_of_name(name: str) -> float | None:
+    """Heading in radians from +x (east) counter-clockwise, or None where the name has none."""
+    return pose_of_name(name).yaw if _field(name.split("@"), _HEADING) else None
+
+
+def panorama_of_name(name: str) -> str:
+    """Id of the panorama that the image is cut from, empty where it is not given."""
+    return _field(name.split("@"), _PANORAMA)
 
 
 def zone_of_name(name: str) -> str:

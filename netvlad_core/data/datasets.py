@@ -80,7 +80,7 @@ class CatalogueSource:
         path = Path(path).expanduser()
         if not path.is_dir():
             raise SourceError(f"{path} is no folder of images")
-        names = _image_names(path)
+        names = image_names(path)
         if not names:
             raise SourceError(f"no images in {path}; expected files ending in {', '.join(IMAGE_SUFFIXES)}")
         poses = _poses_of_names(path, names)
@@ -97,7 +97,7 @@ class CatalogueSource:
             yield Frame(name, stamp, pose, partial(read_image, self._folder / name))
 
 
-def _image_names(folder: Path) -> list[str]:
+def image_names(folder: Path) -> list[str]:
     """List images as paths relative to the folder: image_2 before image_10, hidden ones left out."""
     names = []
     for root, folders, files in os.walk(folder):

@@ -5,6 +5,7 @@ Nothing here imports ROS: a message is anything with the fields of sensor_msgs/I
 
 from __future__ import annotations
 
+import io
 import re
 from pathlib import Path
 from typing import NamedTuple
@@ -78,6 +79,28 @@ def read_image(path: Path) -> np.ndarray:
         return _to_rgb(_decode_file(data), _LAYOUTS["bgr"])
     except ImageError as error:
         raise ImageError(f"{path}: {error}") from error
+
+
+def picture_size(data: bytes) -> tuple[int, int]:
+    """Width and height of a picture file from its header, without decoding its pixels.
+
+    Raises
+    ------
+    ImageError
+        If the file is empty, no picture, or a JPEG or PNG that is cut off.
+    """
+    from PIL import Image, UnidentifiedImageError
+
+    if not data:
+        raise ImageError("the picture is empty (0 bytes)")
+    _refuse_truncated(memoryview(data))
+    try:
+        with Image.open(io.BytesIO(data)) as picture:
+            return picture.size
+    except (UnidentifiedImageError, OSError, ValueError, SyntaxError) as error:
+        raise ImageError(
+            f"{len(data)} bytes, starting {data[:8].hex(' ')}, are no picture: {error}"
+        ) from error
 
 
 def decode_message(message) -> np.ndarray:

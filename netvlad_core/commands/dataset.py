@@ -1,0 +1,151 @@
+"""`netvlad dataset check`: what is in a collection of places, and what is wrong with it?"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import math
+import os
+from collections.abc import Sequence
+from dataclasses import asdict
+from textwrap import fill
+from typing import TYPE_CHECKING
+
+from netvlad_core.commands.common import add_place_set, open_place_set, positive
+
+if TYPE_CHECKING:
+    from netvlad_core.data.dataset_check import Overlap, SplitCheck, Spread
+
+SUMMARY = "say what a collection of places holds and what is wrong with it"
+REMARK = (
+    "\nReads Pittsburgh and Tokyo .mat files, MSLS, GSV-Cities, Oxford, Paris, Holidays, '@' names, and\n"
+    "pairs of folders or catalogues, all splits unless one is named; see docs/datasets.md."
+)
+EXAMPLE = "netvlad dataset check datasets/pitts30k --positive 10 --negative 25 --heading 90"
+
+_WIDTH = 80
+_NAMED = 3
+# Metres beyond which an extent is that of cities moved apart.
+_FAR = 1e5
+
+
+def add_arguments(command: argparse.ArgumentParser) -> None:
+    command.add_argument("action", choices=("check",), help="check: open every image, count everything")
+    add_place_set(command)
+    command.add_argument(
+        "--positive", type=positive, default=10.0, metavar="M", help="a positive is this near (default: 10)"
+    )
+    command.add_argument(
+        "--negative", type=positive, default=25.0, metavar="M", help="a negative is farther (default: 25)"
+    )
+    command.add_argument(
+        "--heading", type=positive, metavar="DEG", help="a positive looks the same way within this angle"
+    )
+    command.add_argument("--json", action="store_true", help="print JSON, with every path")
+    command.add_argument("--quiet", action="store_true", help="no progress bar")
+
+
+def run(options: argparse.Namespace) -> None:
+    from tqdm import tqdm
+
+    from netvlad_core.data.dataset_check import check_place_sets
+    from netvlad_core.data.place_sets.recognise import splits_of
+
+    splits: Sequence[str | None] = [options.split]
+    if options.split is None and options.queries is None:
+        splits = splits_of(options.path) or [None]
+    checks, overlaps = check_place_sets(
+        [open_place_set(options, split) for split in splits],
+        options.positive,
+        options.negative,
+        None if options.heading is None else math.radians(options.heading),
+        lambda paths: tqdm(paths, unit="image", disable=options.quiet or None, dynamic_ncols=True),
+    )
+    if options.json:
+        values = {"sets": [asdict(check) for check in checks], "overlaps": [asdict(o) for o in overlaps]}
+        print(json.dumps(values, indent=2))
+        return
+    for check in checks:
+        _print_split(check, options)
+    for overlap in overlaps:
+        _print_overlap(overlap, options)
+
+
+def _print_split(check: SplitCheck, options: argparse.Namespace) -> None:
+    title = check.name if check.split in (None, *check.name.split()) else f"{check.name}, split {check.split}"
+    total, queries = f"of {sum(check.images.values())} images", f"of {check.images['queries']} queries"
+    print(f"{title}\n{'-' * min(len(title), _WIDTH)}")
+    _line("format", check.description)
+    _line("images", f"{check.images['database']} in the database, {check.images['queries']} queries")
+    for name, count in check.subsets.items():
+        _line("", f"{count} of the queries: {name}")
+    common = list(check.sizes.items())[:_NAMED]
+    rest = sum(check.sizes.values()) - sum(count for _, count in common)
+    sizes = [f"{count} of {size} pixels" for size, count in common] + ([f"{rest} others"] if rest else [])
+    _line("", ", ".join(sizes))
+    _list("missing", total, [_short(path, options) for path in check.missing])
+    broken = [f"{_short(path, options)}: {reason}" for path, reason in check.broken.items()]
+    _list("broken", total, broken)
+    if check.extent is None:
+        _line("positions", "none")
+    elif max(check.extent) > _FAR:
+        _line("positions", "of several cities or zones, which are kept apart")
+    else:
+        _line("positions", f"{check.extent[0]:.0f} m by {check.extent[1]:.0f} m")
+    _line("headings", f"{check.headings} known" if check.headings else "none")
+    if check.positives:
+        by = f", headings within {options.heading:g} degrees" if options.heading else ""
+        near = f" within {options.positive:g} m" if check.extent else ""
+        _line("positives", f"{_spread(check.positives)} for a query{near}{by}")
+        unreachable = [_short(path, options) for path in check.unreachable]
+        _list("unreachable", queries, unreachable)
+    elif check.images["queries"]:
+        _line("positives", "unknown: neither positions nor labels nor a ground-truth file")
+    if check.negatives:
+        _line("negatives", f"{_spread(check.negatives)} for a query beyond {options.negative:g} m")
+    if check.labels:
+        _line("labels", f"{_spread(check.labels)} images for a label; {check.lonely_labels} have only one")
+    _pairs("leaks", f"{queries}, equal to files of the database", check.database_among_queries, options)
+    print()
+
+
+def _print_overlap(overlap: Overlap, options: argparse.Namespace) -> None:
+    print(f"{overlap.splits[0]} and {overlap.splits[1]}")
+    _pairs("same file", "in common", overlap.same_content, options)
+    _pairs("within 1 m", "in common", overlap.same_position, options)
+
+
+def _spread(spread: Spread) -> str:
+    return f"{spread.least} / {spread.median:g} / {spread.most} (min / median / max)"
+
+
+def _short(path: str, options: argparse.Namespace) -> str:
+    folder = options.path if options.path.is_dir() else options.path.parent
+    return os.path.relpath(path, folder)
+
+
+def _pairs(title: str, what: str, pairs: Sequence[tuple[str, str]], options: argparse.Namespace) -> None:
+    _list(title, what, [f"{_short(first, options)} = {_short(second, options)}" for first, second in pairs])
+
+
+def _list(title: str, what: str, entries: Sequence[str]) -> None:
+    _line(title, f"{len(entries)} {what}" if entries else "none")
+    for entry in entries[:_NAMED]:
+        _line("", entry)
+    if len(entries) > _NAMED:
+        _line("", f"... and {len(entries) - _NAMED} more; --json names all")
+
+
+def _line(title: str, text: str) -> None:
+    """A title and text that goes on below itself; long paths stay whole."""
+    first, indent = f"{title:12} ", " " * 13
+    print(
+        fill(
+            text,
+            _WIDTH,
+            initial_indent=first,
+            subsequent_indent=indent,
+            break_long_words=False,
+            break_on_hyphens=False,
+        )
+    )

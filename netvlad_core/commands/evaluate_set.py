@@ -1,0 +1,174 @@
+"""`netvlad evaluate-set`: how well does a network recognize the places of a collection?"""
+
+from __future__ import annotations
+
+import argparse
+import csv
+import json
+import math
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from netvlad_core.commands.common import (
+    add_device,
+    add_place_set,
+    add_precision,
+    at_least,
+    network_path,
+    open_place_set,
+    positive,
+)
+
+if TYPE_CHECKING:
+    from netvlad_core.data.frames import Frame
+    from netvlad_core.evaluation.place_recognition import SetResult
+
+SUMMARY = "recall of a network on a collection of places (Pitts, Tokyo, MSLS, ...)"
+REMARK = (
+    "\nCounts Recall@N over ALL queries, and beside it over those that have a correct place, as some\n"
+    "projects do; mean average precision where a set has junk lists (Oxford, Paris, Holidays)."
+)
+EXAMPLE = "netvlad evaluate-set datasets/pitts30k --split test --weights net.safetensors --failures mistakes/"
+
+_MATCHES = 5
+_REASONS = 10
+
+
+def add_arguments(command: argparse.ArgumentParser) -> None:
+    add_place_set(command)
+    command.add_argument(
+        "--weights", type=Path, required=True, metavar="FILE", help="checkpoint, ONNX file or map folder"
+    )
+    command.add_argument(
+        "--threshold",
+        type=positive,
+        metavar="M",
+        help="a place this near is correct (default: the set's, 25)",
+    )
+    command.add_argument(
+        "--heading", type=positive, metavar="DEG", help="and looks the same way within this angle"
+    )
+    command.add_argument(
+        "--csv", type=Path, metavar="FILE", help=f"write the first {_MATCHES} matches of each query"
+    )
+    command.add_argument("--failures", type=Path, metavar="DIR", help="draw the surest mistakes")
+    command.add_argument(
+        "--failure-count", type=at_least(1), default=20, metavar="N", help="how many (default: %(default)s)"
+    )
+    command.add_argument("--json", action="store_true", help="print JSON")
+    command.add_argument("--quiet", action="store_true", help="no progress bar")
+    add_device(command)
+    add_precision(command)
+
+
+def run(options: argparse.Namespace) -> None:
+    from tqdm import tqdm
+
+    from netvlad_core.evaluation.failures import draw_failure, worst_failures
+    from netvlad_core.evaluation.place_recognition import evaluate_place_set
+    from netvlad_core.model.extractor import Extractor
+
+    def progress(frames: Sequence[Frame], what: str) -> Iterator[Frame]:
+        return tqdm(frames, desc=what, unit="image", disable=options.quiet or None, dynamic_ncols=True)
+
+    places = open_place_set(options, options.split)
+    extractor = Extractor.load(network_path(options.weights), options.device, precision=options.precision)
+    heading = None if options.heading is None else math.radians(options.heading)
+    result = evaluate_place_set(places, extractor, options.threshold, heading, progress)
+    values = _as_values(result, extractor.model_id, options)
+    if options.json:
+        print(json.dumps(values, indent=2))
+    else:
+        _print(values)
+    if options.csv:
+        _write_matches(result, options.csv)
+    if options.failures:
+        for number, query in enumerate(worst_failures(result, options.failure_count), start=1):
+            draw_failure(result, query, options.failures / f"{number:03d}.png")
+
+
+def _as_values(result: SetResult, model_id: str, options: argparse.Namespace) -> dict[str, Any]:
+    import numpy as np
+
+    places, has_positive = result.places, result.has_positive
+    every = np.ones(len(has_positive), dtype=bool)
+    if places.correct is not None:
+        rule = "listed in the ground truth"
+    elif places.database.positions is not None:
+        rule = f"within {options.threshold or places.threshold:g} m"
+    else:
+        rule = "of the same label"
+    if options.heading:
+        rule += f" and {options.heading:g} degrees"
+    if places.group_counts_once:
+        rule += "; the cut-outs of a panorama count once"
+    counted = {}
+    for name, mask in {"all queries": every, **places.subsets}.items():
+        counted[name] = _counted(result, mask)
+        if not has_positive[mask].all():
+            counted[f"{name} with a correct place"] = _counted(result, mask & has_positive)
+    return {
+        "set": places.name,
+        "format": places.description,
+        "model_id": model_id,
+        "places": len(places.database),
+        "queries": len(places.queries),
+        "queries_without_positive": int((~has_positive).sum()),
+        "correct": rule,
+        "recall": counted,
+        "mean_average_precision": result.mean_average_precision() if places.ignored is not None else None,
+        "left_out": result.left_out,
+    }
+
+
+def _counted(result: SetResult, queries: Any) -> dict[str, Any]:
+    return {"queries": int(queries.sum()), **{str(n): share for n, share in result.recall(queries).items()}}
+
+
+def _print(values: dict[str, Any]) -> None:
+    print(f"{values['set']}: {values['format']}\n{values['model_id']}")
+    print(f"{values['places']} places, {values['queries']} queries; correct is what is {values['correct']}")
+    counts = [name for name in next(iter(values["recall"].values())) if name != "queries"]
+    width = max(map(len, values["recall"]))
+    print(f"{'Recall in % of':{width}}  queries" + "".join(f"{'@' + n:>7}" for n in counts))
+    for name, row in values["recall"].items():
+        print(f"{name:{width}}  {row['queries']:7}" + "".join(f"{100 * row[n]:7.1f}" for n in counts))
+    missing = values["queries_without_positive"]
+    print(
+        f"{missing} queries have no correct place: they count as failed among all queries"
+        if missing
+        else "every query has a correct place, so that it is the same whether others count or not"
+    )
+    if values["mean_average_precision"] is not None:
+        print(f"mean average precision {100 * values['mean_average_precision']:.1f} % (trapezoid rule)")
+    reasons = [
+        reason if path in reason else f"{path}: {reason}" for path, reason in values["left_out"].items()
+    ]
+    for reason in reasons[:_REASONS]:
+        print(f"left out: {reason}")
+    if len(reasons) > _REASONS:
+        print(f"left out: {len(reasons) - _REASONS} more; --json names all")
+
+
+def _write_matches(result: SetResult, path: Path) -> None:
+    from netvlad_core.evaluation.failures import distance
+
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with path.open("w", newline="") as file:
+        writer = csv.writer(file)
+        writer.writerow(["query", "rank", "match", "similarity", "distance_m", "correct"])
+        for query, (rows, similarities) in enumerate(zip(result.ranked, result.similarities, strict=True)):
+            correct = set(result.positives[query].tolist())
+            for rank, (row, similarity) in enumerate(zip(rows[:_MATCHES], similarities), start=1):
+                away = distance(result, query, int(row))
+                writer.writerow(
+                    [
+                        result.places.queries.names[query],
+                        rank,
+                        result.places.database.names[row],
+                        f"{similarity:.6f}",
+                        "" if away is None else f"{away:.2f}",
+                        int(row in correct),
+                    ]
+                )

@@ -1,0 +1,195 @@
+"""Images of places with what is known about them: one form for every collection to train or evaluate on."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, fields, replace
+from pathlib import Path
+
+import numpy as np
+from scipy.spatial import cKDTree
+
+from netvlad_core.errors import SourceError
+
+# Metres between collections whose coordinates do not compare (cities, UTM zones): farther than any threshold.
+_APART = 1e6
+
+
+@dataclass(frozen=True, eq=False)
+class PlaceImages:
+    """Image files and, as columns with an entry for each, what is known about them.
+
+    Attributes
+    ----------
+    folder : absolute path.
+    names : paths relative to the folder.
+    positions : (N, 2) float64 x y in metres, or None.
+    headings : (N,) float64 radians from +x counter-clockwise, NaN where unknown, or None.
+    labels : (N,) str; images of one label show one place; or None.
+    groups : (N,) str, such as a panorama or a sequence; or None.
+    regions : (N, 4) int, the part x0 y0 x1 y1 of each image that counts, in pixels; or None.
+    """
+
+    folder: Path
+    names: Sequence[str]
+    positions: np.ndarray | None = None
+    headings: np.ndarray | None = None
+    labels: np.ndarray | None = None
+    groups: np.ndarray | None = None
+    regions: np.ndarray | None = None
+
+    def __post_init__(self) -> None:
+        for name, column in self._columns().items():
+            if len(column) != len(self.names):
+                raise SourceError(f"{len(self.names)} images in {self.folder}, but {len(column)} {name}")
+        for name in ("positions", "headings"):
+            column = getattr(self, name)
+            if column is None:
+                continue
+            wrong = np.isinf(column) if name == "headings" else ~np.isfinite(column)
+            if wrong.any():
+                row = int(np.argwhere(wrong)[0][0])
+                raise SourceError(
+                    f"the {name[:-1]} of {self.path(row)} is {column[row]}; expected finite numbers"
+                )
+
+    def __len__(self) -> int:
+        return len(self.names)
+
+    @property
+    def columns(self) -> set[str]:
+        """Names of what is known."""
+        return set(self._columns())
+
+    def path(self, row: int) -> Path:
+        return self.folder / self.names[row]
+
+    def take(self, rows: np.ndarray) -> PlaceImages:
+        """The images of some rows (indices or a mask)."""
+        rows = np.arange(len(self))[rows]
+        columns = {name: column[rows] for name, column in self._columns().items()}
+        return replace(self, names=[self.names[row] for row in rows], **columns)
+
+    @classmethod
+    def joined(cls, parts: Sequence[PlaceImages]) -> PlaceImages:
+        """The images of several collections below one folder, with the columns that all of them have."""
+        names = [name for part in parts for name in part.names]
+        shared = set.intersection(*(part.columns for part in parts))
+        return cls(
+            parts[0].folder, names, **{n: np.concatenate([getattr(p, n) for p in parts]) for n in shared}
+        )
+
+    def _columns(self) -> dict[str, np.ndarray]:
+        columns = {f.name: getattr(self, f.name) for f in fields(self)[2:]}
+        return {name: column for name, column in columns.items() if column is not None}
+
+
+@dataclass(frozen=True, eq=False)
+class PlaceSet:
+    """A database of places and queries to be found in it.
+
+    Attributes
+    ----------
+    name, description : for people; the description says in which format it was found and what was left out.
+    database, queries : the images; a collection that only has places with labels is all database.
+    split : train, val, test, or None where there is only one.
+    threshold : metres within which a database image is a correct answer.
+    correct : for each query the rows of the database that are correct, where a list says so; else None.
+    ignored : for each query the rows that count as neither right nor wrong (junk lists); else None.
+    subsets : further query sets by name, (Q,) bool, that the literature counts separately.
+    group_counts_once : only the best image of each database group has a rank (Tokyo 24/7's panoramas).
+    """
+
+    name: str
+    description: str
+    database: PlaceImages
+    queries: PlaceImages
+    split: str | None = None
+    threshold: float = 25.0
+    correct: Sequence[np.ndarray] | None = None
+    ignored: Sequence[np.ndarray] | None = None
+    subsets: Mapping[str, np.ndarray] = field(default_factory=dict)
+    group_counts_once: bool = False
+
+    def positives(self, within: float | None = None, heading: float | None = None) -> list[np.ndarray]:
+        """Rows of the database that show the place of each query, ascending.
+
+        Parameters
+        ----------
+        within : metres; None takes the threshold. Lists and labels have no distance and stay as they are.
+        heading : radians by which the headings may differ at most; where one is unknown any heading will do.
+
+        Raises
+        ------
+        SourceError
+            If nothing says which images show one place, or there is no heading to compare.
+        """
+        database, queries = self.database, self.queries
+        if self.correct is not None:
+            found = list(self.correct)
+        elif database.positions is not None and queries.positions is not None:
+            within = self.threshold if within is None else within
+            found = rows_within(database.positions, queries.positions, within)
+        elif database.labels is not None and queries.labels is not None:
+            rows_of = _rows_by_label(database.labels)
+            none = np.empty(0, np.int64)
+            found = [rows_of.get(label, none) for label in queries.labels]
+        else:
+            raise SourceError(
+                f"{self.name} has neither positions nor labels nor a ground-truth file: nothing says which "
+                "database image shows the place of a query"
+            )
+        if heading is None:
+            return found
+        if database.headings is None or queries.headings is None:
+            raise SourceError(f"{self.name} has no headings, so positives cannot be limited by heading")
+        limited = []
+        for rows, own in zip(found, queries.headings, strict=True):
+            turn = np.abs(np.angle(np.exp(1j * (database.headings[rows] - own))))
+            limited.append(rows[~(turn > heading)])  # NaN, unknown, stays
+        return limited
+
+    def with_images(self, database: np.ndarray, queries: np.ndarray) -> PlaceSet:
+        """The same set with some of its images (rows or masks); the lists follow."""
+        database_rows = np.arange(len(self.database))[database]
+        query_rows = np.arange(len(self.queries))[queries]
+        new_row = np.full(len(self.database), -1)
+        new_row[database_rows] = np.arange(len(database_rows))
+
+        def renumber(lists: Sequence[np.ndarray] | None) -> list[np.ndarray] | None:
+            if lists is None:
+                return None
+            return [moved[moved >= 0] for moved in (new_row[lists[query]] for query in query_rows)]
+
+        return replace(
+            self,
+            database=self.database.take(database_rows),
+            queries=self.queries.take(query_rows),
+            correct=renumber(self.correct),
+            ignored=renumber(self.ignored),
+            subsets={name: mask[query_rows] for name, mask in self.subsets.items()},
+        )
+
+
+def rows_within(places: np.ndarray, queries: np.ndarray, radius: float) -> list[np.ndarray]:
+    """Rows of the places (N, 2) within the radius of each query (Q, 2), ascending; all in metres."""
+    if not len(places) or not len(queries):
+        return [np.empty(0, np.int64)] * len(queries)
+    found = cKDTree(places).query_ball_point(queries, radius, return_sorted=True)
+    return [np.asarray(rows, dtype=np.int64) for rows in found]
+
+
+def moved_apart(positions: np.ndarray, collection: int | np.ndarray) -> np.ndarray:
+    """Positions (N, 2) of one of several collections (or that of each image), far from the others."""
+    return positions + np.outer(np.broadcast_to(collection, len(positions)), [_APART, 0.0])
+
+
+def heading_of_compass(degrees: np.ndarray) -> np.ndarray:
+    """Headings in radians, from +x (east) counter-clockwise in [-pi, pi], of degrees clockwise from north."""
+    return -np.angle(np.exp(1j * np.radians(np.asarray(degrees, dtype=np.float64) - 90.0)))
+
+
+def _rows_by_label(labels: np.ndarray) -> dict[str, np.ndarray]:
+    order = np.argsort(labels, kind="stable")
+    names, starts = np.unique(labels[order], return_index=True)
+    return dict(zip(names, np.split(order, starts[1:]), strict=True)) if len(order) else {}

@@ -1,0 +1,82 @@
+"""Which format is this? One entry for all collections of places."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Protocol
+
+from netvlad_core.data.place_set import PlaceSet
+from netvlad_core.data.place_sets import folder_pairs, gsv_cities, msls, pitts, retrieval
+from netvlad_core.errors import SourceError
+
+
+class Format(Protocol):
+    """A module of this package."""
+
+    def is_it(self, path: Path) -> bool:
+        """Tell by the content whether a path is of this format."""
+        ...
+
+    def splits(self, path: Path) -> list[str]:
+        """Splits that are there; none where the collection is not divided."""
+        ...
+
+    def read(self, path: Path, split: str | None) -> PlaceSet:
+        """Read one split; raises SourceError as `open_place_set` says."""
+        ...
+
+
+# A city of MSLS has folders like those of a pair, so that the order matters.
+_FORMATS: tuple[Format, ...] = (msls, gsv_cities, retrieval, pitts, folder_pairs)
+_EXPECTED = (
+    "expected a dbStruct .mat file (Pittsburgh, Tokyo), train_val/<city>/{query,database} (MSLS), Dataframes "
+    "and Images (GSV-Cities), *_query.txt lists (Oxford, Paris), jpg/100000.jpg (Holidays), "
+    "images/{train,val,test}/{database,queries}, or database and queries as folders or .csv catalogues"
+)
+
+
+def open_place_set(
+    path: Path | str,
+    split: str | None = None,
+    queries: Path | str | None = None,
+    ground_truth: Path | str | None = None,
+) -> PlaceSet:
+    """Open a collection of places, whichever its format; `description` says which it was taken for.
+
+    Parameters
+    ----------
+    path : file or folder, see the modules of this package.
+    split : train, val or test; None where there is only one, or (MSLS) for all of it.
+    queries : folder or catalogue of queries; the path is then that of the database, likewise.
+    ground_truth : CSV or JSON that says what is correct for these queries, see `folder_pairs`.
+
+    Raises
+    ------
+    SourceError
+        If the path is none of the formats, has no such split, or is wrong somewhere.
+    """
+    path = Path(path).expanduser()
+    if queries is not None:
+        if split is not None:
+            raise SourceError(f"queries are named beside {path}, so there is no split {split!r} to choose")
+        return folder_pairs.read_pair(
+            path, Path(queries), None if ground_truth is None else Path(ground_truth)
+        )
+    if ground_truth is not None:
+        raise SourceError(f"a ground truth goes with queries; none are named beside {path}")
+    return _format_of(path).read(path, split)
+
+
+def splits_of(path: Path | str) -> list[str]:
+    """The splits that a collection has; none where it is not divided."""
+    path = Path(path).expanduser()
+    return _format_of(path).splits(path)
+
+
+def _format_of(path: Path) -> Format:
+    if not path.exists():
+        raise SourceError(f"{path} does not exist; {_EXPECTED}")
+    for found in _FORMATS:
+        if found.is_it(path):
+            return found
+    raise SourceError(f"{path} is no collection of places that is known here; {_EXPECTED}")

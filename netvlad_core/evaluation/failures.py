@@ -1,0 +1,69 @@
+"""Pictures of mistakes: the query, what was taken for it, and what would have been right."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+
+from netvlad_core.data.images import read_image, resize_to_fit
+from netvlad_core.data.place_set import PlaceImages
+from netvlad_core.evaluation.place_recognition import SetResult
+
+# Pixels of the longer side; enough to see why, small enough to send around.
+_LONGEST = 480
+
+
+def worst_failures(result: SetResult, count: int) -> list[int]:
+    """Queries with a correct answer whose best match is wrong, the surest mistake first."""
+    wrong = np.flatnonzero(result.has_positive & (result.first_correct > 0))
+    similarity = np.array([result.similarities[query][0] for query in wrong])
+    return [int(query) for query in wrong[np.argsort(-similarity, kind="stable")][:count]]
+
+
+def distance(result: SetResult, query: int, row: int) -> float | None:
+    """Metres between a query and an image of the database; None without positions."""
+    queries, database = result.places.queries.positions, result.places.database.positions
+    if queries is None or database is None:
+        return None
+    return float(np.linalg.norm(queries[query] - database[row]))
+
+
+def draw_failure(result: SetResult, query: int, path: Path) -> None:
+    """Write one mistake as a picture: query, wrong best match and nearest correct image, side by side."""
+    from matplotlib.figure import Figure
+
+    places = result.places
+    correct = result.positives[query]
+    ranked = result.ranked[query]
+    by_distance = [away for row in correct if (away := distance(result, query, int(row))) is not None]
+    if by_distance:
+        shown, kind = int(correct[np.argmin(by_distance)]), "nearest correct image"
+    else:  # the one that looks most alike
+        shown, kind = int(np.concatenate([ranked[np.isin(ranked, correct)], correct])[0]), "correct image"
+    found = np.flatnonzero(ranked == shown)
+    rank = f"rank {found[0] + 1}" if len(found) else f"not among the first {len(ranked)}"
+    similarity = f"similarity {result.similarities[query][0]:.3f}"
+    columns = (
+        ("query", "black", places.queries, query, ""),
+        ("best match: wrong", "firebrick", places.database, int(ranked[0]), similarity),
+        (kind, "darkgreen", places.database, shown, rank),
+    )
+    figure = Figure(figsize=(13.5, 4.4), layout="constrained")
+    for axes, (title, colour, images, row, remark) in zip(figure.subplots(1, 3), columns, strict=True):
+        axes.imshow(resize_to_fit(read_image(images.path(row)), _LONGEST))
+        away = None if images is places.queries else distance(result, query, row)
+        remarks = [remark] if away is None else [remark, f"{away:.1f} m away"]
+        axes.set_title(title, color=colour, fontsize=15, fontweight="bold")
+        axes.set_xlabel("\n".join([_short(images, row), ", ".join(filter(None, remarks))]), fontsize=11)
+        axes.set_xticks([])
+        axes.set_yticks([])
+        for spine in axes.spines.values():
+            spine.set(color=colour, linewidth=3)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    figure.savefig(path, dpi=90)
+
+
+def _short(images: PlaceImages, row: int) -> str:
+    name = images.names[row]
+    return name if len(name) <= 48 else f"...{name[-45:]}"

@@ -1,0 +1,152 @@
+"""A network on a collection of places: descriptors of all images, rankings, recall."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from functools import partial
+
+import numpy as np
+
+from netvlad_core.data.frames import Frame
+from netvlad_core.data.images import read_image
+from netvlad_core.data.place_set import PlaceImages, PlaceSet
+from netvlad_core.errors import SourceError
+from netvlad_core.evaluation.average_precision import average_precision
+from netvlad_core.evaluation.recall import RECALL_AT, ranks_of_first_correct
+from netvlad_core.model.extractor import Extractor
+from netvlad_core.model.streaming import describe_frames
+from netvlad_core.search import open_index
+
+Progress = Callable[[Sequence[Frame], str], Iterator[Frame]]
+
+
+@dataclass(frozen=True, eq=False)
+class SetResult:
+    """Rankings of the queries of a set; only images that could be read take part.
+
+    Attributes
+    ----------
+    places : the set without the images that could not be read.
+    left_out : path and reason of those.
+    ranked, similarities : for each query, rows of the database, best first, and their similarities.
+    positives : for each query, the rows that are correct.
+    """
+
+    places: PlaceSet
+    left_out: dict[str, str]
+    ranked: list[np.ndarray]
+    similarities: list[np.ndarray]
+    positives: list[np.ndarray]
+
+    @property
+    def has_positive(self) -> np.ndarray:
+        """(Q,) bool, whether the database has a correct answer at all."""
+        return np.array([len(rows) > 0 for rows in self.positives], dtype=bool)
+
+    @property
+    def first_correct(self) -> np.ndarray:
+        """(Q,) float, rank of the first correct answer from 0; inf where it is not among the ranked."""
+        return ranks_of_first_correct(self.ranked, self.positives)
+
+    def recall(self, queries: np.ndarray, counts: Sequence[int] = RECALL_AT) -> dict[int, float]:
+        """Share of some queries, (Q,) bool, with a correct answer among their first n: {n: share}."""
+        ranks = self.first_correct[queries]
+        return {n: float((ranks < n).mean()) if len(ranks) else 0.0 for n in counts}
+
+    def mean_average_precision(self) -> float:
+        """Of the queries with a correct answer, NaN where there is none; the rankings must be complete."""
+        lists = zip(self.ranked, self.positives, strict=True)
+        found = [average_precision(ranked, rows) for ranked, rows in lists if len(rows)]
+        return float(np.mean(found)) if found else float("nan")
+
+
+def evaluate_place_set(
+    places: PlaceSet,
+    extractor: Extractor,
+    within: float | None = None,
+    heading: float | None = None,
+    progress: Progress = lambda frames, _: iter(frames),
+) -> SetResult:
+    """Describe a set, rank its database for each query, and say what is correct.
+
+    Junk never enters a ranking. Where a group counts once, as the cut-outs of a panorama of Tokyo 24/7, only
+    its best image has a rank. Sets with junk lists are ranked completely, for average precision; others as
+    far as recall is counted.
+
+    Parameters
+    ----------
+    within, heading : metres and radians, see `PlaceSet.positives`.
+    progress : wraps the frames that are described; its second argument says what they are.
+
+    Raises
+    ------
+    SourceError
+        If there are no queries, no image can be read, or nothing says what is correct.
+    """
+    if not len(places.queries):
+        raise SourceError(f"{places.name} has no queries, only places with labels; it cannot be evaluated on")
+    places.positives(within, heading)  # whoever cannot be judged is told before the work, not after it
+    left_out: dict[str, str] = {}
+    index = open_index(np.empty((0, extractor.dimension), np.float32))
+    database = []
+    for rows, descriptors in _described(places.database, extractor, progress, "database", left_out):
+        index.add(descriptors)
+        database += rows
+    described = list(_described(places.queries, extractor, progress, "queries", left_out))
+    queries = [row for rows, _ in described for row in rows]
+    if not database or not queries:
+        raise SourceError(f"no image of {places.name} can be read, e.g. {next(iter(left_out.values()))}")
+    places = places.with_images(np.array(database), np.array(queries))
+    ranked, similarities = _rank(places, index.search, np.concatenate([d for _, d in described]))
+    return SetResult(places, left_out, ranked, similarities, places.positives(within, heading))
+
+
+def _described(
+    images: PlaceImages, extractor: Extractor, progress: Progress, what: str, left_out: dict[str, str]
+) -> Iterator[tuple[list[int], np.ndarray]]:
+    """Rows and descriptors (B, D), a batch at a time; images that cannot be read are noted."""
+    frames = [
+        Frame(str(images.path(row)), row, None, partial(_read, images, row)) for row in range(len(images))
+    ]
+    for batch in describe_frames(progress(frames, what), extractor):
+        good = [described for described in batch if described.descriptor is not None]
+        left_out.update({d.frame.name: str(d.error) for d in batch if d.descriptor is None})
+        if good:
+            yield [d.frame.stamp for d in good], np.array([d.descriptor for d in good])
+
+
+def _read(images: PlaceImages, row: int) -> np.ndarray:
+    image = read_image(images.path(row))
+    if images.regions is None:
+        return image
+    x0, y0, x1, y1 = np.maximum(images.regions[row], 0)
+    return np.ascontiguousarray(image[y0:y1, x0:x1])
+
+
+def _rank(
+    places: PlaceSet, search: Callable[[np.ndarray, int], tuple[np.ndarray, np.ndarray]], queries: np.ndarray
+) -> tuple[list[np.ndarray], list[np.ndarray]]:
+    groups = places.database.groups if places.group_counts_once else None
+    wanted = max(RECALL_AT)
+    if places.ignored is not None:
+        wanted = len(places.database)
+    elif groups is not None:
+        wanted *= int(np.unique(groups, return_counts=True)[1].max())
+    similarities, rows = search(queries, min(wanted, len(places.database)))
+    ranked = []
+    for query in range(len(queries)):
+        keep = np.ones(rows.shape[1], dtype=bool)
+        if places.ignored is not None:
+            keep = ~np.isin(rows[query], places.ignored[query])
+        if groups is not None:
+            keep &= _first_of_each(groups[rows[query]])
+        ranked.append((rows[query][keep], similarities[query][keep]))
+    return [rows for rows, _ in ranked], [values for _, values in ranked]
+
+
+def _first_of_each(groups: np.ndarray) -> np.ndarray:
+    """(N,) bool, True where a group appears for the first time."""
+    first = np.zeros(len(groups), dtype=bool)
+    first[np.unique(groups, return_index=True)[1]] = True
+    return first

@@ -1,0 +1,1 @@
+"""Learning descriptors from images that only have positions, or the label of their place."""

@@ -1,0 +1,53 @@
+"""Random light, colour and viewpoint, so that a descriptor learns to see past them."""
+
+from __future__ import annotations
+
+import cv2
+import numpy as np
+
+# At strength 1, for each image: factors of brightness and of single channels, exponents of contrast.
+_BRIGHTNESS = np.log(2.5)
+_COLOUR = np.log(1.4)
+_GAMMA = np.log(2.0)
+_NOISE = 8.0  # grey levels
+
+
+def augment(
+    image: np.ndarray, photometric: float, perspective: float, random: np.random.Generator
+) -> np.ndarray:
+    """Change an image at random.
+
+    Parameters
+    ----------
+    image : uint8 RGB (H, W, 3).
+    photometric : strength of gamma, brightness, colour cast, desaturation and noise, 0 to 1.
+    perspective : how far each corner moves inwards or outwards at most, as a share of the sides.
+
+    Returns
+    -------
+    uint8 RGB (H, W, 3).
+    """
+    if perspective:
+        image = _move_corners(image, perspective, random)
+    return _change_light(image, photometric, random) if photometric else image
+
+
+def _move_corners(image: np.ndarray, share: float, random: np.random.Generator) -> np.ndarray:
+    height, width = image.shape[:2]
+    corners = np.array([[0, 0], [width, 0], [width, height], [0, height]], np.float32)
+    moved = corners + random.uniform(-share, share, (4, 2)) * [width, height]
+    matrix = cv2.getPerspectiveTransform(corners, moved.astype(np.float32))
+    return cv2.warpPerspective(image, matrix, (width, height), borderMode=cv2.BORDER_REFLECT_101)
+
+
+def _change_light(image: np.ndarray, strength: float, random: np.random.Generator) -> np.ndarray:
+    gamma = np.exp(strength * random.uniform(-_GAMMA, _GAMMA))
+    gains = np.exp(
+        strength * (random.uniform(-_BRIGHTNESS, _BRIGHTNESS) + random.uniform(-_COLOUR, _COLOUR, 3))
+    )
+    values = (image.astype(np.float32) / 255) ** np.float32(gamma) * gains.astype(np.float32)
+    grey = values.mean(axis=2, keepdims=True)
+    values += np.float32(strength * random.uniform(0, 1)) * (grey - values)
+    values *= 255
+    values += (strength * _NOISE * random.uniform(0, 1)) * random.standard_normal(image.shape, np.float32)
+    return values.clip(0, 255).round().astype(np.uint8)

@@ -1,0 +1,79 @@
+"""What a run writes down: a table, curves and, where it is installed, TensorBoard's files."""
+
+from __future__ import annotations
+
+import csv
+from collections.abc import Callable, Mapping
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any
+
+RECALL_AT = (1, 5, 10)
+COLUMNS = (
+    "step", "epoch", "loss", "violating", "tuples", "learning_rate", *(f"recall@{n}" for n in RECALL_AT)
+)  # fmt: skip
+_TABLE = "metrics.csv"
+_CURVES = "curves.png"
+
+
+class Metrics:
+    """Writer of `metrics.csv`, one row a step and one a validation, and `curves.png`.
+
+    Attributes
+    ----------
+    rows : written so far, the header not counted.
+    """
+
+    def __init__(self, folder: Path, rows: int, say: Callable[[str], None]) -> None:
+        """Go on after so many rows; what is behind them is dropped, it is of a part that is done again."""
+        self._folder = folder
+        self._path = folder / _TABLE
+        kept = _lines(self._path)[: rows + 1] if rows else [",".join(COLUMNS)]
+        self._path.write_text("\n".join(kept) + "\n")
+        self.rows = len(kept) - 1
+        last_step = int(kept[-1].partition(",")[0]) if self.rows else 0
+        self._board = _board(folder, last_step + 1, say)
+
+    def add(self, values: Mapping[str, Any]) -> None:
+        """Append a row; columns without a value stay empty."""
+        with self._path.open("a", newline="") as file:
+            csv.DictWriter(file, COLUMNS, lineterminator="\n").writerow(values)
+        self.rows += 1
+        if self._board is not None:
+            for name, value in values.items():
+                if name not in ("step", "epoch", "tuples"):
+                    self._board.add_scalar(name, value, values["step"])
+
+    def draw(self) -> None:
+        """Paint loss and recall over the steps."""
+        from matplotlib.figure import Figure
+
+        with self._path.open(newline="") as file:
+            rows = list(csv.DictReader(file))
+        figure = Figure(figsize=(8, 6), layout="constrained")
+        loss, recall = figure.subplots(2, 1, sharex=True)
+        steps = [row for row in rows if row["loss"]]
+        loss.plot([int(row["step"]) for row in steps], [float(row["loss"]) for row in steps], linewidth=0.8)
+        loss.set_ylabel("loss")
+        validations = [row for row in rows if row["recall@1"]]
+        for n in RECALL_AT:
+            shares = [100 * float(row[f"recall@{n}"]) for row in validations]
+            recall.plot([int(row["step"]) for row in validations], shares, "o-", label=f"Recall@{n}")
+        recall.set(xlabel="step", ylabel="validation recall, %", ylim=(0, 100))
+        recall.legend(loc="lower right")
+        for axes in (loss, recall):
+            axes.grid(alpha=0.3)
+        figure.savefig(self._folder / _CURVES, dpi=120)
+
+
+def _lines(path: Path) -> list[str]:
+    return path.read_text().splitlines() if path.is_file() else [",".join(COLUMNS)]
+
+
+def _board(folder: Path, next_step: int, say: Callable[[str], None]) -> Any:
+    if find_spec("tensorboard") is None:
+        say("tensorboard is not installed: metrics go to metrics.csv and curves.png only")
+        return None
+    from torch.utils.tensorboard import SummaryWriter
+
+    return SummaryWriter(str(folder / "tensorboard"), purge_step=next_step)

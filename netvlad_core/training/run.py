@@ -1,0 +1,119 @@
+"""A whole training run, from a configuration to checkpoints."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from dataclasses import asdict
+from pathlib import Path
+
+from netvlad_core.data.place_sets.recognise import open_place_set
+from netvlad_core.data.sources import SourceOptions
+from netvlad_core.errors import NetvladError
+from netvlad_core.training.config import TrainingConfig
+from netvlad_core.training.places import TrainingSet
+from netvlad_core.training.processes import Processes
+from netvlad_core.training.start import initial_network
+from netvlad_core.training.state import Progress
+from netvlad_core.training.trainer import BEST, LAST, STATE, Run, Trainer
+from netvlad_core.training.validation import Validation
+from netvlad_core.training.views import Views, read_views
+
+
+def train(
+    config: TrainingConfig,
+    folder: Path,
+    resume: bool = False,
+    progress: bool = True,
+    say: Callable[[str], None] = print,
+) -> Progress:
+    """Train a network; under torchrun every process calls this alike.
+
+    Parameters
+    ----------
+    folder : gets `best.safetensors`, `last.safetensors`, `state.pt`, `metrics.csv`, `curves.png`,
+        `config.json` and what the run works with.
+    resume : go on with the run in the folder, to the same end as if it had never stopped.
+    say : told what people should know, in the first process only.
+
+    Raises
+    ------
+    SourceError
+        If the images, positions or labels leave nothing to learn from.
+    CheckpointError
+        If weights or state cannot be read.
+    NetvladError
+        If the folder holds a run already, which is not to be resumed, or memory does not suffice.
+    """
+    processes = Processes(config.device)
+    run = Run(folder, processes, progress, say if processes.is_first else _say_nothing)
+    try:
+        if not resume and (folder / STATE).exists():
+            raise NetvladError(f"{folder} holds a run already: --resume goes on with it, or choose another")
+        folder.mkdir(parents=True, exist_ok=True)
+        if processes.count > 1:
+            run.say(f"{processes.count} processes, this one on {processes.device}")
+        trainer = _prepare(config, run, resume)
+        reached = trainer.train()
+        _report(reached, trainer.views, run)
+        return reached
+    finally:
+        processes.close()
+
+
+def _prepare(config: TrainingConfig, run: Run, resume: bool) -> Trainer:
+    if not run.processes.is_first:
+        run.processes.wait()
+    database, queries = _read("", config, run)
+    places, asked = _read("validation_", config, run)
+    if run.processes.is_first:
+        (run.folder / "config.json").write_text(json.dumps(asdict(config), indent=2) + "\n")
+        run.processes.wait()  # the keyframes of bags are files now, which the others read
+    if database is None:
+        raise NetvladError('nothing to train on: name bags, catalogues or folders as database = ["..."]')
+    training_set = TrainingSet.build(database, queries, config)
+    run.say(
+        f"{len(training_set.database)} database images, {len(training_set.queries)} queries; "
+        f"{training_set.without_positive} more have no positive and are left out"
+    )
+    validation = None
+    if places is not None:
+        validation = Validation(places, asked, config, run.folder)
+        run.say(f"validation: Recall@N of all {validation.queries} queries")
+    else:
+        run.say("no validation_database: nothing is validated, and the last epoch counts as the best")
+    network = initial_network(config, database, run.folder, run.processes)
+    return Trainer(network, training_set, validation, config, run, resume)
+
+
+def _read(prefix: str, config: TrainingConfig, run: Run) -> tuple[Views | None, Views | None]:
+    """Database and queries for training (no prefix) or validation; None where there are none."""
+    if collection := getattr(config, f"{prefix}collection"):
+        places = open_place_set(collection, getattr(config, f"{prefix}split") or None)
+        queries = Views.of_images(places.queries) if len(places.queries) else None
+        return Views.of_images(places.database), queries
+    topics = SourceOptions(image_topic=config.image_topic or None, pose_topic=config.pose_topic or None)
+    work, is_first = run.folder / "keyframes", run.processes.is_first
+    database, queries = (
+        read_views(paths, topics, work, is_first, run.progress) if paths else None
+        for paths in (getattr(config, f"{prefix}database"), getattr(config, f"{prefix}queries"))
+    )
+    return database, queries
+
+
+def _report(reached: Progress, views: Views, run: Run) -> None:
+    if reached.broken:
+        names = ", ".join(views.frames[row].name for row in reached.broken[:5])
+        more = ", ..." if len(reached.broken) > 5 else ""
+        run.say(
+            f"{len(reached.broken)} images could not be read ({names}{more}); "
+            f"{reached.skipped} tuples or images of batches were left out for that"
+        )
+    run.say(
+        f"{run.folder / BEST}: after epoch {reached.best_epoch} of {reached.epoch}, {reached.step} steps; "
+        f"{run.folder / LAST}: the last"
+    )
+
+
+def _say_nothing(_: str) -> None:
+    """Other processes than the first."""

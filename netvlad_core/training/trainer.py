@@ -1,0 +1,227 @@
+"""The training loop: mine, step, halve the learning rate, validate, keep the best."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from tqdm import tqdm
+
+from netvlad_core.model.checkpoints import save_checkpoint
+from netvlad_core.model.extractor import Extractor
+from netvlad_core.model.network import PlaceNetwork
+from netvlad_core.training.batches import Batch, place_batches, tuple_batches
+from netvlad_core.training.cache import DescriptorCache
+from netvlad_core.training.config import TrainingConfig
+from netvlad_core.training.gradients import Gradients
+from netvlad_core.training.loading import Loader
+from netvlad_core.training.metrics import Metrics
+from netvlad_core.training.mining import Miner
+from netvlad_core.training.places import TrainingSet
+from netvlad_core.training.processes import Processes
+from netvlad_core.training.state import Progress, load_state, save_state
+from netvlad_core.training.trainable import train_only
+from netvlad_core.training.validation import Validation
+from netvlad_core.training.views import Views
+
+BEST, LAST, STATE = "best.safetensors", "last.safetensors", "state.pt"
+
+
+@dataclass(frozen=True)
+class Run:
+    """Where and how a run works: its folder, whether it shows bars, and what it tells people with."""
+
+    folder: Path
+    processes: Processes
+    progress: bool = True
+    say: Callable[[str], None] = print
+
+
+class Trainer:
+    """Trains a network on a set; `train` in `run.py` puts its parts together.
+
+    Parameters
+    ----------
+    network : changed in place.
+    validation : None where there is nothing to validate on.
+    resume : go on where the run in the folder stands.
+    """
+
+    def __init__(
+        self,
+        network: PlaceNetwork,
+        training_set: TrainingSet,
+        validation: Validation | None,
+        config: TrainingConfig,
+        run: Run,
+        resume: bool = False,
+    ) -> None:
+        self._config, self._run, self._validation = config, run, validation
+        self._set, self._network = training_set, network
+        parameters = train_only(network, config.trainable)
+        self._extractor = Extractor(network, str(run.processes.device), precision=config.precision)
+        self._optimizer = torch.optim.SGD(
+            parameters, config.learning_rate, config.momentum, weight_decay=config.weight_decay
+        )
+        is_half = config.precision == "float16"
+        self._scaler = torch.amp.GradScaler(run.processes.device.type, enabled=is_half)
+        self._gradients = Gradients(network, parameters, config, run.processes, run.say)
+        self._loader = Loader(training_set.views, config, run.processes)
+        self._miner = Miner(training_set, config)
+        shape = (len(training_set.views), network.spec.dimension)
+        self._cache = DescriptorCache(run.folder / "descriptors", shape, config.cache_type)
+        self._data = _fingerprint(training_set)
+        self.progress = Progress()
+        if resume:
+            self._resume()
+        self._metrics: Metrics | None = None
+        if run.processes.is_first:
+            self._metrics = Metrics(run.folder, self.progress.log_rows, run.say)
+
+    @property
+    def views(self) -> Views:
+        """The images that it trains on."""
+        return self._set.views
+
+    def train(self) -> Progress:
+        """Run to the end; returns what was reached."""
+        progress = self.progress
+        if self._validation is not None and progress.best_recall < 0:
+            self._validate()
+        while progress.epoch < self._config.epochs and not self._is_tired():
+            self._train_epoch()
+            progress.epoch, progress.interval = progress.epoch + 1, 0
+            self._validate()
+            self._save()
+        return progress
+
+    def _train_epoch(self) -> None:
+        progress, config = self.progress, self._config
+        halvings = progress.epoch // config.halving_epochs
+        for group in self._optimizer.param_groups:
+            group["lr"] = config.learning_rate * 0.5**halvings
+        intervals = self._intervals(config.cache_interval * 2**halvings)
+        total = sum(map(len, intervals))
+        done = sum(map(len, intervals[: progress.interval]))
+        title = f"epoch {progress.epoch + 1}/{config.epochs}"
+        show = self._run.progress and self._run.processes.is_first
+        with tqdm(desc=title, total=total, initial=done, unit="query", disable=None if show else True) as bar:
+            for queries in intervals[progress.interval :]:
+                batches = self._batches(queries)
+                for share in self._steps(batches):
+                    bar.update(done + round(share * len(queries)) - bar.n)
+                done += len(queries)
+                bar.update(done - bar.n)
+                progress.interval, progress.batch, progress.tuples = progress.interval + 1, 0, None
+
+    def _intervals(self, size: int) -> list[np.ndarray]:
+        """Queries of this epoch at random, cut where the cache is refreshed; all at once without a cache."""
+        order = np.random.default_rng([self._config.seed, self.progress.epoch]).permutation(
+            len(self._set.queries)
+        )
+        if self._config.loss != "triplet":
+            return [order]
+        return [order[start : start + size] for start in range(0, len(order), size)]
+
+    def _batches(self, queries: np.ndarray) -> list[Batch]:
+        if self._config.loss != "triplet":
+            return list(place_batches(self._set, self._config, self.progress.epoch))
+        if self.progress.tuples is None:
+            self._mine(queries)
+        assert self.progress.tuples is not None
+        return tuple_batches(self.progress.tuples.numpy(), self._config.batch_size)
+
+    def _mine(self, queries: np.ndarray) -> None:
+        """Refresh the cache and mine; a run that is killed here does it again, from the same state."""
+        progress = self.progress
+        self._save()
+        rows = np.union1d(self._set.database, self._set.queries[queries])
+        broken = self._cache.refresh(
+            self._extractor, self._set.views, rows, self._run.processes, self._run.progress
+        )
+        progress.broken = sorted({*progress.broken, *broken.tolist()})
+        mined = self._miner.mine(self._cache.open(), queries, progress.epoch, self._run.processes)
+        progress.tuples = torch.from_numpy(mined.tuples)
+        progress.hardest = torch.from_numpy(self._miner.hardest)
+        progress.easy += mined.easy
+        progress.skipped += mined.broken
+        self._save()
+
+    def _steps(self, batches: list[Batch]) -> Iterator[float]:
+        """Make a step for each batch that is left of the interval; yield the share of the interval done."""
+        progress, config = self.progress, self._config
+        for batch, images, broken in self._loader.load(batches[progress.batch :], progress.epoch):
+            before = batches[progress.batch]
+            progress.batch += 1
+            if len(broken):
+                progress.broken = sorted({*progress.broken, *broken.tolist()})
+                progress.skipped += before.size - batch.size
+            if batch.size:
+                loss, count = self._gradients.compute(batch, images, self._scaler.scale)
+                self._scaler.step(self._optimizer)
+                self._scaler.update()
+                progress.step += 1
+                values = {"epoch": progress.epoch + 1, "loss": loss, "violating": count, "tuples": batch.size}
+                self._log({**values, "learning_rate": self._optimizer.param_groups[0]["lr"]})
+                if progress.step % config.checkpoint_steps == 0:
+                    self._save()
+            yield progress.batch / len(batches)
+
+    def _validate(self) -> None:
+        """Measure, and keep what is the best so far and the last; what is not measured is always the best."""
+        progress, metrics = self.progress, self._metrics
+        recall = {}
+        if self._validation is not None:
+            recall = self._validation.recall(self._extractor, self._run.processes, self._run.progress)
+        is_best = not recall or recall[5] > progress.best_recall
+        if is_best:
+            progress.best_recall, progress.best_epoch = recall.get(5, -1.0), progress.epoch
+        if metrics is None:
+            return
+        for name in [LAST, *([BEST] if is_best else [])]:
+            save_checkpoint(self._network, self._run.folder / name)
+        if recall:
+            self._log({"epoch": progress.epoch, **{f"recall@{n}": share for n, share in recall.items()}})
+        metrics.draw()
+        shares = ", ".join(f"Recall@{n} {100 * share:.1f} %" for n, share in recall.items())
+        when = f"epoch {progress.epoch}, step {progress.step}" if progress.epoch else "before training"
+        self._run.say(f"{when}: {shares or 'not validated'}")
+
+    def _is_tired(self) -> bool:
+        if self._validation is None or not self._config.patience:
+            return False
+        return self.progress.epoch - self.progress.best_epoch >= self._config.patience
+
+    def _log(self, values: dict[str, float]) -> None:
+        if self._metrics is not None:
+            self._metrics.add({"step": self.progress.step, **values})
+            self.progress.log_rows = self._metrics.rows
+
+    def _save(self) -> None:
+        if self._run.processes.is_first:
+            learned = {
+                "network": self._network.state_dict(),
+                "optimizer": self._optimizer.state_dict(),
+                "scaler": self._scaler.state_dict(),
+            }
+            save_state(self._run.folder / STATE, self._config, self._data, self.progress, learned)
+
+    def _resume(self) -> None:
+        self.progress, learned = load_state(self._run.folder / STATE, self._config, self._data)
+        self._network.load_state_dict(learned["network"])
+        self._optimizer.load_state_dict(learned["optimizer"])
+        self._scaler.load_state_dict(learned["scaler"])
+        if self.progress.hardest is not None:
+            self._miner.hardest = self.progress.hardest.numpy()
+
+
+def _fingerprint(training_set: TrainingSet) -> str:
+    """Changes with the images' names and places and with who is a query."""
+    digest = hashlib.sha256("\n".join(frame.name for frame in training_set.views.frames).encode())
+    for array in (training_set.views.positions, training_set.queries):
+        digest.update(np.ascontiguousarray(array).tobytes())
+    return digest.hexdigest()[:16]
