@@ -109,6 +109,8 @@ def _report(reached: Progress, views: Views, run: Run) -> None:
             f"{len(reached.broken)} images could not be read ({names}{more}); "
             f"{reached.skipped} tuples or images of batches were left out for that"
         )
+    if reached.easy:
+        run.say(f"{reached.easy} times a query had no negative within the margin and taught nothing")
     run.say(
         f"{run.folder / BEST}: after epoch {reached.best_epoch} of {reached.epoch}, {reached.step} steps; "
         f"{run.folder / LAST}: the last"

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Protocol
 
 from netvlad_core.data.place_set import PlaceSet
-from netvlad_core.data.place_sets import folder_pairs, gsv_cities, msls, pitts, retrieval
+from netvlad_core.data.place_sets import folder_pairs, gsv_cities, labelled_table, msls, pitts, retrieval
 from netvlad_core.errors import SourceError
 
 
@@ -27,11 +27,12 @@ class Format(Protocol):
 
 
 # A city of MSLS has folders like those of a pair, so that the order matters.
-_FORMATS: tuple[Format, ...] = (msls, gsv_cities, retrieval, pitts, folder_pairs)
+_FORMATS: tuple[Format, ...] = (msls, gsv_cities, retrieval, pitts, folder_pairs, labelled_table)
 _EXPECTED = (
     "expected a dbStruct .mat file (Pittsburgh, Tokyo), train_val/<city>/{query,database} (MSLS), Dataframes "
     "and Images (GSV-Cities), *_query.txt lists (Oxford, Paris), jpg/100000.jpg (Holidays), "
-    "images/{train,val,test}/{database,queries}, or database and queries as folders or .csv catalogues"
+    "images/{train,val,test}/{database,queries}, database and queries as folders or .csv catalogues, "
+    "or dataset.csv with image, label and split"
 )
 
 

@@ -174,6 +174,23 @@ def test_wrong_ground_truth(tmp_path: Path, file: str, text: str, found: str) ->
         open_place_set(tmp_path)
 
 
+@pytest.mark.parametrize(
+    ("text", "found"),
+    [
+        ("image,label\na.jpg,hall\n", "lacks the column split"),
+        ("label,split\nhall,query\n", "lacks the column image"),
+        ("image,label,split\na.jpg,hall,train\n", "row 2: split is 'train', expected database or gallery"),
+        ("image,label,split\nb.jpg,hall,query\n", "none of the 1 images of .*dataset.csv exists, e.g. b.jpg"),
+        ("image,label,split\n", "none of the 0 images"),
+    ],
+)
+def test_wrong_tables_with_labels(tmp_path: Path, text: str, found: str) -> None:
+    write_picture(tmp_path / "a.jpg")
+    (tmp_path / "dataset.csv").write_text(text)
+    with pytest.raises(SourceError, match=found):
+        open_place_set(tmp_path)
+
+
 def test_wrong_retrieval_lists(tmp_path: Path) -> None:
     write_oxford(tmp_path)
     replace_in(tmp_path / "groundtruth" / "tower_1_ok.txt", "tower_000004", "tower_000009")

@@ -162,6 +162,17 @@ def test_two_drives_anywhere(tmp_path: Path) -> None:
     assert lists(open_place_set(*sources, tmp_path / "truth.csv").positives()) == [[0]]
 
 
+def test_table_with_labels(tmp_path: Path) -> None:
+    rows = [("a.jpg", "hall", "gallery"), ("b.jpg", "lab", "gallery"), ("c.jpg", "lab", "query")]
+    for number, (name, _, _) in enumerate(rows):
+        write_picture(tmp_path / name, number)
+    write_table(tmp_path / "dataset.csv", ["image_path", "label", "split"], rows)
+    for where in (tmp_path, tmp_path / "dataset.csv"):
+        places = open_place_set(where)
+        check_all_images_are_there(places)
+        assert lists(places.positives()) == [[1]]
+
+
 def test_oxford(tmp_path: Path) -> None:
     write_oxford(tmp_path)
     places = open_place_set(tmp_path)
