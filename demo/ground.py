@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
+from .lighting import Light
 from .plan import Street, kerb_distance
 from .textures import noise, to_pixels
 from .town import Town
@@ -16,10 +17,11 @@ CROSSWALK = (2.0, 4.6)  # metres before a crossing's mouth
 
 
 class GroundPainter:
-    """Paints square tiles of the ground plane of a town."""
+    """Paints square tiles of the ground plane of a town in the season of a light."""
 
-    def __init__(self, town: Town) -> None:
+    def __init__(self, town: Town, light: Light) -> None:
         self._town = town
+        self._light = light
         rng = np.random.default_rng([town.seed, 1])
         self._grain = noise(rng, (PIXELS, PIXELS), 3, 2)
         self._blotches = noise(rng, (PIXELS, PIXELS), 60, 3)
@@ -47,6 +49,7 @@ class GroundPainter:
             others = np.delete(distances, index, axis=0).min(0, initial=1e3)
             self._pavement(image, street, points, kerb, mine)
             self._carriageway(image, street, points, kerb, others, mine)
+        self._snow(image, kerb > -0.4)
         gutter = (kerb < 0) & (kerb > -0.28)
         image[gutter] *= 0.84
         return to_pixels(image)
@@ -54,7 +57,19 @@ class GroundPainter:
     def _lawn(self, points: np.ndarray, count: int) -> np.ndarray:
         broad = self._wide[(points[..., 1] * 4).astype(int) % 1024, (points[..., 0] * 4).astype(int) % 1024]
         value = 1.0 + 0.09 * broad + 0.10 * self._grain[:count, :count]
-        return to_pixels(value[..., None] * np.array((104, 118, 70), np.float32))
+        green = np.array((104, 118, 70), np.float32) * np.array(self._light.leaves, np.float32)
+        lawn = value[..., None] * green
+        self._snow(lawn, np.ones(lawn.shape[:2], bool))
+        return to_pixels(lawn)
+
+    def _snow(self, image: np.ndarray, where: np.ndarray) -> None:
+        """Cover patches of the image in place, as if trodden through here and there."""
+        if not self._light.snow:
+            return
+        count = len(image)
+        deep = self._blotches[:count, :count] + 0.3 * self._grain[:count, :count]
+        where = where & (deep < np.quantile(deep, self._light.snow))
+        image[where] = (228, 232, 240) + 6.0 * self._grain[:count, :count][where][:, None]
 
     def _pavement(
         self, image: np.ndarray, street: Street, points: np.ndarray, kerb: np.ndarray, mine: np.ndarray

@@ -1,4 +1,4 @@
-"""Two times of day, and how bright any point of the town is then.
+"""Times of day and seasons, and how bright any point of the town is then.
 
 Light is baked: the software rasterizer only multiplies texture and vertex colour. Colours are squares of
 pixel values here (gamma 2), so a factor on a pixel is the square root of the irradiance.
@@ -21,7 +21,7 @@ LAMP_HEIGHT = 4.6
 
 @dataclass(frozen=True)
 class Light:
-    """A time of day; colours are linear RGB, angles radians in the map frame."""
+    """A time of day and year; colours are linear RGB, angles radians in the map frame."""
 
     name: str
     sun_azimuth: float
@@ -33,6 +33,8 @@ class Light:
     clouds: tuple[int, int, int]
     lamps: float = 0.0
     lit_windows: float = 0.0  # share of windows with light behind them
+    leaves: tuple[float, float, float] = (1.0, 1.0, 1.0)  # pixel colours of what grows, relative to summer
+    snow: float = 0.0  # share of the ground beside the carriageway that it covers
 
     @property
     def to_sun(self) -> np.ndarray:
@@ -50,6 +52,18 @@ LIGHTS = {
                   (70, 128, 208), (196, 220, 240), (250, 250, 252)),
     "evening": Light("evening", np.radians(163), np.radians(11), (0.52, 0.27, 0.12), (0.13, 0.14, 0.20),
                      (40, 52, 104), (244, 170, 112), (196, 124, 122), lamps=1.0, lit_windows=0.4),
+    "morning": Light("morning", np.radians(20), np.radians(17), (0.62, 0.50, 0.36), (0.24, 0.27, 0.34),
+                     (112, 150, 206), (238, 222, 196), (240, 226, 214)),
+    "overcast": Light("overcast", np.radians(-70), np.radians(52), (0.04, 0.04, 0.04), (0.40, 0.42, 0.44),
+                      (150, 158, 168), (196, 200, 204), (176, 180, 186)),
+    "dusk": Light("dusk", np.radians(170), np.radians(5), (0.05, 0.03, 0.03), (0.08, 0.10, 0.16),
+                  (22, 32, 70), (118, 98, 110), (60, 62, 86), lamps=1.0, lit_windows=0.6),
+    "night": Light("night", np.radians(170), np.radians(5), (0.0, 0.0, 0.0), (0.016, 0.018, 0.026),
+                   (6, 8, 18), (34, 30, 34), (20, 20, 28), lamps=1.0, lit_windows=0.5),
+    "autumn": Light("autumn", np.radians(-40), np.radians(24), (0.66, 0.56, 0.42), (0.30, 0.32, 0.36),
+                    (104, 142, 196), (216, 220, 222), (236, 234, 232), leaves=(1.45, 0.90, 0.45)),
+    "winter": Light("winter", np.radians(-60), np.radians(14), (0.36, 0.35, 0.34), (0.36, 0.38, 0.43),
+                    (142, 158, 182), (210, 214, 220), (196, 202, 212), leaves=(1.0, 0.88, 0.90), snow=0.8),
 }  # fmt: skip
 
 

@@ -35,7 +35,9 @@ def build_scene(town: Town, light: Light) -> Scene:
     illumination = Illumination(town, light)
     plain = MeshBuilder(np.full((8, 8, 3), 255, np.uint8))
     tiles = MeshBuilder(textures.roof_tiles(np.random.default_rng(5)))
-    leaves = MeshBuilder(textures.hedge(np.random.default_rng(6)))
+    leaves = MeshBuilder(
+        textures.to_pixels(textures.hedge(np.random.default_rng(6)) * np.array(light.leaves))
+    )
     builders = {"plain": plain, "tiles": tiles, "hedge": leaves}
     meshes = _ground(town, illumination)
     for building in town.buildings:
@@ -55,7 +57,7 @@ def build_scene(town: Town, light: Light) -> Scene:
 
 
 def _ground(town: Town, illumination: Illumination) -> list[Mesh]:
-    painter, meshes = GroundPainter(town), []
+    painter, meshes = GroundPainter(town, illumination.light), []
     x_start, y_start, x_end, y_end = town.bounds
     step, inset = TILE - 2 * BORDER, BORDER / TILE
     uv = np.array([(inset, inset), (1 - inset, inset), (1 - inset, 1 - inset), (inset, 1 - inset)])
@@ -163,7 +165,7 @@ def _trees(town: Town, illumination: Illumination) -> list[Billboard]:
     result = []
     for tree in town.trees:
         crown = np.array([[*tree.position, tree.size]])
-        colour = np.clip(illumination.factor(crown, normal[None])[0], 0, 1)
+        colour = np.clip(illumination.factor(crown, normal[None])[0] * illumination.light.leaves, 0, 1)
         foot = np.array([*tree.position, 0.0])
         width = tree.size * (0.62 if tree.kind == "conifer" else 0.85)
         result.append(Billboard(foot, width, tree.size, colour, pictures[tree.kind, tree.variant]))
