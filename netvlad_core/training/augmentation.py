@@ -10,6 +10,10 @@ _BRIGHTNESS = np.log(2.5)
 _COLOUR = np.log(1.4)
 _GAMMA = np.log(2.0)
 _NOISE = 8.0  # grey levels
+# Lamps and shadows: standard deviation of the logarithm of brightness between the parts of an image.
+_UNEVEN = 0.5
+_PARTS = (3, 4)
+_BLUR = 0.006  # standard deviation, share of the height
 
 
 def augment(
@@ -20,7 +24,8 @@ def augment(
     Parameters
     ----------
     image : uint8 RGB (H, W, 3).
-    photometric : strength of gamma, brightness, colour cast, desaturation and noise, 0 to 1.
+    photometric : strength of gamma, brightness over the image and in parts of it, colour cast, desaturation,
+        blur and noise, 0 to 1.
     perspective : how far each corner moves inwards or outwards at most, as a share of the sides.
 
     Returns
@@ -46,6 +51,11 @@ def _change_light(image: np.ndarray, strength: float, random: np.random.Generato
         strength * (random.uniform(-_BRIGHTNESS, _BRIGHTNESS) + random.uniform(-_COLOUR, _COLOUR, 3))
     )
     values = (image.astype(np.float32) / 255) ** np.float32(gamma) * gains.astype(np.float32)
+    parts = np.exp(strength * _UNEVEN * random.standard_normal(_PARTS, np.float32))
+    values *= cv2.resize(parts, image.shape[1::-1], interpolation=cv2.INTER_LINEAR)[..., None]
+    blur = strength * _BLUR * image.shape[0] * random.uniform(0, 1)
+    if blur > 0.3:  # pixels; less changes nothing
+        values = cv2.GaussianBlur(values, (0, 0), blur)
     grey = values.mean(axis=2, keepdims=True)
     values += np.float32(strength * random.uniform(0, 1)) * (grey - values)
     values *= 255

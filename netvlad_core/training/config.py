@@ -19,6 +19,7 @@ else:
 LOSSES = ("triplet", "multi-similarity")
 PRECISIONS = ("float32", "bfloat16", "float16")
 CACHE_TYPES = ("float32", "float16")
+OPTIMIZERS = ("sgd", "adamw")
 _PATHS = ("weights", "backbone_weights", "collection", "validation_collection")
 _LISTS_OF_PATHS = ("database", "queries", "validation_database", "validation_queries")
 
@@ -29,7 +30,7 @@ class TrainingConfig:
 
     Attributes
     ----------
-    database : sources of images with poses (bags, catalogues, folders), all in one coordinate frame.
+    database : sources of images with poses (bags, maps, catalogues, folders), all in one coordinate frame.
     queries : likewise; none: each image of the database is a query for the others.
     validation_database, validation_queries : likewise, other places; none: nothing is validated.
     collection, split : of a known format (docs/datasets.md) and its split, instead of database and
@@ -55,7 +56,9 @@ class TrainingConfig:
     batch_size : tuples of a step, over all processes.
     images_at_once : through the network with gradients, in each process; 0: all images of a step. Less needs
         less memory and changes nothing else.
-    learning_rate, momentum, weight_decay : of stochastic gradient descent.
+    optimizer : "sgd" (stochastic gradient descent with momentum) or "adamw".
+    learning_rate, weight_decay : of the optimizer.
+    momentum : of stochastic gradient descent.
     halving_epochs : the learning rate is halved, and the cache interval doubled, every so many epochs.
     cache_interval : queries between refreshes of the descriptor cache.
     cache_type : "float32" or "float16".
@@ -104,6 +107,7 @@ class TrainingConfig:
     epochs: int = 30
     batch_size: int = 4
     images_at_once: int = 0
+    optimizer: str = "sgd"
     learning_rate: float = 1e-4
     momentum: float = 0.9
     weight_decay: float = 1e-3
@@ -121,7 +125,12 @@ class TrainingConfig:
     device: str = "auto"
 
     def __post_init__(self) -> None:
-        for name, choices in (("loss", LOSSES), ("precision", PRECISIONS), ("cache_type", CACHE_TYPES)):
+        for name, choices in (
+            ("loss", LOSSES),
+            ("optimizer", OPTIMIZERS),
+            ("precision", PRECISIONS),
+            ("cache_type", CACHE_TYPES),
+        ):
             _expect(getattr(self, name) in choices, name, getattr(self, name), f"one of {', '.join(choices)}")
         for field in fields(self):
             value = getattr(self, field.name)

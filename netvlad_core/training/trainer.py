@@ -9,6 +9,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
+from torch import nn
 from tqdm import tqdm
 
 from netvlad_core.model.checkpoints import save_checkpoint
@@ -64,9 +65,7 @@ class Trainer:
         self._set, self._network = training_set, network
         parameters = train_only(network, config.trainable)
         self._extractor = Extractor(network, str(run.processes.device), precision=config.precision)
-        self._optimizer = torch.optim.SGD(
-            parameters, config.learning_rate, config.momentum, weight_decay=config.weight_decay
-        )
+        self._optimizer = _optimizer(parameters, config)
         is_half = config.precision == "float16"
         self._scaler = torch.amp.GradScaler(run.processes.device.type, enabled=is_half)
         self._gradients = Gradients(network, parameters, config, run.processes, run.say)
@@ -217,6 +216,13 @@ class Trainer:
         self._scaler.load_state_dict(learned["scaler"])
         if self.progress.hardest is not None:
             self._miner.hardest = self.progress.hardest.numpy()
+
+
+def _optimizer(parameters: list[nn.Parameter], config: TrainingConfig) -> torch.optim.Optimizer:
+    rate, decay = config.learning_rate, config.weight_decay
+    if config.optimizer == "adamw":
+        return torch.optim.AdamW(parameters, rate, weight_decay=decay)
+    return torch.optim.SGD(parameters, rate, config.momentum, weight_decay=decay)
 
 
 def _fingerprint(training_set: TrainingSet) -> str:

@@ -22,6 +22,7 @@ from netvlad_core.data.sources import SourceOptions, open_source
 from netvlad_core.errors import ImageError, SourceError
 from netvlad_core.files import replace_directory
 from netvlad_core.mapping.keyframes import default_rule, select_keyframes
+from netvlad_core.mapping.map_source import MapSource, is_map
 from netvlad_core.model.preprocessing import check_image
 
 _CATALOGUE = "catalogue.csv"
@@ -128,7 +129,7 @@ def read_views(
 
     Parameters
     ----------
-    paths : of bags, catalogues (a column `label` names places) and folders with "@" names.
+    paths : of bags, maps with images, catalogues (a column `label` names places) and folders with "@" names.
     options : for the bags.
     work : folder that keeps keyframes of bags as files, since training reads images in random order.
     may_write : False where another process has made these files already.
@@ -140,13 +141,17 @@ def read_views(
     """
     views: Views | None = None
     for path in map(Path, paths):
-        source = open_source(path, options if is_bag(path) else None)
+        source: FrameSource
+        if is_map(path):
+            source = MapSource.open(path)
+        else:
+            source = open_source(path, options if is_bag(path) else None)
         if source.is_stream:
             source = _keyframe_files(source, work / source.fingerprint, may_write, progress)
         one = Views.of_source(source, _read_labels(path))
         views = one if views is None else views + one
     if views is None:
-        raise SourceError("no source of images is named; expected bags, catalogues or folders")
+        raise SourceError("no source of images is named; expected bags, maps, catalogues or folders")
     return views
 
 

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import csv
 from collections import defaultdict
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 import torch
 
+from netvlad_core.data.datasets import CatalogueSource
+from netvlad_core.mapping.builder import BuildOptions, build_map
 from netvlad_core.model.checkpoints import load_checkpoint
 from netvlad_core.training.config import TrainingConfig
 from netvlad_core.training.run import train
@@ -35,6 +38,7 @@ def test_broken_images_are_counted_and_the_run_goes_on(tmp_path: Path, tiny: Pat
     "options",
     [
         {"precision": "bfloat16"},
+        {"optimizer": "adamw", "learning_rate": 3e-4},
         {"loss": "multi-similarity", "places_per_batch": 4, "images_per_place": 2, "learning_rate": 0.03},
     ],
 )
@@ -53,6 +57,19 @@ def test_loss_gets_smaller(tmp_path: Path, tiny: Path, options: dict) -> None:
     trained, before = load_checkpoint(tmp_path / "run" / "last.safetensors"), load_checkpoint(tiny)
     first, first_before = next(trained.backbone.parameters()), next(before.backbone.parameters())
     assert torch.equal(first, first_before), "the first layers are frozen"
+
+
+def test_maps_are_trained_on(tmp_path: Path, tiny: Path) -> None:
+    config = write_drives(tmp_path, tiny, epochs=1)
+    maps = {}
+    for name, drive in (("database", config.database), ("queries", config.queries)):
+        source = CatalogueSource.from_csv(drive[0])
+        options = BuildOptions(weights=tiny, device="cpu", store_images="full")
+        maps[name] = (str(build_map(source, tmp_path / name, options, progress=False).path),)
+    said: list[str] = []
+    reached = train(replace(config, **maps), tmp_path / "run", progress=False, say=said.append)
+    assert said[0].startswith("20 database images, 13 queries; 0 more")
+    assert reached.step > 2
 
 
 def test_collections_are_read_in_their_own_formats(tmp_path: Path, tiny: Path) -> None:

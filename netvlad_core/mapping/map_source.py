@@ -1,0 +1,68 @@
+"""The places of a map as a source of images: what one drive has recorded, another network can learn from."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+
+from netvlad_core.data.frames import Frame
+from netvlad_core.errors import ImageError, MapError, SourceError
+from netvlad_core.mapping.place_map import HEADER_FILE, PlaceMap
+
+
+def is_map(path: Path) -> bool:
+    return (path / HEADER_FILE).is_file()
+
+
+class MapSource:
+    """A map that keeps its images, a `FrameSource`; see there for the attributes."""
+
+    is_stream = False
+
+    def __init__(self, place_map: PlaceMap) -> None:
+        header = place_map.header
+        if header.store_images == "none":
+            raise SourceError(
+                f"the map {place_map.path} keeps no images; build it with --store-images full, or name the "
+                "drive itself"
+            )
+        self.description = f"map {header.map_id}"
+        self.frame_id = header.frame_id
+        self.fingerprint = header.map_id
+        self.skipped: Counter[str] = Counter()
+        self.camera = place_map.camera
+        self._map = place_map
+
+    @classmethod
+    def open(cls, path: Path) -> MapSource:
+        """Open a map folder.
+
+        Raises
+        ------
+        SourceError
+            If the map is damaged or keeps no images.
+        """
+        try:
+            return cls(PlaceMap.open(path))
+        except MapError as error:
+            raise SourceError(str(error)) from error
+
+    def __len__(self) -> int:
+        return len(self._map)
+
+    def __iter__(self) -> Iterator[Frame]:
+        for place, name in enumerate(self._map.names):
+            stamp = int(self._map.stamps[place])
+            yield Frame(name, stamp, self._map.pose(place), partial(self._image, place))
+
+    def _image(self, place: int) -> np.ndarray:
+        try:
+            image = self._map.image(place)
+        except MapError as error:
+            raise ImageError(str(error)) from error
+        assert image is not None  # the map keeps images
+        return image
