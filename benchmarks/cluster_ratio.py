@@ -27,7 +27,7 @@ from netvlad_core.model.backbones import DEFAULT_BACKBONE, backbone_named
 from netvlad_core.model.fitting import cluster, sample_local_descriptors
 from netvlad_core.model.netvlad import NetVLAD
 from netvlad_core.model.network import PlaceNetwork
-from netvlad_core.model.pretrained import load_pretrained
+from netvlad_core.model.pretrained import IMAGENET, load_pretrained
 from netvlad_core.model.spec import NetworkSpec
 
 _SETS = ("vprbench_corridor", "rtabmap_corridor", "toshiki_loop")
@@ -46,7 +46,7 @@ def measure(name: str, data: Path) -> Iterator[list[str]]:
     """Rows of the table for one set."""
     places, queries, _ = getattr(real_sets, name)(data)
     network = PlaceNetwork(NetworkSpec(DEFAULT_BACKBONE, backbone_named(DEFAULT_BACKBONE).preprocessing))
-    network.backbone = load_pretrained(DEFAULT_BACKBONE)
+    network.backbone = load_pretrained(DEFAULT_BACKBONE, IMAGENET)
     fitted, unseen = (
         sample_local_descriptors(network, _images(rows), 0, torch.device("cpu")) for rows in (places, queries)
     )

@@ -1,23 +1,30 @@
-"""How features become a descriptor: max, average and GeM pooling against NetVLAD, on real places.
+"""How features become a descriptor, off the shelf and trained, on places that no training has seen.
 
-All rows but the trained ones share one backbone, EfficientNet-Lite0 with its ImageNet weights, off the shelf.
-The 64 clusters of "NetVLAD, initialised" are fitted on images of the other sets, never on the set that is
+The first rows share one backbone, EfficientNet-Lite0 with its ImageNet weights, off the shelf. The 64
+clusters of "NetVLAD, initialised" are fitted on images of the other real sets, never on the set that is
 tested (500 images, evenly drawn); those of "NetVLAD, clusters of the map" on the database that is searched,
-as `netvlad build-map` does. With --weights a trained network is measured as it is and, unless it whitens,
-with its clusters fitted anew on the map. Intervals: 95 %, bootstrap over queries (in the mean of the sets,
-within each set).
+as `netvlad build-map` does. The trained network, by default the one of this package, is measured as it is
+and, unless it whitens, with its clusters fitted anew on the map.
+
+Sets: the real ones, of ietower the floors left out of training; with --dusk each once more, its queries
+darkened as at dusk under lamps (another model of light than the augmentation of the training); with --town
+the rendered town of seed 7, noon against evening, see sequence.py. Intervals: 95 %, bootstrap over queries
+(in the mean of the sets, within each set).
 
 example:
-  python benchmarks/poolings.py --weights trained.safetensors
+  python benchmarks/poolings.py --dusk --against "NetVLAD, clusters of the map"
 """
 
 from __future__ import annotations
 
 import argparse
 import copy
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 
+import cv2
 import numpy as np
 import real_sets
 import torch
@@ -25,13 +32,16 @@ from _measure import print_conditions, print_table
 from torch import Tensor
 from torch.nn import functional
 
+from netvlad_core.data.bags import BagSource
 from netvlad_core.data.images import read_image
 from netvlad_core.evaluation.recall import positives_within
+from netvlad_core.mapping.keyframes import default_rule, select_keyframes
 from netvlad_core.model.backbones import DEFAULT_BACKBONE, backbone_named
 from netvlad_core.model.checkpoints import load_checkpoint
 from netvlad_core.model.fitting import cluster, sample_local_descriptors
 from netvlad_core.model.network import PlaceNetwork
-from netvlad_core.model.pretrained import load_pretrained
+from netvlad_core.model.packaged import PACKAGED_NETWORK
+from netvlad_core.model.pretrained import IMAGENET, load_pretrained
 from netvlad_core.model.spec import NetworkSpec
 from netvlad_core.model.torch_engine import preprocess
 
@@ -39,10 +49,81 @@ _RECALL_AT = (1, 5, 10)
 _CLUSTER_IMAGES = 500
 _RESAMPLES = 2000
 _GEM_EXPONENT = 3.0
+_TOWN_QUERY_STEP = 3
 _CPU = torch.device("cpu")
 _MAX, _INITIALISED, _MAPPED = "max pooling", "NetVLAD, initialised", "NetVLAD, clusters of the map"
+_TRAINED, _TRAINED_MAPPED = "trained NetVLAD", "trained NetVLAD, clusters of the map"
 
 Pooling = Callable[[Tensor], Tensor]
+
+
+@dataclass(frozen=True)
+class Shot:
+    """An image, uint8 RGB (H, W, 3), to be read, and where it was taken."""
+
+    read: Callable[[], np.ndarray]
+    x: float
+    y: float
+
+
+@dataclass(frozen=True)
+class Places:
+    """A database, queries in one light or several, and the distance within which one is correct."""
+
+    database: Sequence[Shot]
+    queries: Mapping[str, Sequence[Shot]]
+    radius: float
+
+    @property
+    def shots(self) -> list[Shot]:
+        """All images as they were taken."""
+        return [*self.database, *next(iter(self.queries.values()))]
+
+    def positives(self, light: str) -> np.ndarray:
+        """(Q, N) bool."""
+        places, asked = (
+            np.array([[s.x, s.y] for s in shots]) for shots in (self.database, self.queries[light])
+        )
+        return positives_within(places, asked, self.radius)
+
+
+def real_places(name: str, data: Path, with_dusk: bool) -> Places:
+    places, asked, radius = real_sets.SETS[name](data)
+    database, queries = (
+        [Shot(partial(read_image, path), x, y) for path, x, y in rows] for rows in (places, asked)
+    )
+    lights = {"as it is": queries}
+    if with_dusk:
+        lights["dusk"] = [
+            replace(shot, read=partial(_dusk, shot.read, seed)) for seed, shot in enumerate(queries)
+        ]
+    return Places(database, lights, radius)
+
+
+def rendered_places(folder: Path) -> Places:
+    shots = []
+    for name, step in (("noon", 1), ("evening", _TOWN_QUERY_STEP)):
+        source = BagSource.open(folder / name)
+        frames = list(select_keyframes(source, default_rule(source)))[::step]
+        shots.append([Shot(f.decode, *f.pose.position[:2].tolist()) for f in frames if f.pose])
+    return Places(shots[0], {"evening": shots[1]}, radius=10.0)
+
+
+def _dusk(read: Callable[[], np.ndarray], seed: int) -> np.ndarray:
+    """Little blue light from above, pools of lamplight, the noise of a short exposure."""
+    image, random = read(), np.random.default_rng(seed)
+    height, width = image.shape[:2]
+    light = np.full((height, width, 3), (0.06, 0.07, 0.10)) * random.uniform(0.7, 1.5)
+    y, x = np.mgrid[:height, :width] / height
+    for _ in range(random.integers(1, 5)):
+        at, size = random.uniform(0, (1, width / height)), random.uniform(0.1, 0.4)
+        pool = np.exp(-((y - at[0]) ** 2 + (x - at[1]) ** 2) / (2 * size**2))
+        light += random.uniform(0.2, 0.9) * pool[..., None] * (1.0, 0.78, 0.5)
+    linear = (image / 255.0) ** 2.2 * light
+    exposed = linear * min(6.0, 0.18 / max(linear.mean(), 1e-4)) * 0.6
+    noisy = exposed + random.normal(size=linear.shape) * np.sqrt(0.0004 + 0.002 * exposed)
+    blurred = cv2.GaussianBlur(noisy.clip(0, 1), (0, 0), 0.004 * height)
+    return (255 * blurred ** (1 / 2.2)).round().astype(np.uint8)
 
 
 def max_pooling(features: Tensor) -> Tensor:
@@ -63,47 +144,43 @@ def gem_pooling(features: Tensor) -> Tensor:
 def off_the_shelf() -> PlaceNetwork:
     """The backbone with its ImageNet weights and a NetVLAD layer that is not fitted yet."""
     network = PlaceNetwork(NetworkSpec(DEFAULT_BACKBONE, backbone_named(DEFAULT_BACKBONE).preprocessing))
-    network.backbone = load_pretrained(DEFAULT_BACKBONE, None)
+    network.backbone = load_pretrained(DEFAULT_BACKBONE, IMAGENET)
     return network.eval()
 
 
-def fitted(network: PlaceNetwork, images: list[Path], seed: int) -> PlaceNetwork:
-    """A copy whose clusters are fitted on images."""
+def fitted(network: PlaceNetwork, shots: Sequence[Shot], seed: int) -> PlaceNetwork:
+    """A copy whose clusters are fitted on images, evenly drawn."""
     network = copy.deepcopy(network)
-    samples = sample_local_descriptors(network, map(read_image, images), seed, _CPU)
+    rows = np.linspace(0, len(shots) - 1, min(_CLUSTER_IMAGES, len(shots))).round().astype(int)
+    samples = sample_local_descriptors(network, (shots[row].read() for row in rows), seed, _CPU)
     network.netvlad.initialize(cluster(samples, network.spec.clusters, seed), samples)
     return network
 
 
 @torch.inference_mode()
 def descriptors(
-    network: PlaceNetwork, paths: list[Path], poolings: Mapping[str, Pooling]
+    network: PlaceNetwork, shots: Sequence[Shot], poolings: Mapping[str, Pooling]
 ) -> dict[str, np.ndarray]:
     """Each image once through the backbone, then through every pooling: (N, D) float32."""
     rows: dict[str, list[np.ndarray]] = {name: [] for name in poolings}
-    for path in paths:
-        features = network.backbone(preprocess([read_image(path)], network.spec.preprocessing, _CPU))
+    for shot in shots:
+        features = network.backbone(preprocess([shot.read()], network.spec.preprocessing, _CPU))
         for name, pool in poolings.items():
             rows[name].append(pool(features.float())[0].numpy())
     return {name: np.array(values) for name, values in rows.items()}
 
 
-def hits(described: np.ndarray, places: int, positives: np.ndarray) -> np.ndarray:
+def hits(database: np.ndarray, queries: np.ndarray, positives: np.ndarray) -> np.ndarray:
     """(Q, 3) float, whether a correct place is among the first 1, 5, 10."""
-    order = np.argsort(-described[places:] @ described[:places].T, axis=1, kind="stable")
+    order = np.argsort(-queries @ database.T, axis=1, kind="stable")
     correct = np.take_along_axis(positives, order, axis=1)
     return np.stack([correct[:, :n].any(axis=1) for n in _RECALL_AT], axis=1).astype(float)
 
 
 def measure(
-    name: str, sets: Mapping[str, tuple], trained: PlaceNetwork | None, seed: int
-) -> Iterator[tuple[str, int, np.ndarray]]:
-    """Method, dimensions and hits of one set."""
-    places, queries, radius = sets[name]
-    paths = [path for path, _, _ in (*places, *queries)]
-    others = [path for other in sets if other != name for path, _, _ in (*sets[other][0], *sets[other][1])]
-    positives = positives_within(_positions(places), _positions(queries), radius)
-    mapped = paths[: len(places)]
+    places: Places, others: Sequence[Shot], trained: PlaceNetwork, seed: int
+) -> Iterator[tuple[str, str, int, np.ndarray]]:
+    """Light, method, dimensions and hits of one set; the clusters of another one are fitted on `others`."""
     network = off_the_shelf()
     poolings: dict[str, Pooling] = {
         _MAX: max_pooling,
@@ -111,25 +188,20 @@ def measure(
         "GeM": gem_pooling,
     }
     if others:
-        poolings[_INITIALISED] = fitted(network, _evenly(others), seed).aggregate
-    poolings[_MAPPED] = fitted(network, _evenly(mapped), seed).aggregate
-    described = descriptors(network, paths, poolings)
-    if trained is not None:
-        poolings = {"trained": trained.aggregate}
-        if not trained.spec.whitened_dimension:
-            poolings["trained, clusters of the map"] = fitted(trained, _evenly(mapped), seed).aggregate
-        described |= descriptors(trained, paths, poolings)
-    for method, values in described.items():
-        yield method, values.shape[1], hits(values, len(places), positives)
+        poolings[_INITIALISED] = fitted(network, others, seed).aggregate
+    poolings[_MAPPED] = fitted(network, places.database, seed).aggregate
+    learned: dict[str, Pooling] = {_TRAINED: trained.aggregate}
+    if not trained.spec.whitened_dimension:
+        learned[_TRAINED_MAPPED] = fitted(trained, places.database, seed).aggregate
 
+    def describe(shots: Sequence[Shot]) -> dict[str, np.ndarray]:
+        return descriptors(network, shots, poolings) | descriptors(trained, shots, learned)
 
-def _evenly(paths: list[Path]) -> list[Path]:
-    rows = np.linspace(0, len(paths) - 1, min(_CLUSTER_IMAGES, len(paths))).round().astype(int)
-    return [paths[row] for row in rows]
-
-
-def _positions(rows: real_sets.Rows) -> np.ndarray:
-    return np.array([[x, y] for _, x, y in rows])
+    database = describe(places.database)
+    for light, shots in places.queries.items():
+        positives = places.positives(light)
+        for method, values in describe(shots).items():
+            yield light, method, values.shape[1], hits(database[method], values, positives)
 
 
 def interval(sets: list[np.ndarray]) -> list[str]:
@@ -151,25 +223,17 @@ def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    root = Path(__file__).resolve().parents[1]
-    parser.add_argument(
-        "--data", type=Path, default=root.parent / "shared" / "data", help="folder of the sets"
-    )
+    data = real_sets._ROOT.parent / "shared" / "data"
+    methods = (_MAX, _INITIALISED, _MAPPED)
+    parser.add_argument("--data", type=Path, default=data, help="folder of the sets")
     parser.add_argument(
         "--sets", nargs="+", choices=real_sets.SETS, default=list(real_sets.SETS), metavar="S"
     )
+    parser.add_argument("--dusk", action="store_true", help="the sets once more with darkened queries")
+    parser.add_argument("--town", type=Path, metavar="FOLDER", help="where sequence.py has rendered the town")
+    parser.add_argument("--weights", type=Path, default=PACKAGED_NETWORK, help="of the trained network")
     parser.add_argument(
-        "--floors",
-        nargs="+",
-        metavar="F",
-        help="of ietower, those that no network was trained on (default: all)",
-    )
-    parser.add_argument("--weights", type=Path, metavar="FILE", help="checkpoint of a trained network")
-    parser.add_argument(
-        "--against",
-        choices=(_MAX, _INITIALISED, _MAPPED),
-        default=_MAX,
-        help="row of the last column's difference",
+        "--against", choices=methods, default=_MAX, help="row of the last column's difference"
     )
     parser.add_argument("--seed", type=int, default=0, help="of the clustering")
     options = parser.parse_args()
@@ -177,30 +241,26 @@ def main() -> None:
         print(f"the real sets are not in {options.data}: nothing to measure")
         return
     print_conditions()
-    trained = load_checkpoint(options.weights).eval() if options.weights else None
-    sets = {name: read(options.data.resolve()) for name, read in real_sets.SETS.items()}
-    if options.floors:
-        places, queries, radius = sets["ietower"]
-        places, queries = (
-            [row for row in rows if row[0].parent.name in options.floors] for rows in (places, queries)
-        )
-        sets["ietower"] = places, queries, radius
-    found: dict[str, dict[str, np.ndarray]] = {}
+    trained = load_checkpoint(options.weights).eval()
+    real = {name: real_places(name, options.data.resolve(), options.dusk) for name in options.sets}
+    sets = real | ({"town": rendered_places(options.town)} if options.town else {})
+    found: dict[str, dict[str, dict[str, np.ndarray]]] = {}  # by light, method and set
     dimensions: dict[str, int] = {}
-    for name in options.sets:
-        for method, dimension, values in measure(name, sets, trained, options.seed):
-            found.setdefault(method, {})[name] = values
+    for name, places in sets.items():
+        others = [shot for other in real if other != name for shot in real[other].shots]
+        for light, method, dimension, values in measure(places, others, trained, options.seed):
+            found.setdefault(light, {}).setdefault(method, {})[name] = values
             dimensions[method] = dimension
-    groups = {name: [name] for name in options.sets}
-    if len(options.sets) > 1:
-        groups["mean of the sets"] = options.sets
     rows = []
-    for group, names in groups.items():
-        for method, by_set in found.items():
-            shares = interval([by_set[name] for name in names])
-            gain = interval([(by_set[name] - found[options.against][name])[:, :1] for name in names])[0]
-            shown = "" if method == options.against else gain
-            rows.append([group, method, str(dimensions[method]), *shares, shown])
+    for light, by_method in found.items():
+        names = list(by_method[_MAX])
+        groups = {name: [name] for name in names} | ({"mean": names} if len(names) > 1 else {})
+        for title, group in groups.items():
+            for method, by_set in by_method.items():
+                shares = interval([by_set[name] for name in group])
+                gain = interval([(by_set[n] - by_method[options.against][n])[:, :1] for n in group])[0]
+                shown = "" if method == options.against else gain
+                rows.append([f"{title}, {light}", method, str(dimensions[method]), *shares, shown])
     print_table(
         ["set", "descriptor", "D", *(f"R@{n}" for n in _RECALL_AT), f"R@1 above {options.against}"], rows
     )

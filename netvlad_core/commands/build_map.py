@@ -15,10 +15,14 @@ from netvlad_core.commands.common import (
     open_source,
     positive,
     print_counts,
+    weights_file,
 )
 
 SUMMARY = "build a map of places from a drive"
-REMARK = "Without --weights the clusters are fitted on the drive, and the map contains its own network."
+REMARK = (
+    "\nWithout --weights the clusters of the package's network are fitted on the drive, and\n"
+    "the map contains its own network."
+)
 EXAMPLE = "netvlad build-map drive/ --image-topic /camera/image_raw --pose-topic /odom --output maps/campus"
 
 
@@ -28,7 +32,10 @@ def add_arguments(command: argparse.ArgumentParser) -> None:
         "--output", type=Path, required=True, metavar="MAP", help="folder to write the map to"
     )
     command.add_argument(
-        "--weights", type=Path, metavar="FILE", help="checkpoint or ONNX file, instead of fitting one"
+        "--weights",
+        type=weights_file,
+        metavar="FILE",
+        help="checkpoint or ONNX file, instead of fitting one; packaged: the package's as it is",
     )
     command.add_argument(
         "--store-images",

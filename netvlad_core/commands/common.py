@@ -66,7 +66,12 @@ def open_source(options: argparse.Namespace, poses_required: bool = True) -> Fra
 def add_fit(command: argparse.ArgumentParser) -> None:
     group = command.add_argument_group("network to fit")
     group.add_argument("--backbone", default="efficientnet_lite0", help="(default: %(default)s)")
-    group.add_argument("--backbone-weights", type=Path, metavar="FILE", help="its ImageNet checkpoint")
+    group.add_argument(
+        "--backbone-weights",
+        type=Path,
+        metavar="FILE",
+        help="checkpoint of it or of ImageNet; imagenet: those installed (default: the package's own)",
+    )
     group.add_argument("--clusters", type=at_least(2), default=64, metavar="K", help="(default: %(default)s)")
     group.add_argument(
         "--whiten", type=at_least(1), metavar="D", help="whiten the descriptor to D dimensions"
@@ -97,7 +102,9 @@ def add_map(command: argparse.ArgumentParser, flag: str | None = None) -> None:
     """Arguments of an open map: its position, or a flag by which it must be named."""
     how: dict[str, Any] = {"required": True} if flag else {}
     command.add_argument(flag or "map", metavar="MAP", type=Path, help="map folder", **how)
-    command.add_argument("--weights", type=Path, metavar="FILE", help="checkpoint, if not where the map says")
+    command.add_argument(
+        "--weights", type=weights_file, metavar="FILE", help="checkpoint, if not where the map says"
+    )
     command.add_argument(
         "--min-similarity",
         type=float,
@@ -162,6 +169,13 @@ def add_precision(group: Any) -> None:
         metavar="P",
         help=f"{', '.join(PRECISIONS)}; int8 wants a file of `netvlad export` (default: the weights' own)",
     )
+
+
+def weights_file(text: str) -> Path:
+    """Type of an argument: a file, or `packaged` for the network of this package."""
+    from netvlad_core.model.packaged import PACKAGED_NETWORK
+
+    return PACKAGED_NETWORK if text == "packaged" else Path(text)
 
 
 def positive(text: str) -> float:

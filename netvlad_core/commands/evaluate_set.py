@@ -19,6 +19,7 @@ from netvlad_core.commands.common import (
     open_place_set,
     positive,
 )
+from netvlad_core.model.packaged import PACKAGED_NETWORK
 
 if TYPE_CHECKING:
     from netvlad_core.data.frames import Frame
@@ -38,7 +39,11 @@ _REASONS = 10
 def add_arguments(command: argparse.ArgumentParser) -> None:
     add_place_set(command)
     command.add_argument(
-        "--weights", type=Path, required=True, metavar="FILE", help="checkpoint, ONNX file or map folder"
+        "--weights",
+        type=Path,
+        default=PACKAGED_NETWORK,
+        metavar="FILE",
+        help="checkpoint, ONNX file or map folder (default: the network of this package)",
     )
     command.add_argument(
         "--threshold",

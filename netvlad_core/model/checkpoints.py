@@ -17,14 +17,22 @@ from netvlad_core.model.spec import NetworkSpec
 _FORMAT = "netvlad_ros checkpoint 1"
 
 
-def save_checkpoint(network: PlaceNetwork, path: Path) -> str:
+def save_checkpoint(network: PlaceNetwork, path: Path, is_half: bool = False) -> str:
     """Write a network beside `path`, then rename it there; returns its model_id.
 
     One network gives one file, to the byte.
+
+    Parameters
+    ----------
+    is_half : round the weights to float16, in the network too, for a file of half the size.
     """
+    if is_half:
+        network.load_state_dict({key: _half(value) for key, value in network.state_dict().items()})
     model_id = network.fingerprint()
     metadata = {"format": _FORMAT, "model_id": model_id, "spec": network.spec.to_json()}
     tensors = {key: value.detach().cpu().contiguous() for key, value in network.state_dict().items()}
+    if is_half:
+        tensors = {key: _half(value) for key, value in tensors.items()}
     path.parent.mkdir(parents=True, exist_ok=True)
     partial = path.with_name(f".{path.name}.partial")
     partial.write_bytes(_in_order(save(tensors, metadata)))
@@ -53,7 +61,7 @@ def load_checkpoint(path: Path) -> PlaceNetwork:
             # Nothing is allocated for what the description declares, only for what the file has.
             with torch.device("meta"):
                 network = PlaceNetwork(spec)
-            state = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118
+            state = {key: _single(file.get_tensor(key)) for key in file.keys()}  # noqa: SIM118
         _check_entries(state, network)
         network.load_state_dict(state, assign=True)
     except CheckpointError as error:
@@ -64,6 +72,14 @@ def load_checkpoint(path: Path) -> PlaceNetwork:
     if found != stated:
         raise CheckpointError(f"the checkpoint {path} states the model {stated} but its weights are {found}")
     return network.requires_grad_(True).eval()
+
+
+def _half(tensor: Tensor) -> Tensor:
+    return tensor.half() if tensor.dtype == torch.float32 else tensor
+
+
+def _single(tensor: Tensor) -> Tensor:
+    return tensor.float() if tensor.dtype == torch.float16 else tensor
 
 
 def _in_order(content: bytes) -> bytes:

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Protocol, runtime_checkable
 import numpy as np
 
 from netvlad_core.errors import CheckpointError, NetvladError
+from netvlad_core.model.packaged import PACKAGED_NETWORK
 from netvlad_core.model.preprocessing import as_rgb
 from netvlad_core.model.spec import PRECISIONS, NetworkSpec
 
@@ -83,7 +84,7 @@ class Extractor:
     @classmethod
     def load(
         cls,
-        weights: Path | str,
+        weights: Path | str = PACKAGED_NETWORK,
         device: str = "auto",
         batch_size: int | None = None,
         precision: str = "auto",
@@ -92,6 +93,7 @@ class Extractor:
 
         Parameters
         ----------
+        weights : of the network; by default the one that comes with this package.
         precision : one of PRECISIONS; "auto" takes the file's own, float32 for a checkpoint. What the file
             cannot do here (int8 and, on a machine without torch, any checkpoint) is looked for beside it: a
             file like `model.int8.onnx` for `model.safetensors`.

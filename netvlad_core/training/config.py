@@ -21,6 +21,7 @@ PRECISIONS = ("float32", "bfloat16", "float16")
 CACHE_TYPES = ("float32", "float16")
 OPTIMIZERS = ("sgd", "adamw")
 _PATHS = ("weights", "backbone_weights", "collection", "validation_collection")
+_NO_PATHS = ("imagenet", "packaged")  # what may stand in place of one
 _LISTS_OF_PATHS = ("database", "queries", "validation_database", "validation_queries")
 
 
@@ -37,8 +38,10 @@ class TrainingConfig:
         queries.
     validation_collection, validation_split : likewise, instead of validation_database and validation_queries.
     image_topic, pose_topic : of bags; empty: found by themselves.
-    weights : checkpoint to begin with; empty: clusters are fitted on the database.
-    backbone, backbone_weights, clusters : of the network that is fitted.
+    weights : checkpoint to begin with, "packaged" for that of the package; empty: clusters are fitted on the
+        database.
+    backbone, clusters : of the network that is fitted.
+    backbone_weights : likewise: a file, "imagenet" for installed ones; empty: the package's own.
     positive_radius : m, a database image this near may be a positive.
     min_distance : m, and farther than this.
     heading_limit : degrees between the headings of query and positive; 180 is no limit.
@@ -179,7 +182,7 @@ class TrainingConfig:
         found: dict[str, Any] = {
             name: str(base / Path(getattr(config, name)).expanduser())
             for name in _PATHS
-            if getattr(config, name)
+            if getattr(config, name) not in ("", *_NO_PATHS)
         }
         for name in _LISTS_OF_PATHS:
             found[name] = tuple(str(base / Path(part).expanduser()) for part in getattr(config, name))

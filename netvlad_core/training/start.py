@@ -11,6 +11,7 @@ from netvlad_core.errors import ImageError
 from netvlad_core.model.checkpoints import load_checkpoint, save_checkpoint
 from netvlad_core.model.fitting import fit_network
 from netvlad_core.model.network import PlaceNetwork
+from netvlad_core.model.packaged import PACKAGED_NETWORK
 from netvlad_core.training.config import TrainingConfig
 from netvlad_core.training.processes import Processes
 from netvlad_core.training.views import Views
@@ -32,7 +33,7 @@ def initial_network(
         If the images do not suffice for the clusters.
     """
     if config.weights:
-        return load_checkpoint(Path(config.weights))
+        return load_checkpoint(PACKAGED_NETWORK if config.weights == "packaged" else Path(config.weights))
     path = folder / "initial.safetensors"
     if processes.is_first and not path.is_file():
         network = fit_network(

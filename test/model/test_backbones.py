@@ -14,7 +14,7 @@ from torch import nn
 from netvlad_core.errors import CheckpointError
 from netvlad_core.model.backbones import BACKBONES, backbone_named
 from netvlad_core.model.extractor import Extractor
-from netvlad_core.model.pretrained import load_pretrained
+from netvlad_core.model.pretrained import IMAGENET, load_pretrained
 from netvlad_core.model.torch_engine import preprocess
 from netvlad_core.model.torchvision_models import torchvision_models
 from support.street import street, view
@@ -80,7 +80,7 @@ def test_file_from_before_batch_counts_loads(tmp_path: Path) -> None:
 
 
 def test_lite0_with_installed_weights_tells_images_apart() -> None:
-    backbone, module = BACKBONES["efficientnet_lite0"], load_pretrained("efficientnet_lite0")
+    backbone, module = BACKBONES["efficientnet_lite0"], load_pretrained("efficientnet_lite0", IMAGENET)
     fronts = street(seed=5, metres=40)
     images = [view(fronts, 0), view(fronts, 0, gain=0.8), view(fronts, 30)]
     with torch.inference_mode():
@@ -101,7 +101,8 @@ def test_lite0_is_the_published_network() -> None:
         x = torch.nn.functional.relu6(whole._bn0(whole._conv_stem(images)))
         for block in whole._blocks[:11]:
             x = block(x)
-        torch.testing.assert_close(load_pretrained("efficientnet_lite0")(images), x, rtol=1e-4, atol=1e-4)
+        ours = load_pretrained("efficientnet_lite0", IMAGENET)(images)
+        torch.testing.assert_close(ours, x, rtol=1e-4, atol=1e-4)
 
 
 @pytest.mark.parametrize(("height", "width"), [(64, 64), (65, 79), (81, 97)])

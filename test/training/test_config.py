@@ -26,6 +26,8 @@ def test_file_sets_options_and_paths_are_relative_to_it(tmp_path: Path) -> None:
     assert config.weights == str(tmp_path / "w.safetensors")
     assert (config.margin, config.trainable, config.queries) == (1.0, "head", ())
     assert config.backbone_weights == ""
+    named = TrainingConfig.from_toml(written(tmp_path, 'backbone_weights = "imagenet"\nweights = "packaged"'))
+    assert (named.backbone_weights, named.weights) == ("imagenet", "packaged")
 
 
 @pytest.mark.parametrize(

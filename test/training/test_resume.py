@@ -19,10 +19,11 @@ _PROGRAM = Path(__file__).parents[1] / "support" / "killed_runs.py"
 _RESULTS = ("last.safetensors", "best.safetensors", "metrics.csv")
 
 
-def test_killed_run_ends_like_a_whole_one(tmp_path: Path, tiny: Path) -> None:
+@pytest.mark.parametrize("optimizer", ["sgd", "adamw"])
+def test_killed_run_ends_like_a_whole_one(optimizer: str, tmp_path: Path, tiny: Path) -> None:
     """Killed at a random step, while the cache is refreshed and while the state is written."""
     options = {"photometric": 0.5, "perspective": 0.05, "margin": 1.0, "random_negatives": 4}
-    config = write_drives(tmp_path, tiny, **options)
+    config = write_drives(tmp_path, tiny, optimizer=optimizer, **options)
     (tmp_path / "config.json").write_text(json.dumps(vars(config)))
     kills = [f"step {random.randint(2, 7)}", "write 40", "fsync 4"]
     subprocess.run([sys.executable, str(_PROGRAM), str(tmp_path), *kills], check=True, timeout=300)
