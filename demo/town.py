@@ -50,8 +50,15 @@ class Town:
     bounds: tuple[float, float, float, float] = field(default=(-70.0, -100.0, 250.0, 170.0))  # x0 y0 x1 y1
 
 
-def make_town(seed: int = 7, parking_seed: int = 0) -> Town:
-    """The town of `seed`; `parking_seed` changes only which cars are parked where."""
+# An estate has these on both sides of every street.
+_ESTATE = District(("brick", "plaster"), (3, 4), (9, 13), ("gable",), shops=0.3)
+
+
+def make_town(seed: int = 7, parking_seed: int = 0, designs: int | None = None) -> Town:
+    """The town of `seed`; `parking_seed` changes only which cars are parked where.
+
+    With `designs` all of it is one estate of so many different houses in turn, so that streets look alike.
+    """
     rng = np.random.default_rng(seed)
     streets = _streets()
     buildings: list[Building] = []
@@ -59,7 +66,8 @@ def make_town(seed: int = 7, parking_seed: int = 0) -> Town:
     for street in streets:
         for side, district in ((1, street.left), (-1, street.right)):
             if district is not None:
-                build_row(rng, streets, street, side, district, buildings, hedges)
+                built = district if designs is None else _ESTATE
+                build_row(rng, streets, street, side, built, buildings, hedges, designs)
     buildings += _church()
     return Town(
         streets=streets,
