@@ -28,7 +28,7 @@ REMARK = (
 )
 EXAMPLE = "netvlad localize maps/campus tuesday/ --output tuesday.csv"
 
-# `place` is the one believed in, or without the filter the best match; `score` ranks images by how sure it is.
+# `place` is the one believed in, or without the filter the best match; `score` is higher the surer it is.
 _COLUMNS = [
     "image", "stamp", "state", "place", "score", "belief", "best_match", "similarity", "inliers",
     "x", "y", "z", "qx", "qy", "qz", "qw",
@@ -81,6 +81,10 @@ def _row(name: str, answer: Localization) -> list[Any]:
     stamp = f"{answer.stamp // 10**9}.{answer.stamp % 10**9:09d}"
     place, score, belief = best.place, best.score, ""
     if answer.belief:
-        place, score, belief = answer.belief.place, answer.belief.lead, f"{answer.belief.probability:.6f}"
+        place, score, belief = (
+            answer.belief.place,
+            answer.belief.confidence,
+            f"{answer.belief.probability:.6f}",
+        )
     match = [best.place, f"{best.similarity:.6f}", best.inliers]
     return [name, stamp, answer.state.name, place, f"{score:.6f}", belief, *match, *pose]

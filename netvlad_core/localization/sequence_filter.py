@@ -7,8 +7,12 @@ Every place has a probability, facing along or against its heading: a background
 excess of the few that matched lately, so an update costs about the same in a map of any size. An image counts
 by how much more it looks like a place than the other images of the drive did, in standard deviations of its
 similarities to the map. That takes light, network and places that resemble everything (a blank wall, a dark
-corner) out of it. Some place is the best one off the map, too, but by chance it leads little over the rest of
-the map; what the filter believes is what the lead is beyond that.
+corner) out of it.
+
+Two questions are asked of the best place. Does it lead over every other part of the map, along the drive? Off
+the map some place is always the best one, but by chance it leads little. And do the images look like it more
+than like any other part of the map? A street of the same course and light as a mapped one can be followed for
+long, but its images prefer other places as often as not.
 """
 
 from __future__ import annotations
@@ -40,6 +44,8 @@ _DIRECTION_CHANGE = 0.02
 _FASTEST = 50.0  # m/s
 # Share of `radius` in which the place believed in may look best, against the rest of the map.
 _BESIDE = 0.3
+# Standard deviations that some other part of any map reaches.
+_USUAL_RIVAL = 1.0
 # Weight of an image in what the images of late say.
 _LATELY = 0.5
 # Images after which what places usually look like is half forgotten.
@@ -64,8 +70,10 @@ class SequenceOptions:
     radius : metres (places, in a map without poses) that count as the surroundings of a place.
     sharpness : log-likelihood of a place for each standard deviation of similarity, up to `highest_score`.
     habit : images after which half of a place's usual similarity to the drive is taken off.
-    chance : log-odds by which the best place leads over all others on a drive off the map; twice that by
-        which the best two do.
+    chance : log-odds by which the best place leads over all others on a drive off the map.
+    margin : standard deviations by which the best place must beat the rest of the map, on average.
+    gain : log-odds of being on the map for each standard deviation beyond the margin, within `gap_range`.
+    leave, enter : probability that the robot leaves or enters the map between two images.
     contradiction : no pose where the images of late prefer another part of the map by this many deviations.
     leak : share of belief that an image spreads over all places: the robot may have been carried.
     against : prior probability that it faces against the heading of the places.
@@ -80,7 +88,12 @@ class SequenceOptions:
     sharpness: float = 0.4
     highest_score: float = 6.0
     habit: float = 20.0
-    chance: float = 2.0
+    chance: float = 1.0
+    margin: float = 0.4
+    gain: float = 0.3
+    gap_range: tuple[float, float] = (-1.5, 2.0)
+    leave: float = 0.002
+    enter: float = 0.005
     contradiction: float = 0.5
     leak: float = 0.003
     against: float = 0.1
@@ -96,13 +109,12 @@ class Belief:
     Attributes
     ----------
     state : LOST, AMBIGUOUS or LOCALIZED.
-    on_map : probability that the robot is there or at the best place elsewhere: in one of two.
+    on_map : probability that the robot is on the map.
     place : the most probable one.
     probability : that the robot is within `radius` of that place.
     spread : metres, standard deviation of the position there.
     is_reversed : the robot faces against the heading of the place.
-    lead : log-odds of that place over the best one beyond `radius`: the probability without its ceiling, to
-        rank images by.
+    confidence : log-odds that go on where the probability comes near to 1, to rank images by.
     """
 
     state: State
@@ -111,7 +123,7 @@ class Belief:
     probability: float
     spread: float
     is_reversed: bool
-    lead: float = 0.0
+    confidence: float = -np.inf
 
 
 class SequenceFilter:
@@ -138,9 +150,10 @@ class SequenceFilter:
         self._last: tuple[int, Pose | None] | None = None
         self._seen = 0.0
         self._scores_seen = np.zeros(count)
+        self._on_map = 0.1
         self._doubt = 0.0
         self._spread_out()
-        self._belief = Belief(State.LOST, 0.0, 0, 0.0, np.inf, False)
+        self._belief = Belief(State.LOST, self._on_map, 0, 0.0, np.inf, False)
 
     def _spread_out(self) -> None:
         count = len(self.motion.positions)
@@ -221,6 +234,8 @@ class SequenceFilter:
             moved = (1 - _DIRECTION_CHANGE) * moved + _DIRECTION_CHANGE * moved[::-1]
         self._excess = (1 - leak) * moved
         self._background *= 1 - leak
+        on_map, options = self._on_map, self.options
+        self._on_map = (1 - options.leave) * on_map + options.enter * (1 - on_map)
         missing = 1 - self._excess.sum() - self._background.sum() * excess.shape[2]
         self._background += missing * self._prior
 
@@ -245,8 +260,10 @@ class SequenceFilter:
         distances = self.motion.distances_to(self._best()[1], places)
         beside = max(_BESIDE * options.radius, 2 * self.motion.spacing)
         here = max(scores[distances <= beside].max(initial=-np.inf), 0.0)
-        elsewhere = max(scores[distances > options.radius].max(initial=-np.inf), 0.0)
-        self._doubt += _LATELY * news * (elsewhere - here - self._doubt)
+        gap = here - max(scores[distances > options.radius].max(initial=-np.inf), _USUAL_RIVAL)
+        self._doubt -= _LATELY * news * (gap + self._doubt)
+        log_odds = news * options.gain * np.clip(gap - options.margin, *options.gap_range)
+        self._on_map = _probability(np.log(_odds(self._on_map)) + log_odds)
 
     def _unusual(self, places: np.ndarray, scores: np.ndarray, news: float) -> np.ndarray:
         """Scores of the image beyond those of the images before it."""
@@ -274,26 +291,19 @@ class SequenceFilter:
         weights = excess[direction, held[is_near]]
         spread = float(np.sqrt(weights @ distances[is_near] ** 2 / max(weights.sum(), 1e-12)))
 
-        # Log-odds over the background: of the best place, of the best elsewhere, and of the best beyond both.
+        # Log-odds over the background.
         heights = np.log1p(excess[:, held].sum(axis=0) / self._background.sum())
-        best = heights[is_near].max(initial=0.0)
-        rival = heights[~is_near].max(initial=0.0)
-        is_beyond = ~is_near
-        if rival > 0:
-            its_place = held[np.where(is_near, 0.0, heights).argmax()]
-            is_beyond &= self.motion.distances_to(its_place, held) > options.radius
-        third = heights[is_beyond].max(initial=0.0)
-        lead = float(best - rival)
-        probability = _probability(lead - options.chance)
-        on_map = max(probability, _probability(float(best - third) - 2 * options.chance))
+        lead = float(heights[is_near].max(initial=0.0) - heights[~is_near].max(initial=0.0)) - options.chance
+        probability = self._on_map * _probability(lead)
+        confidence = lead + float(np.log(_odds(self._on_map)))
         was_localized = self._belief.state is State.LOCALIZED
         enough = _odds(options.min_belief) / (_HYSTERESIS if was_localized else 1.0)
         state = State.LOST
         if _odds(probability) >= enough and self._doubt < options.contradiction:
             state = State.LOCALIZED
-        elif on_map > 0.5:
+        elif self._on_map > 0.5:
             state = State.AMBIGUOUS
-        return Belief(state, on_map, place, probability, spread, bool(direction), lead)
+        return Belief(state, self._on_map, place, probability, spread, bool(direction), confidence)
 
 
 def _speed_changes() -> np.ndarray:
