@@ -9,27 +9,26 @@ where they are accepted. R@1 and recall are shares of the images that have a cor
 from __future__ import annotations
 
 import argparse
+import sys
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
 from _measure import print_table
-from scenes import Workshop, add_arguments, workshop
+from scenes import Drive, Workshop, add_arguments, workshop
 from scipy.stats import chi2
 
-from netvlad_core.data.frames import FrameSource
 from netvlad_core.data.geometry import Pose
 from netvlad_core.evaluation.loop_closure import PrecisionRecall, precision_recall
 from netvlad_core.evaluation.recall import positives_within
 from netvlad_core.localization.localizer import Localization, Localizer
 from netvlad_core.localization.verification import VerificationOptions
 from netvlad_core.mapping.place_map import PlaceMap
-from netvlad_core.model.streaming import DescribedFrame, describe_frames
 
 STEPS = ("raw top-1", "sequence filter", "verification", "both")
-# Rendered images are taken at half their rate, every second one.
-_STEP = {"town": 2, "estate": 2}
+# Of the rendered images every fourth one is taken, about five metres apart.
+_STEP = {"town": 4, "estate": 4}
 _ELLIPSE = float(chi2.ppf(0.95, 2))
 
 
@@ -79,40 +78,38 @@ class Answers:
         return [f"{np.median(np.linalg.norm(offsets, axis=1)):.2f}", f"{100 * np.mean(inside):.1f}"]
 
 
-def localize(localizer: Localizer, drive: list[DescribedFrame], step: str) -> Iterator[Localization]:
+def localize(
+    localizer: Localizer, images: list[np.ndarray], drive: Drive, step: str
+) -> Iterator[Localization]:
     has_geometry = step in ("verification", "both")
     verification = VerificationOptions() if has_geometry else None
     localizer.options = replace(localizer.options, verification=verification)
     localizer.forget()
-    for described in drive:
-        frame, descriptor = described.frame, described.descriptor
-        assert described.image is not None
-        assert descriptor is not None
-        query = localizer.prepare(described.image)
+    for row, (image, descriptor, pose) in enumerate(zip(images, drive.descriptors, drive.odometry)):
+        stamp, query = int(drive.stamps[row]), localizer.prepare(image)
         if step in ("sequence filter", "both"):
-            yield localizer.track(descriptor, frame.stamp, frame.pose, query)
+            yield localizer.track(descriptor, stamp, pose, query)
         else:
-            yield localizer.locate(descriptor, frame.stamp, query)
-
-
-def described(localizer: Localizer, source: FrameSource, step: int) -> list[DescribedFrame]:
-    frames = [frame for index, frame in enumerate(source) if index % step == 0]
-    batches = describe_frames(frames, localizer.extractor)
-    return [item for batch in batches for item in batch if item.descriptor is not None]
+            yield localizer.locate(descriptor, stamp, query)
 
 
 def measure(shop: Workshop, name: str) -> tuple[list[list[str]], dict[str, PrecisionRecall]]:
     place_map = shop.place_map(name, has_gap=True)
     localizer = Localizer.open(place_map.path)
     _, source, within = shop.sources(name)
-    drive = described(localizer, source, _STEP.get(name, 1))
-    truth = [item.frame.pose or Pose.identity() for item in drive]
+    drive = shop.drive(place_map, source, name)
+    rows_used = np.arange(0, len(drive), _STEP.get(name, 1))
+    drive, wanted = drive.take(rows_used), set(rows_used.tolist())
+    images = [frame.decode() for index, frame in enumerate(source) if index in wanted]
     rows, curves = [], {}
     for step in STEPS:
-        result = Answers(truth, list(localize(localizer, drive, step)), place_map, within)
+        answers = list(localize(localizer, images, drive, step))
+        result = Answers(drive.truth, answers, place_map, within)
         unmapped = int((~result.answerable).sum())
         rows.append([name, f"{len(drive)}, {unmapped}", step, *result.row()])
         curves[step] = result.curve()
+    for row in rows:
+        print(*row, sep="  ", file=sys.stderr, flush=True)  # the table comes last, and this takes long
     return rows, curves
 
 

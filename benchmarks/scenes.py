@@ -154,14 +154,16 @@ class Workshop:
         return {other: self.sources(other)[1] for other in others if other != name}
 
     def place_map(self, name: str, clusters: int = 64, has_gap: bool = False) -> PlaceMap:
-        """Map of a set with a network fitted on it; with a gap, a part of the places is left out."""
+        """Map of a set; with a gap a part of the places is left out; the network is fitted on the rest."""
         path = self._file(f"map {name} {clusters}{' gap' if has_gap else ''}")
         if path.is_dir():
             return PlaceMap.open(path)
         source = self.sources(name)[0]
         if has_gap:
             source = Part(source, lambda index, frame: not self._is_gap(name, len(source), index, frame))
-        return build_map(source, path, BuildOptions(store_images="full", clusters=clusters), progress=False)
+        weights = None if has_gap else self.place_map(name, clusters, has_gap=True).network_path
+        options = BuildOptions(store_images="full", clusters=clusters, weights=weights)
+        return build_map(source, path, options, progress=False)
 
     @staticmethod
     def _is_gap(name: str, count: int, index: int, frame: Frame) -> bool:

@@ -48,6 +48,8 @@ _BESIDE = 0.3
 _USUAL_RIVAL = 1.0
 # Weight of an image in what the images of late say.
 _LATELY = 0.5
+# Share of a belief that stays on the map, at the least, when the robot does.
+_STAYS = 0.5
 # Images after which what places usually look like is half forgotten.
 _MEMORY = 1000.0
 
@@ -234,10 +236,16 @@ class SequenceFilter:
             moved = (1 - _DIRECTION_CHANGE) * moved + _DIRECTION_CHANGE * moved[::-1]
         self._excess = (1 - leak) * moved
         self._background *= 1 - leak
-        on_map, options = self._on_map, self.options
-        self._on_map = (1 - options.leave) * on_map + options.enter * (1 - on_map)
+        self._carry_on(excess.sum(), moved.sum())
         missing = 1 - self._excess.sum() - self._background.sum() * excess.shape[2]
         self._background += missing * self._prior
+
+    def _carry_on(self, held: float, stayed: float) -> None:
+        """Odds of being on the map, when so much of a belief has stayed on it in a movement."""
+        # In the midst of the map most of it stays; where it does not, the robot has left.
+        share = min(1.0, stayed / (_STAYS * held)) if held > 0 else 1.0
+        on_map, options = self._on_map * share, self.options
+        self._on_map = (1 - options.leave) * on_map + options.enter * (1 - on_map)
 
     def _weigh(
         self, places: np.ndarray, similarities: np.ndarray, typical: tuple[float, float], news: float

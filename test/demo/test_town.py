@@ -30,6 +30,15 @@ def test_streets_of_an_estate_look_alike():
     assert len(houses) == 4 + 2  # nave and tower of the church are no houses
 
 
+def test_another_plan_has_other_streets_and_is_drivable():
+    town, other = make_town(8), make_town(8, plan=8)
+    assert abs(town.route.length - other.route.length) > 5
+    lane = other.route.pose(np.arange(0, other.route.length, 0.5), 0.25)[:, :2]
+    assert kerb_distance(other.streets, lane).max() < -0.8
+    for building in other.buildings:
+        assert kerb_distance(other.streets, building.footprint).min() > 1.0
+
+
 def test_the_route_closes_and_has_the_promised_length():
     route = make_town().route
     assert 500 < route.length < 700

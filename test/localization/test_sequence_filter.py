@@ -216,18 +216,20 @@ def test_state_is_left_later_than_entered(sequence: SequenceFilter) -> None:
 def test_drive_that_single_images_get_wrong_is_localized(
     sequence: SequenceFilter, with_odometry: bool
 ) -> None:
-    """The true place is lifted little, so that the best match is a wrong place in every fourth image."""
+    """The true place is lifted so little that every fourth or fifth image prefers a wrong one."""
     rng, ring = np.random.default_rng(2), _ring()
-    right = localized = 0
+    right, errors, leads = 0, [], []
     for second in range(120):
-        values = _similarities(rng, second, peak=0.25)
+        values = _similarities(rng, second, peak=0.27)
         right += abs(int(values.argmax()) - second) <= 2
         belief = _show(sequence, values, second, _pose(ring[second]) if with_odometry else None)
+        leads.append(belief.confidence)
         if belief.state is State.LOCALIZED:
-            localized += 1
-            assert abs(belief.place - second) <= 5
-    assert right < 0.75 * 120
-    assert localized > 60
+            errors.append(abs(belief.place - second))
+    assert right < 0.8 * 120
+    assert len(errors) > 20
+    assert max(errors) <= 5
+    assert np.mean(leads[20:]) > 3
 
 
 def test_place_that_resembles_every_image_does_not_hold_the_belief(sequence: SequenceFilter) -> None:
