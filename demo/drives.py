@@ -61,6 +61,8 @@ def write_drive(
     drive: Drive,
     *,
     seed: int = 7,
+    designs: int | None = None,
+    plan: int = 0,
     start: float = 0.0,
     length: float | None = None,
     image_rate: float | None = None,
@@ -76,6 +78,10 @@ def write_drive(
         The folder to create.
     seed
         Of the town; the same in drives that shall meet the same places.
+    designs
+        Different houses of a town whose streets look alike; None for a town of all different houses.
+    plan
+        Of the streets; 0 is the plan of the demo.
     start, length
         Metres along the route; the whole loop and a little more by default.
     image_rate
@@ -85,7 +91,7 @@ def write_drive(
     compressed
         JPEG on /camera/image_raw/compressed, or rgb8 on /camera/image_raw.
     """
-    town = make_town(seed, drive.parking_seed)
+    town = make_town(seed, drive.parking_seed, designs, plan)
     length = town.route.length + OVERLAP if length is None else length
     motion = Motion(town.route, drive.manner, start, length, np.random.default_rng([seed, drive.epoch]))
     renderer = Renderer(town, drive.light, *size)

@@ -50,11 +50,20 @@ def build_row(
     district: District,
     buildings: list[Building],
     hedges: list[np.ndarray],
+    designs: int | None = None,
 ) -> None:
-    """Fill one side of a street with houses, from beyond its one end to beyond the other."""
+    """Fill one side of a street with houses, from beyond its one end to beyond the other.
+
+    With `designs` a district has only so many different houses, which follow each other in turn: an estate.
+    """
+
+    def architect(number: int) -> np.random.Generator:
+        return rng if designs is None else np.random.default_rng(number % designs)
+
+    built = 0
     line = side * (street.half_width + street.pavement + district.setback)
     at, end = -30.0, street.length + 30.0
-    width = rng.uniform(*district.widths)
+    width = (choose := architect(built)).uniform(*district.widths)
     while at < end:
         depth = 11.0
         corners = [
@@ -69,7 +78,8 @@ def build_row(
             continue
         # Counter-clockwise with the front first, whichever side of the street it is.
         ordered = footprint if side > 0 else footprint[[1, 0, 3, 2]]
-        buildings.append(_house(rng, ordered, district, [b.shop for b in buildings[-20:]]))
+        taken = [b.shop for b in buildings[-20:]] if designs is None else []
+        buildings.append(_house(choose, ordered, district, taken))
         if district.setback and 0 < at < street.length:
             fence = line - side * (district.setback - 0.5)
             for a, b in ((at - 1.5, at + 0.42 * width), (at + 0.42 * width + 2.2, at + width + 1.5)):
@@ -77,7 +87,8 @@ def build_row(
                 if all((s.distance(hedge) > s.half_width + s.pavement - 0.2).all() for s in streets):
                     hedges.append(hedge)
         at += width + district.gap
-        width = rng.uniform(*district.widths)
+        built += 1
+        width = (choose := architect(built)).uniform(*district.widths)
 
 
 def _free(footprint: np.ndarray, streets: list[Street], buildings: list[Building]) -> bool:

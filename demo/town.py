@@ -50,16 +50,26 @@ class Town:
     bounds: tuple[float, float, float, float] = field(default=(-70.0, -100.0, 250.0, 170.0))  # x0 y0 x1 y1
 
 
-def make_town(seed: int = 7, parking_seed: int = 0) -> Town:
-    """The town of `seed`; `parking_seed` changes only which cars are parked where."""
+_SHIFT = 12.0  # metres, the most that another plan moves a crossing in x and in y
+# An estate has these on both sides of every street.
+_ESTATE = District(("brick", "plaster"), (3, 4), (9, 13), ("gable",), shops=0.3)
+
+
+def make_town(seed: int = 7, parking_seed: int = 0, designs: int | None = None, plan: int = 0) -> Town:
+    """The town of `seed`; `parking_seed` changes only which cars are parked where.
+
+    With `designs` all of it is one estate of so many different houses in turn, so that streets look alike.
+    Any `plan` but 0 moves the crossings and gives the streets other districts: another town altogether.
+    """
     rng = np.random.default_rng(seed)
-    streets = _streets()
+    crossings, streets = _plan(plan)
     buildings: list[Building] = []
     hedges: list[np.ndarray] = []
     for street in streets:
         for side, district in ((1, street.left), (-1, street.right)):
             if district is not None:
-                build_row(rng, streets, street, side, district, buildings, hedges)
+                built = district if designs is None else _ESTATE
+                build_row(rng, streets, street, side, built, buildings, hedges, designs)
     buildings += _church()
     return Town(
         streets=streets,
@@ -69,29 +79,52 @@ def make_town(seed: int = 7, parking_seed: int = 0) -> Town:
         lamps=place_lamps(streets),
         signs=hang_signs(rng, streets),
         hedges=hedges,
-        route=Route.through(np.array([(85.5, 37.5)] + [CROSSINGS[name] for name in ROUTE], float)),
+        route=Route.through(np.array([_middle(crossings, "BE")] + [crossings[name] for name in ROUTE])),
         seed=seed,
     )
 
 
-def _streets() -> list[Street]:
+def _plan(number: int) -> tuple[dict[str, np.ndarray], list[Street]]:
+    rng = np.random.default_rng(number)
+    crossings = {name: np.array(at, float) for name, at in CROSSINGS.items()}
+    districts = [MIXED, MARKET, MILL, OFFICES, VILLAS, STATELY, OLD_TOWN]
+    if number:
+        crossings = {name: at + rng.uniform(-_SHIFT, _SHIFT, 2) for name, at in crossings.items()}
+        districts = [districts[i] for i in rng.permutation(len(districts))]
+    return crossings, _streets(crossings, *districts)
+
+
+def _middle(crossings: dict[str, np.ndarray], street: str) -> np.ndarray:
+    return (crossings[street[0]] + crossings[street[1]]) / 2
+
+
+def _streets(
+    crossings: dict[str, np.ndarray],
+    mixed: District,
+    market: District,
+    mill: District,
+    offices: District,
+    villas: District,
+    stately: District,
+    old_town: District,
+) -> list[Street]:
     def street(
         name: str, ends: str, half: float, pavement: float, *sides: District | None, **more: object
     ) -> Street:
-        start, end = (np.array(CROSSINGS[e], float) for e in ends)
+        start, end = (crossings[e] for e in ends)
         return Street(name, start, end, half, pavement, sides[0], sides[1], **more)  # type: ignore[arg-type]
 
     return [
-        street("King Street", "BE", 5.2, 3.0, MIXED, MIXED, tree_side=1),
-        street("Market Street", "AB", 5.0, 3.5, MARKET, MARKET),
-        street("Mill Lane", "BC", 4.6, 2.4, MILL, MILL),
-        street("Station Road", "CD", 5.6, 3.5, OFFICES, OFFICES, tree_side=-1),
-        street("Garden Row", "DE", 4.8, 2.6, VILLAS, VILLAS, parking=0.3),
-        street("Park Avenue", "EF", 5.2, 3.4, STATELY, None, tree_side=-1),
-        street("Church Lane", "FA", 3.9, 1.9, OLD_TOWN, OLD_TOWN, surface="cobbles", parking=0.0),
-        street("South Street", "BS", 4.6, 2.5, MIXED, MILL),
-        street("North Street", "EN", 4.6, 2.5, VILLAS, STATELY),
-        street("Depot Road", "CO", 4.6, 2.5, OFFICES, MILL),
+        street("King Street", "BE", 5.2, 3.0, mixed, mixed, tree_side=1),
+        street("Market Street", "AB", 5.0, 3.5, market, market),
+        street("Mill Lane", "BC", 4.6, 2.4, mill, mill),
+        street("Station Road", "CD", 5.6, 3.5, offices, offices, tree_side=-1),
+        street("Garden Row", "DE", 4.8, 2.6, villas, villas, parking=0.3),
+        street("Park Avenue", "EF", 5.2, 3.4, stately, None, tree_side=-1),
+        street("Church Lane", "FA", 3.9, 1.9, old_town, old_town, surface="cobbles", parking=0.0),
+        street("South Street", "BS", 4.6, 2.5, mixed, mill),
+        street("North Street", "EN", 4.6, 2.5, villas, stately),
+        street("Depot Road", "CO", 4.6, 2.5, offices, mill),
     ]
 
 

@@ -22,10 +22,17 @@ if TYPE_CHECKING:
     from netvlad_core.localization.localizer import Localization
 
 SUMMARY = "find the images of a drive in a map"
-REMARK = "Writes one CSV row per image, and the poses as a TUM trajectory beside it."
+REMARK = (
+    "Writes one CSV row per image, and the poses as a TUM trajectory beside it. A precision/recall curve is\n"
+    "drawn by accepting the column `place` from a threshold on the column `score`."
+)
 EXAMPLE = "netvlad localize maps/campus tuesday/ --output tuesday.csv"
 
-_COLUMNS = ["image", "stamp", "state", "place", "similarity", "belief", "x", "y", "z", "qx", "qy", "qz", "qw"]
+# `place` is the one believed in, or without the filter the best match; `score` is higher the surer it is.
+_COLUMNS = [
+    "image", "stamp", "state", "place", "score", "belief", "best_match", "similarity", "inliers",
+    "x", "y", "z", "qx", "qy", "qz", "qw",
+]  # fmt: skip
 
 
 def add_arguments(command: argparse.ArgumentParser) -> None:
@@ -72,6 +79,12 @@ def _row(name: str, answer: Localization) -> list[Any]:
         values = (*answer.prior.pose.position, *answer.prior.pose.quaternion)
         pose = [f"{value:.6f}" for value in values]
     stamp = f"{answer.stamp // 10**9}.{answer.stamp % 10**9:09d}"
-    belief = f"{answer.belief.probability:.6f}" if answer.belief else ""
-    place = answer.belief.place if answer.belief else best.place
-    return [name, stamp, answer.state.name, place, f"{best.similarity:.6f}", belief, *pose]
+    place, score, belief = best.place, best.score, ""
+    if answer.belief:
+        place, score, belief = (
+            answer.belief.place,
+            answer.belief.confidence,
+            f"{answer.belief.probability:.6f}",
+        )
+    match = [best.place, f"{best.similarity:.6f}", best.inliers]
+    return [name, stamp, answer.state.name, place, f"{score:.6f}", belief, *match, *pose]

@@ -219,13 +219,14 @@ class Localizer:
         similarities, places = (rows[0] for rows in self.index.search(descriptor[None], count))
         usual = self._sample @ descriptor
         typical = (float(usual.mean()), float(usual.std()))
-        belief = self._sequence.update(
-            places, similarities, typical, stamp, odometry, self._novelty(descriptor)
-        )
-        matches = matches_of(self.place_map, places[: self.options.top_k], similarities)
-        verifier = None if query is None else self._verifier
-        if query is not None and verifier is not None:
-            matches = verifier.rank(query, matches)
+        matches: Sequence[Match] = matches_of(self.place_map, places[: self.options.top_k], similarities)
+        evidence = similarities
+        if query is not None and self._verifier is not None:
+            matches = self._verifier.rank(query, matches)
+            # What geometry has seen counts for the drive, too.
+            weights = {match.place: self._verifier.weight(match) for match in matches}
+            evidence = similarities + typical[1] * np.array([weights.get(int(p), 0.0) for p in places])
+        belief = self._sequence.update(places, evidence, typical, stamp, odometry, self._novelty(descriptor))
         prior = None
         if belief.state is State.LOCALIZED:
             prior = self._prior(belief, places, similarities, odometry is not None)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from scipy.spatial import cKDTree
@@ -13,8 +13,9 @@ from netvlad_core.data.geometry import Pose, yaw_of
 _NEIGHBOURS = 16
 _REACH = 0.6  # of the distance to the farthest neighbour
 _MOST_STEPS = 20
-# A step that ends within so many standard deviations of a place has stayed on the map.
-_ON_MAP = np.exp(-0.5 * 2.0**2)
+# A step has stayed on the map as far as the places around its end weigh this share of what those along a
+# street do. Without it belief would pile up on the last place of a street, which nothing leads away from.
+_ON_MAP = 0.8
 
 
 @dataclass(frozen=True)
@@ -38,6 +39,12 @@ class Motion:
     @property
     def length(self) -> float:
         return float(np.linalg.norm(self.displacement))
+
+    def at(self, speed: float) -> Motion:
+        """The same movement at a multiple of its speed."""
+        return replace(
+            self, displacement=speed * self.displacement, distance_sigma=speed * self.distance_sigma
+        )
 
     @classmethod
     def unknown(cls) -> Motion:
@@ -146,8 +153,9 @@ class PlaceMotion:
         errors = (misses**2).sum(axis=-1) / distance_sigma**2
         errors += (_wrapped(self.turns[active] - turn) / turn_sigma) ** 2
         weights = np.exp(-0.5 * errors)
-        total = weights.sum(axis=1)
-        moved = weights * (probability[active] / np.maximum(total, _ON_MAP))[:, None]
+        along_a_street = np.sqrt(2 * np.pi) * distance_sigma / self.spacing
+        total = np.maximum(weights.sum(axis=1), _ON_MAP * along_a_street)
+        moved = weights * (probability[active] / total)[:, None]
         return np.bincount(self.neighbours[active].ravel(), moved.ravel(), minlength=len(probability))
 
 

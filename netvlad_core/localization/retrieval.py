@@ -32,11 +32,12 @@ class Match:
 
     @property
     def score(self) -> float:
-        """Similarity, times the inliers where there are any.
+        """Similarity, times the root of the inliers where there are any.
 
-        Retrieval sees what geometry does not and the other way round; the product is better than either.
+        Retrieval sees what geometry does not and the other way round; the product is better than either. A
+        count is uncertain by its root, so differences of roots mean the same among few inliers as among many.
         """
-        return self.similarity * max(1, self.inliers)
+        return self.similarity * float(np.sqrt(max(1, self.inliers)))
 
 
 def retrieve(place_map: PlaceMap, index: DescriptorIndex, descriptor: np.ndarray, top_k: int) -> list[Match]:

@@ -3,12 +3,16 @@
 A single image is never safe to act on: look-alike and unmapped places reach high similarities. Along a drive,
 though, only the true places keep matching in the order in which the robot passes them.
 
-The belief has two factors. Where the robot is, if on the map: a probability for every place, facing along or
-against its heading; a background that all places share and an excess of the few that matched lately, so an
-update costs the same in a map of any size. Whether it is on the map: odds that rise while the place believed
-in beats every other part of the map, and fall while it does not, as happens where nothing was mapped.
-Similarities count in standard deviations of the image's own similarities to the map, which takes light and
-network out of them.
+Every place has a probability, facing along or against its heading: a background that all places share and an
+excess of the few that matched lately, so an update costs about the same in a map of any size. An image counts
+by how much more it looks like a place than the other images of the drive did, in standard deviations of its
+similarities to the map. That takes light, network and places that resemble everything (a blank wall, a dark
+corner) out of it.
+
+Two questions are asked of the best place. Does it lead over every other part of the map, along the drive? Off
+the map some place is always the best one, but by chance it leads little. And do the images look like it more
+than like any other part of the map? A street of the same course and light as a mapped one can be followed for
+long, but its images prefer other places as often as not.
 """
 
 from __future__ import annotations
@@ -30,14 +34,24 @@ _NEWS = 0.5
 _NEWS_TURN = np.radians(15)
 # Without odometry: an image so little different from the last one was taken on the same spot.
 SAME_SPOT = 0.3
-# Speed is a guess then, and so is the direction of travel, which may change.
-_SPEED_SIGMA = 0.6
+# Then the speed is one of these shares of the usual one, forward or backward, and seldom changes.
+_SPEEDS = (0.5, 0.71, 1.0, 1.41, 2.0)
+_SPEED_SIGMA = 0.15
 _SPEED_TURN_SIGMA = np.radians(60)
+_SPEED_CHANGE = 0.05
 _DIRECTION_CHANGE = 0.02
 # Odometry that says more has been reset.
 _FASTEST = 50.0  # m/s
 # Share of `radius` in which the place believed in may look best, against the rest of the map.
 _BESIDE = 0.3
+# Standard deviations that some other part of any map reaches.
+_USUAL_RIVAL = 1.0
+# Weight of an image in what the images of late say.
+_LATELY = 0.5
+# Share of a belief that stays on the map, at the least, when the robot does.
+_STAYS = 0.5
+# Images after which what places usually look like is half forgotten.
+_MEMORY = 1000.0
 
 
 class State(IntEnum):
@@ -57,12 +71,13 @@ class SequenceOptions:
     min_belief : probability of the best place with its surroundings from which the state is LOCALIZED.
     radius : metres (places, in a map without poses) that count as the surroundings of a place.
     sharpness : log-likelihood of a place for each standard deviation of similarity, up to `highest_score`.
+    habit : images after which half of a place's usual similarity to the drive is taken off.
+    chance : log-odds by which the best place leads over all others on a drive off the map.
     margin : standard deviations by which the best place must beat the rest of the map, on average.
     gain : log-odds of being on the map for each standard deviation beyond the margin, within `gap_range`.
-    usual_rival : standard deviations that some other part of any map reaches.
-    contradiction : no pose where the present image prefers another part of the map by this much.
-    leak : share of belief that an image spreads over all places: the robot may have been carried.
     leave, enter : probability that the robot leaves or enters the map between two images.
+    contradiction : no pose where the images of late prefer another part of the map by this many deviations.
+    leak : share of belief that an image spreads over all places: the robot may have been carried.
     against : prior probability that it faces against the heading of the places.
     odometry_sigma : uncertainty of odometry, share of way and turn.
     turn_sigma : radians, uncertainty of the turn between two places.
@@ -74,14 +89,15 @@ class SequenceOptions:
     radius: float = 10.0
     sharpness: float = 0.4
     highest_score: float = 6.0
-    margin: float = 0.5
+    habit: float = 20.0
+    chance: float = 1.0
+    margin: float = 0.4
     gain: float = 0.3
     gap_range: tuple[float, float] = (-1.5, 2.0)
-    usual_rival: float = 1.0
+    leave: float = 0.002
+    enter: float = 0.005
     contradiction: float = 0.5
     leak: float = 0.003
-    leave: float = 0.002
-    enter: float = 0.001
     against: float = 0.1
     odometry_sigma: float = 0.1
     turn_sigma: float = 0.3
@@ -100,6 +116,7 @@ class Belief:
     probability : that the robot is within `radius` of that place.
     spread : metres, standard deviation of the position there.
     is_reversed : the robot faces against the heading of the place.
+    confidence : log-odds that go on where the probability comes near to 1, to rank images by.
     """
 
     state: State
@@ -108,6 +125,7 @@ class Belief:
     probability: float
     spread: float
     is_reversed: bool
+    confidence: float = -np.inf
 
 
 class SequenceFilter:
@@ -130,18 +148,21 @@ class SequenceFilter:
 
     def forget(self) -> None:
         """Start anew: the robot may be anywhere."""
+        count = len(self.motion.positions)
         self._last: tuple[int, Pose | None] | None = None
+        self._seen = 0.0
+        self._scores_seen = np.zeros(count)
         self._on_map = 0.1
-        self._gap = 0.0
+        self._doubt = 0.0
         self._spread_out()
         self._belief = Belief(State.LOST, self._on_map, 0, 0.0, np.inf, False)
 
     def _spread_out(self) -> None:
         count = len(self.motion.positions)
-        # Along and against the heading.
+        # Along and against the heading; a second axis for the speeds, where they are guessed.
         self._prior = np.array([1 - self.options.against, self.options.against]) / count
         self._background = self._prior.copy()
-        self._excess = np.zeros((2, count))
+        self._excess = np.zeros((2, 1, count))
 
     def update(
         self,
@@ -198,20 +219,32 @@ class SequenceFilter:
         return Motion(np.array([length, 0.0, 0.0]), 0.0, _SPEED_SIGMA * length, _SPEED_TURN_SIGMA, True)
 
     def _move(self, motion: Motion) -> None:
-        """Prediction: the excess moves along the map; what leaves it is off the map, or anywhere on it."""
-        options = self.options
+        """Prediction: the excess moves along the map; what leaves it may be anywhere."""
         if motion.length > self.motion.farthest:
             self._spread_out()
             return
-        moved = np.stack([self.motion.move(self._excess[i], motion, bool(i)) for i in (0, 1)])
+        leak, speeds = self.options.leak, _SPEEDS if motion.is_guess else (1.0,)
+        excess = self._excess
+        if excess.shape[1] != len(speeds):
+            excess = np.repeat(excess.sum(axis=1, keepdims=True) / len(speeds), len(speeds), axis=1)
+        moved = np.stack([
+            [self.motion.move(excess[i, j], motion.at(speed), bool(i)) for j, speed in enumerate(speeds)]
+            for i in (0, 1)
+        ])  # fmt: skip
         if motion.is_guess:
+            moved = _CHANGES @ moved
             moved = (1 - _DIRECTION_CHANGE) * moved + _DIRECTION_CHANGE * moved[::-1]
-        left = self._excess.sum() - moved.sum()
-        self._excess = (1 - options.leak) * moved
-        self._background *= 1 - options.leak
-        missing = 1 - self._excess.sum() - self._background.sum() * len(self._excess[0])
+        self._excess = (1 - leak) * moved
+        self._background *= 1 - leak
+        self._carry_on(excess.sum(), moved.sum())
+        missing = 1 - self._excess.sum() - self._background.sum() * excess.shape[2]
         self._background += missing * self._prior
-        on_map = self._on_map * (1 - left)
+
+    def _carry_on(self, held: float, stayed: float) -> None:
+        """Odds of being on the map, when so much of a belief has stayed on it in a movement."""
+        # In the midst of the map most of it stays; where it does not, the robot has left.
+        share = min(1.0, stayed / (_STAYS * held)) if held > 0 else 1.0
+        on_map, options = self._on_map * share, self.options
         self._on_map = (1 - options.leave) * on_map + options.enter * (1 - on_map)
 
     def _weigh(
@@ -221,51 +254,85 @@ class SequenceFilter:
         options = self.options
         scores = (similarities - typical[0]) / max(typical[1], 1e-6)
         # The places that are no candidates score at most as much as the last candidate.
-        lowest = max(0.0, scores.min()) if len(places) < len(self._excess[0]) else 0.0
+        lowest = max(0.0, scores.min()) if len(places) < self._excess.shape[2] else 0.0
+        scores = self._unusual(places, scores, news)
         usable = np.clip(scores, lowest, max(options.highest_score, lowest)) - lowest
         likelihood = np.exp(news * options.sharpness * usable)
-        background = self._background[:, None]
-        self._excess[:, places] = (background + self._excess[:, places]) * likelihood - background
-        total = self._excess.sum() + self._background.sum() * len(self._excess[0])
+        background = (self._background / self._excess.shape[1])[:, None, None]
+        self._excess[:, :, places] = (background + self._excess[:, :, places]) * likelihood - background
+        total = self._excess.sum() + self._background.sum() * self._excess.shape[2]
         self._excess /= total
         self._background /= total
-        self._excess[self._excess < _NEGLIGIBLE * self._background[:, None]] = 0.0
+        self._excess[self._excess < _NEGLIGIBLE * background / total] = 0.0
 
         distances = self.motion.distances_to(self._best()[1], places)
         beside = max(_BESIDE * options.radius, 2 * self.motion.spacing)
-        rival = max(scores[distances > options.radius].max(initial=-np.inf), options.usual_rival)
-        self._gap = max(scores[distances <= beside].max(initial=-np.inf), 0.0) - rival
-        evidence = news * options.gain * np.clip(self._gap - options.margin, *options.gap_range)
-        odds = self._on_map / (1 - self._on_map) * np.exp(evidence)
-        self._on_map = float(odds / (1 + odds))
+        here = max(scores[distances <= beside].max(initial=-np.inf), 0.0)
+        gap = here - max(scores[distances > options.radius].max(initial=-np.inf), _USUAL_RIVAL)
+        self._doubt -= _LATELY * news * (gap + self._doubt)
+        log_odds = news * options.gain * np.clip(gap - options.margin, *options.gap_range)
+        self._on_map = _probability(np.log(_odds(self._on_map)) + log_odds)
+
+    def _unusual(self, places: np.ndarray, scores: np.ndarray, news: float) -> np.ndarray:
+        """Scores of the image beyond those of the images before it."""
+        beyond = scores - self._scores_seen[places] / (self._seen + self.options.habit)
+        self._scores_seen[places] += news * scores
+        self._seen += news
+        if self._seen > _MEMORY:
+            self._seen /= 2
+            self._scores_seen /= 2
+        return beyond
 
     def _best(self) -> tuple[int, int]:
         """Direction (0 along, 1 against the heading) and place of the highest probability."""
-        direction, place = np.unravel_index(int(np.argmax(self._excess)), self._excess.shape)
+        excess = self._excess.sum(axis=1)
+        direction, place = np.unravel_index(int(np.argmax(excess)), excess.shape)
         return int(direction), int(place)
 
     def _judge(self) -> Belief:
         options = self.options
         direction, place = self._best()
-        distances = self.motion.distances_to(place)
-        weights = np.where(
-            distances <= options.radius, self._excess[direction] + self._background[direction], 0
-        )
-        share = float(weights.sum())
-        probability = self._on_map * share
+        excess = self._excess.sum(axis=1)
+        held = np.flatnonzero(excess.any(axis=0))  # places with more than the background
+        distances = self.motion.distances_to(place, held)
+        is_near = distances <= options.radius
+        weights = excess[direction, held[is_near]]
+        spread = float(np.sqrt(weights @ distances[is_near] ** 2 / max(weights.sum(), 1e-12)))
+
+        # Log-odds over the background.
+        heights = np.log1p(excess[:, held].sum(axis=0) / self._background.sum())
+        lead = float(heights[is_near].max(initial=0.0) - heights[~is_near].max(initial=0.0)) - options.chance
+        probability = self._on_map * _probability(lead)
+        confidence = lead + float(np.log(_odds(self._on_map)))
         was_localized = self._belief.state is State.LOCALIZED
         enough = _odds(options.min_belief) / (_HYSTERESIS if was_localized else 1.0)
         state = State.LOST
-        if _odds(probability) >= enough and self._gap > -options.contradiction:
+        if _odds(probability) >= enough and self._doubt < options.contradiction:
             state = State.LOCALIZED
         elif self._on_map > 0.5:
             state = State.AMBIGUOUS
-        spread = float(np.sqrt(weights @ np.where(weights > 0, distances, 0) ** 2 / max(share, 1e-12)))
-        return Belief(state, self._on_map, place, probability, spread, bool(direction))
+        return Belief(state, self._on_map, place, probability, spread, bool(direction), confidence)
+
+
+def _speed_changes() -> np.ndarray:
+    """(V, V) share of each speed that goes on as each other one: it is kept, or changes to a next one."""
+    count = len(_SPEEDS)
+    changes = (1 - _SPEED_CHANGE) * np.eye(count)
+    for speed in range(count):
+        others = [other for other in (speed - 1, speed + 1) if 0 <= other < count]
+        changes[others, speed] = _SPEED_CHANGE / len(others)
+    return changes
+
+
+_CHANGES = _speed_changes()
 
 
 def _odds(probability: float) -> float:
     return probability / max(1e-12, 1 - probability)
+
+
+def _probability(log_odds: float) -> float:
+    return float(1 / (1 + np.exp(-log_odds)))
 
 
 def _usual_speed(spacing: float, stamps: np.ndarray | None) -> float:

@@ -25,6 +25,8 @@ _VIEWS = 4
 _LARGEST_TURN = np.radians(30.0)
 # Rows of the map beside a place in which such views are looked for.
 _ROWS_AROUND = 12
+# Standard deviations of similarity that one and a half times the inliers that confirm a place are worth.
+_MOST_WEIGHT = 2.0
 # Places whose features and points are kept; a drive asks for the same ones again and again.
 _KEPT = 512
 
@@ -107,6 +109,14 @@ class Verifier:
 
     def confirms(self, match: Match) -> bool:
         return match.inliers >= self.options.min_inliers
+
+    def weight(self, match: Match) -> float:
+        """What a match's inliers are worth beside its similarity, in standard deviations of that.
+
+        None up to half of `min_inliers`, which features of different places reach by accident.
+        """
+        share = match.inliers / self.options.min_inliers
+        return _MOST_WEIGHT * float(np.clip(share - 0.5, 0.0, 1.0))
 
     def resect(self, query: Query, place: int) -> Resection | None:
         """Metric pose of the query from points that the places around one have seen.

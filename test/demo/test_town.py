@@ -23,6 +23,22 @@ def test_parking_seed_moves_only_the_cars():
     assert [c.position.tolist() for c in one.cars] != [c.position.tolist() for c in other.cars]
 
 
+def test_streets_of_an_estate_look_alike():
+    town = make_town(3, designs=4)
+    houses = {(b.seed, b.material, b.wall, b.trim, b.floors, b.roof, b.shop) for b in town.buildings}
+    assert len(town.buildings) > 60
+    assert len(houses) == 4 + 2  # nave and tower of the church are no houses
+
+
+def test_another_plan_has_other_streets_and_is_drivable():
+    town, other = make_town(8), make_town(8, plan=8)
+    assert abs(town.route.length - other.route.length) > 5
+    lane = other.route.pose(np.arange(0, other.route.length, 0.5), 0.25)[:, :2]
+    assert kerb_distance(other.streets, lane).max() < -0.8
+    for building in other.buildings:
+        assert kerb_distance(other.streets, building.footprint).min() > 1.0
+
+
 def test_the_route_closes_and_has_the_promised_length():
     route = make_town().route
     assert 500 < route.length < 700

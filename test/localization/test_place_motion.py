@@ -85,7 +85,14 @@ def test_place_without_a_pose_is_never_reached() -> None:
     moved = _moved(PlaceMotion(poses), 10, _forward(2))
     assert moved[12] == 0
     assert np.isfinite(moved).all()
-    assert moved.sum() > 0.5
+    assert moved.sum() > 0.25
+
+
+def test_street_is_left_at_its_end() -> None:
+    poses = _poses(np.arange(40.0), np.zeros(40), np.zeros(40))
+    motion = PlaceMotion(poses)
+    assert _moved(motion, 39, _forward(1)).sum() < 0.2
+    assert _moved(motion, 20, _forward(1)).sum() == pytest.approx(1, abs=0.05)
 
 
 def test_motion_is_seen_from_the_heading_at_its_start() -> None:

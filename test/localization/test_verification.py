@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -35,6 +36,15 @@ def test_true_place_comes_first_and_others_are_not_confirmed(fronts_map: PlaceMa
     assert ranked[0].place == 10
     assert verifier.confirms(ranked[0])
     assert not any(verifier.confirms(match) for match in ranked[1:])
+
+
+def test_inliers_weigh_only_beyond_what_other_places_reach_by_accident(fronts_map: PlaceMap) -> None:
+    verifier = Verifier(fronts_map)
+    (match,) = matches_of(fronts_map, np.array([3]), np.array([0.5]))
+    weights = [verifier.weight(replace(match, inliers=count)) for count in (0, 15, 30, 45, 400)]
+    assert weights == [0.0, 0.0, 1.0, 2.0, 2.0]
+    # A match with four times the inliers is twice as good.
+    assert replace(match, inliers=40).score == pytest.approx(2 * replace(match, inliers=10).score)
 
 
 def test_matches_that_nobody_looks_at_stay_behind(fronts_map: PlaceMap) -> None:

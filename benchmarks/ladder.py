@@ -1,0 +1,152 @@
+"""From the most similar place to one to act on: what the sequence filter and verification add, step by step.
+
+Every map lacks a part of the streets: the middle third of a corridor, the east of the town. The drive goes
+through all of them, so that many of its images show places that were never mapped, and count as mistakes
+where they are accepted. R@1 and recall are shares of the images that have a correct place in the map.
+`poses` and `wrong` are those of the default options; the ellipse is that of x and y.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+from _measure import print_table
+from scenes import Drive, Workshop, add_arguments, workshop
+from scipy.stats import chi2
+
+from netvlad_core.data.geometry import Pose
+from netvlad_core.evaluation.loop_closure import PrecisionRecall, precision_recall
+from netvlad_core.evaluation.recall import positives_within
+from netvlad_core.localization.localizer import Localization, Localizer
+from netvlad_core.localization.verification import VerificationOptions
+from netvlad_core.mapping.place_map import PlaceMap
+
+STEPS = ("raw top-1", "sequence filter", "verification", "both")
+# Of the rendered images every fourth one is taken, about five metres apart.
+_STEP = {"town": 4, "estate": 4}
+_ELLIPSE = float(chi2.ppf(0.95, 2))
+
+
+@dataclass
+class Answers:
+    """One way through one drive."""
+
+    truth: list[Pose]
+    answers: list[Localization]
+    place_map: PlaceMap
+    within: float
+
+    def __post_init__(self) -> None:
+        places = [a.belief.place if a.belief else a.matches[0].place for a in self.answers]
+        positions = np.array([pose.position for pose in self.truth])
+        positives = positives_within(np.asarray(self.place_map.poses[:, :3]), positions, self.within)
+        self.right = positives[np.arange(len(places)), places]
+        self.answerable = positives.any(axis=1)
+
+    def curve(self) -> PrecisionRecall:
+        scores = [a.belief.confidence if a.belief else a.matches[0].score for a in self.answers]
+        return precision_recall(np.array(scores), self.right, self.answerable)
+
+    def row(self) -> list[str]:
+        has_pose = np.array([a.prior is not None for a in self.answers])
+        curve = self.curve()
+        shares = [
+            self.right.sum() / self.answerable.sum(), curve.recall_at(1.0), curve.recall_at(0.99),
+            (has_pose & self.right).sum() / self.answerable.sum(),
+        ]  # fmt: skip
+        return [
+            *(f"{100 * s:.1f}" for s in shares),
+            str(int((has_pose & ~self.right).sum())),
+            *self._errors(),
+        ]
+
+    def _errors(self) -> list[str]:
+        """Median error and share inside the ellipse, of the poses from right places."""
+        posed = [(a.prior, t) for a, t, ok in zip(self.answers, self.truth, self.right) if ok and a.prior]
+        if not posed:
+            return ["-", "-"]
+        offsets = np.array([prior.pose.position - truth.position for prior, truth in posed])
+        inside = [
+            offset[:2] @ np.linalg.solve(prior.covariance[:2, :2], offset[:2]) <= _ELLIPSE
+            for offset, (prior, _) in zip(offsets, posed)
+        ]
+        return [f"{np.median(np.linalg.norm(offsets, axis=1)):.2f}", f"{100 * np.mean(inside):.1f}"]
+
+
+def localize(
+    localizer: Localizer, images: list[np.ndarray], drive: Drive, step: str
+) -> Iterator[Localization]:
+    has_geometry = step in ("verification", "both")
+    verification = VerificationOptions() if has_geometry else None
+    localizer.options = replace(localizer.options, verification=verification)
+    localizer.forget()
+    for row, (image, descriptor, pose) in enumerate(zip(images, drive.descriptors, drive.odometry)):
+        stamp, query = int(drive.stamps[row]), localizer.prepare(image)
+        if step in ("sequence filter", "both"):
+            yield localizer.track(descriptor, stamp, pose, query)
+        else:
+            yield localizer.locate(descriptor, stamp, query)
+
+
+def measure(shop: Workshop, name: str) -> tuple[list[list[str]], dict[str, PrecisionRecall]]:
+    place_map = shop.place_map(name, has_gap=True)
+    localizer = Localizer.open(place_map.path)
+    _, source, within = shop.sources(name)
+    drive = shop.drive(place_map, source, name)
+    rows_used = np.arange(0, len(drive), _STEP.get(name, 1))
+    drive, wanted = drive.take(rows_used), set(rows_used.tolist())
+    images = [frame.decode() for index, frame in enumerate(source) if index in wanted]
+    rows, curves = [], {}
+    for step in STEPS:
+        answers = list(localize(localizer, images, drive, step))
+        result = Answers(drive.truth, answers, place_map, within)
+        unmapped = int((~result.answerable).sum())
+        rows.append([name, f"{len(drive)}, {unmapped}", step, *result.row()])
+        curves[step] = result.curve()
+    for row in rows:
+        print(*row, sep="  ", file=sys.stderr, flush=True)  # the table comes last, and this takes long
+    return rows, curves
+
+
+def draw(curves: dict[str, dict[str, PrecisionRecall]], path: Path) -> None:
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(3.6 * len(curves), 3.6), dpi=110, layout="constrained")
+    for axes, (name, lines) in zip(figure.subplots(1, len(curves), squeeze=False)[0], curves.items()):
+        for (step, curve), style in zip(lines.items(), (":", "-", "--", "-")):
+            axes.plot(curve.recall, curve.precision, style, label=step)
+        axes.set(title=name, xlabel="recall", ylabel="precision", xlim=(0, 1.02), ylim=(0, 1.03))
+    axes.legend(loc="lower left", frameon=False, fontsize=8)
+    figure.savefig(path)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    add_arguments(parser)
+    options = parser.parse_args()
+    shop = workshop(options)
+    names = shop.names()
+    if shop.data.is_dir():
+        names.insert(2, "toshiki_loop")
+    if shop.has_town:
+        names.append("estate")
+    if not names:
+        print(f"the real sets are not in {options.data}, and no town is asked for: nothing to measure")
+        return
+    results = {name: measure(shop, name) for name in names}
+    header = ["set", "images, unmapped", "step", "R@1 %", "recall at 100 % precision", "at 99 %"]
+    header += ["right poses %", "wrong poses", "median error m", "inside the 95 % ellipse %"]
+    print_table(header, [row for rows, _ in results.values() for row in rows])
+    if options.picture:
+        draw({name: curves for name, (_, curves) in results.items()}, options.picture)
+
+
+if __name__ == "__main__":
+    main()
