@@ -14,6 +14,7 @@ import tracemalloc
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from functools import partial
+from itertools import islice
 from pathlib import Path
 from time import perf_counter
 
@@ -26,7 +27,6 @@ from examples.slam_backend.drift import Drift
 from netvlad_core.data.bags import BagSource
 from netvlad_core.data.camera import Camera
 from netvlad_core.data.datasets import CatalogueSource
-from netvlad_core.data.frames import Frame
 from netvlad_core.data.geometry import Pose, rotation_between
 from netvlad_core.evaluation.loop_closure import precision_recall
 from netvlad_core.localization.loop_closure import LoopCloser, LoopClosure, LoopClosureOptions
@@ -38,6 +38,7 @@ from netvlad_core.model.fitting import fit_network
 _RIGHT = 10.0  # metres
 _FACING = np.radians(60.0)
 _ELLIPSE = float(chi2.ppf(0.95, 2))
+_OTHER_TOWNS = ("town_8", "town_9")
 _APART = 1e5  # metres from one town to the next
 _LAP, _STEP = 40, 5.0  # images of a lap of the corridor, and the metres that one stands for
 
@@ -52,7 +53,7 @@ class Drive:
     poses: list[Pose]
     camera: Camera | None
 
-    def without_images_between(self, name: str, rows: Iterable[int]) -> Drive:
+    def in_order(self, name: str, rows: Iterable[int]) -> Drive:
         chosen = list(rows)
         stamps = [10**18 + 3 * 10**9 * step for step in range(len(chosen))]
         return Drive(
@@ -60,19 +61,23 @@ class Drive:
         )
 
 
-def join(name: str, parts: list[tuple[list[Frame], Camera | None]], apart: float = 0.0) -> Drive:
+def join(name: str, bags: Iterable[BagSource], most: int | None = None, apart: float = 0.0) -> Drive:
+    """Drive the first keyframes of several bags one after the other."""
     images: list[np.ndarray] = []
     stamps: list[int] = []
     poses: list[Pose] = []
-    for number, (frames, _) in enumerate(parts):
-        shift = Pose.from_xyz_yaw(number * apart, 0.0)
-        offset = (stamps[-1] + 10**9 if stamps else 10**18) - frames[0].stamp
-        for frame in select_keyframes(frames, KeyframeRule()):
+    cameras = []
+    for number, bag in enumerate(bags):
+        shift, offset = Pose.from_xyz_yaw(number * apart, 0.0), None
+        for frame in islice(select_keyframes(bag, KeyframeRule()), most):
             assert frame.pose is not None
+            if offset is None:
+                offset = (stamps[-1] + 10**9 if stamps else 10**18) - frame.stamp
             images.append(frame.decode())
             stamps.append(frame.stamp + offset)
             poses.append(shift @ frame.pose)
-    return Drive(name, images, stamps, poses, parts[0][1])
+        cameras.append(bag.camera)
+    return Drive(name, images, stamps, poses, cameras[0])
 
 
 def revisits(drive: Drive, options: LoopClosureOptions) -> np.ndarray:
@@ -156,23 +161,17 @@ def memory(drive: Drive, descriptors: np.ndarray, most: int, options: LoopClosur
     return rows
 
 
-def drives(data: Path, town: Path | None) -> Iterable[Drive]:
+def drives(data: Path, town: Path | None, most: int | None) -> Iterable[Drive]:
     if data.is_dir():
-        bag = BagSource.open(data / "bags" / "toshiki_loop_mcap")
-        loop = join("toshiki", [(list(bag), bag.camera)])
+        loop = join("toshiki", [BagSource.open(data / "bags" / "toshiki_loop_mcap")])
         yield loop
         count = len(loop.stamps)
-        order = [*range(0, count, 2), *range(1, count, 2)]
-        yield loop.without_images_between("toshiki, two laps", order)
+        yield loop.in_order("toshiki, two laps", [*range(0, count, 2), *range(1, count, 2)])
         yield corridor(data / "rtabmap_corridor")
     if town is not None:
-        found = {path.name: BagSource.open(path) for path in sorted(town.iterdir()) if path.is_dir()}
-        noon, evening = found.pop("noon"), found.pop("evening")
-        others = [
-            (list(bag), bag.camera) for name, bag in found.items() if name in ("town_8", "town_9", "town_10")
-        ]
-        yield join("town, noon and evening", [(list(bag), bag.camera) for bag in (noon, evening)])
-        yield join("towns one after the other", [(list(noon), noon.camera), *others], apart=_APART)
+        noon, evening, *others = (BagSource.open(town / name) for name in ("noon", "evening", *_OTHER_TOWNS))
+        yield join("town, noon and evening", [noon, evening], most)
+        yield join("towns one after the other", [noon, *others], most, _APART)
 
 
 def corridor(folder: Path) -> Drive:
@@ -193,16 +192,17 @@ def main() -> None:
     parser.add_argument("--data", type=Path, default=data, help="folder of the real sets")
     parser.add_argument("--town", type=Path, metavar="FOLDER", help="bags noon, evening, town_8, ...")
     parser.add_argument("--seeds", type=int, default=3, help="of the drift (default: %(default)s)")
+    parser.add_argument("--keyframes", type=int, help="of each bag of the town; all by default")
     options = parser.parse_args()
     look = replace(LoopClosureOptions(), spacing=0.0)
-    ways = {"by look": look, "with verification": replace(look, verification=VerificationOptions())}
+    verification = VerificationOptions(min_inliers=40, most_places=5)  # the node's
+    ways = {"by look": look, "with verification": replace(look, verification=verification)}
     rows = []
-    for drive in drives(options.data, options.town):
+    for drive in drives(options.data, options.town, options.keyframes):
         extractor = Extractor(fit_network(partial(iter, drive.images), device="cpu"))
         descriptors = np.concatenate([extractor(image) for image in drive.images])
         for name, closing in ways.items():
             rows.append([drive.name, name, *evaluate(drive, descriptors, options.seeds, closing)])
-            print(rows[-1], flush=True)
     header = ["drive", "closures", "keyframes", "revisits", "given", "wrong", "recall %"]
     more = ["recall % at 100 % precision", "by geometry", "median error m", "inside the 95 % ellipse %", "ms"]
     print_table([*header, *more], rows)

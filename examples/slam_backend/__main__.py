@@ -2,11 +2,11 @@
 
   python -m examples.slam_backend drive/ --weights maps/campus/model.safetensors --output slam/
 
-The true poses of the bag, with noise added to every step, become the odometry. Prints the absolute trajectory
-error of that odometry, of the corrected trajectory, and of one for which false closures were mixed in; writes
-corrected.tum and a picture. Several bags are driven one after the other, in one frame; --two-laps drives every
-second image and then the others, two laps out of one loop. For a drive of one's own, run `ros2 run netvlad_ros
-loop_closure_node` and look at node.py.
+The true poses of the bag, with noise added to every step, become the odometry. Prints the absolute
+trajectory error of that odometry, of the corrected trajectory, and of one for which false closures were mixed
+in; writes corrected.tum and a picture. Several bags are driven one after the other, in one frame; --two-laps
+drives every second image and then the others, two laps out of one loop. For a drive of one's own, run
+`ros2 run netvlad_ros loop_closure_node` and look at node.py.
 """
 
 from __future__ import annotations
