@@ -60,6 +60,7 @@ class LoopClosureNode(Node):
 
     def __init__(self, **kwargs: Any) -> None:
         super().__init__("loop_closer", **kwargs)
+        self._worker: NewestWorker[Image | CompressedImage] | None = None  # until all that may fail is done
         declare_parameters(self, PARAMETERS)
         earlier = self._open_map()
         self._extractor = self._open_extractor(earlier)
@@ -74,7 +75,7 @@ class LoopClosureNode(Node):
             SaveMap, "~/save_map", self._save_map, callback_group=MutuallyExclusiveCallbackGroup()
         )
         self._swarm = self._open_swarm(earlier)
-        self._worker: NewestWorker[Image | CompressedImage] = NewestWorker(self._work)
+        self._worker = NewestWorker(self._work)
         transport = self.get_parameter("image_transport").value
         if transport not in _IMAGE_TOPICS:
             raise NetvladError(f"image_transport is {transport!r}; expected raw or compressed")
@@ -128,11 +129,13 @@ class LoopClosureNode(Node):
 
     def destroy_node(self) -> None:
         """End the worker before the node goes."""
-        self._worker.stop()
+        if self._worker is not None:
+            self._worker.stop()
         super().destroy_node()
 
     def _on_image(self, message: Image | CompressedImage) -> None:
-        self._worker.put(message)
+        if self._worker is not None:
+            self._worker.put(message)
 
     def _on_odometry(self, message: Odometry) -> None:
         try:
