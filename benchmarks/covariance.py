@@ -3,8 +3,9 @@
 Each drive is followed in a map by the sequence filter with odometry, once with the poses of the matches and
 once refined by geometry, where the map has a calibration. NEES is that of x, y and yaw: 3 on average where
 the covariance is right, less where it is too wide. Images that follow each other err together, so the mean
-and its 95 % bounds take one pose each 10 m; the other columns take all. The corridor has no poses: an image
-is a metre, and only the place along it can be wrong.
+and its 95 % bounds take one pose each 10 m; the other columns take all. In the town (`--town FOLDER`) the
+first 300 images are the map, and every fourth of another drive 2 m beside it is looked for. The corridor has
+no poses: an image is a metre, and only the place along it can be wrong.
 """
 
 from __future__ import annotations
@@ -127,16 +128,29 @@ def real_trials(data: Path, folder: Path) -> Iterator[Trial]:
     yield Trial("rtabmap_corridor", "held out", own, drive)
 
 
+def town_trials(town: Path) -> Iterator[Trial]:
+    for name, role, first, second in (
+        ("town", "chosen", "noon", "evening"),
+        ("estate", "held out", "estate_noon", "estate_evening"),
+    ):
+        if (town / second).is_dir():
+            own, drive = (BagSource.open(town / bag) for bag in (first, second))
+            rule = KeyframeRule()
+            yield Trial(name, role, Part(own, slice(0, 300)), Part(drive, slice(0, 400, 4)), rule)
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     data = real_sets._ROOT.parent / "shared" / "data"
     parser.add_argument("--data", type=Path, default=data, help="folder of the real sets")
+    parser.add_argument("--town", type=Path, metavar="FOLDER", help="bags noon, evening, estate_noon, ...")
     options = parser.parse_args()
     rows: list[list[str]] = []
     with TemporaryDirectory() as temporary:
         trials = list(real_trials(options.data, Path(temporary))) if options.data.is_dir() else []
+        trials += town_trials(options.town) if options.town else []
         for number, trial in enumerate(trials):
             rows += measure(trial, Path(temporary) / str(number))
     header = ["drive", "floors", "poses from", "poses", "median error m", "median sigma m", "thinned"]

@@ -113,8 +113,8 @@ class LoopCloser:
 
     A single similar image proves nothing: buildings repeat. A closure is given when the images of the last
     metres resemble, on average, the places that odometry predicts around the candidate, and no other place
-    does as well; or when geometry puts several of them there, and odometry agrees. Memory and time for an
-    image are bounded by `most_keyframes`.
+    does as well. With verification geometry must confirm the last image there; or it puts several of them
+    there by itself, and odometry agrees. Memory and time for an image are bounded by `most_keyframes`.
 
     Attributes
     ----------
@@ -287,10 +287,12 @@ class LoopCloser:
         return bool(away <= (_AGREEMENT if is_metric else self.options.radius))
 
     def _held_against_geometry(self, found: _Found) -> _Found | None:
-        """What the look found, with what geometry adds; None where they contradict each other."""
+        """What the look found; with verification only where geometry confirms it, and as it measures it."""
+        if self._verifier is None:
+            return found
         sighting = self._recent[-1].sighting
         if sighting is None:
-            return found
+            return None
         away = np.linalg.norm(sighting.pose.position - found.pose.position)
         if sighting.is_metric:
             return _of(sighting) if away <= self.options.radius else None
