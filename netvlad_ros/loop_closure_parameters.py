@@ -43,7 +43,7 @@ PARAMETERS = (
     ),
     NodeParameter(
         "verification",
-        False,
+        True,  # streets of look-alike houses close by look alone, see docs/back_ends.md
         "Hold images against those of the places; gives metric poses where the camera is calibrated.",
     ),
     NodeParameter(
