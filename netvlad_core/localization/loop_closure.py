@@ -42,7 +42,8 @@ class LoopClosureOptions:
     min_time, min_way : seconds and metres of driving that lie between a place and its return.
     window : metres of driving behind the robot that must match, too.
     radius : metres; another place is further away.
-    min_score : likeness that the window must have on average: 0 a usual pair of images, 1 neighbours.
+    min_score : likeness that the window must have on average: 0 a usual pair of images, 1 neighbours. Where
+        geometry stands for the window, the present image must have it.
     min_margin : likeness by which it must beat every other place.
     spacing : metres from one closure to the next.
     verification : options of the geometric verification, None for none.
@@ -269,6 +270,9 @@ class LoopCloser:
         """The present sighting, where enough of the window's and most of them agree with it."""
         now = self._recent[-1]
         if now.sighting is None or not now.sighting.is_near:
+            return None
+        # Rows of equal houses agree over tens of metres, but the image as a whole looks less like them.
+        if now.scores[now.sighting.place] < self.options.min_score:
             return None
         others = [r for r in list(self._recent)[:-1] if r.sighting is not None]
         agreeing = 1 + sum(self._agree(recent, now) for recent in others)
