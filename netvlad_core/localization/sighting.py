@@ -14,12 +14,11 @@ from netvlad_core.localization.verification import Places, Query, Verifier
 # A place elsewhere that shows so large a share of the features could as well be the one.
 _RIVAL = 0.5
 _RESECTED = 3  # places tried for a metric pose
-# Without a metric pose the camera is taken to be at a place only where it shows the scene as large. How far
+# Without a calibration the camera is taken to be at a place only where it shows the scene as large. How far
 # it stays from it is unknown: a fifth as far as the scene, which in a street is some 30 m away.
 _SAME_SCALE = 1.2
 _UNKNOWN_DISTANCE = 5.0  # metres, standard deviation
-_ACROSS = 1.0  # metres, standard deviation, across a direction that is known
-_ROTATION_BY_LOOK, _ROTATION = np.radians(10.0), np.radians(2.0)  # standard deviations
+_UNKNOWN_ROTATION = np.radians(10.0)  # standard deviation
 
 
 @dataclass(frozen=True, eq=False)
@@ -58,7 +57,8 @@ def sight(
 
     Returns
     -------
-    None where nothing is confirmed, or what is stands in two parts of the map.
+    None where nothing is confirmed, what is stands in two parts of the map, or it cannot be measured though
+    both cameras are calibrated.
     """
     ranked = verifier.rank(query, matches)
     confirmed = [match for match in ranked if verifier.confirms(match)]
@@ -75,28 +75,21 @@ def sight(
                 nearest.place, best.inliers, nearest.similarity, resection.pose, resection.covariance,
                 is_metric=True, is_near=_distance(nearest, resection.pose) <= radius,
             )  # fmt: skip
-    return _without_scale(verifier, places, query, best)
+    # Calibrated, and yet no points agree: most such places are of other streets with the same houses.
+    is_calibrated = query.camera is not None and places.camera_of(best.place) is not None
+    return None if is_calibrated else _without_metres(verifier, query, best)
 
 
-def _without_scale(verifier: Verifier, places: Places, query: Query, best: Match) -> Sighting | None:
-    """The place itself; with the rotation, and the direction, where both cameras are calibrated."""
+def _without_metres(verifier: Verifier, query: Query, best: Match) -> Sighting | None:
+    """The place itself."""
     if best.pose is None:
         return None
-    view, camera, pose = verifier.compare(query, best.place), places.camera_of(best.place), best.pose
-    position = _UNKNOWN_DISTANCE**2 * np.eye(3)
-    rotation = _ROTATION_BY_LOOK**2
-    if view.rotation is not None and camera is not None and query.camera is not None:
-        turn = camera.mounting.rotation * view.rotation * query.camera.mounting.rotation.inv()
-        pose, rotation = Pose(pose.position, (pose.rotation * turn).as_quat()), _ROTATION**2
-        if view.direction is not None:
-            along = (best.pose.rotation * camera.mounting.rotation).apply(view.direction)
-            position = _UNKNOWN_DISTANCE**2 * np.outer(along, along) + _ACROSS**2 * np.eye(3)
-    covariance = np.zeros((6, 6))
-    covariance[:3, :3], covariance[3:, 3:] = position, rotation * np.eye(3)
-    is_near = abs(np.log(view.scale)) <= np.log(_SAME_SCALE)
+    covariance = np.diag(np.repeat([_UNKNOWN_DISTANCE**2, _UNKNOWN_ROTATION**2], 3))
+    is_near = abs(np.log(verifier.compare(query, best.place).scale)) <= np.log(_SAME_SCALE)
     return Sighting(
-        best.place, best.inliers, best.similarity, pose, covariance, is_metric=False, is_near=bool(is_near)
-    )
+        best.place, best.inliers, best.similarity, best.pose, covariance, is_metric=False,
+        is_near=bool(is_near),
+    )  # fmt: skip
 
 
 def _between(one: Match, other: Match) -> float:
