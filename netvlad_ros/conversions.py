@@ -154,6 +154,7 @@ def closure_to_message(closure: LoopClosure, base_frame: str) -> LoopClosureMess
         from_id=closure.from_id,
         to_id=closure.to_id,
         similarity=closure.similarity,
+        inliers=closure.inliers,
     )
     message.relative_pose.pose = pose_to_message(closure.relative)
     message.relative_pose.covariance = closure.covariance.ravel().tolist()

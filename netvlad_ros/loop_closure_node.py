@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import shutil
 import sys
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from threading import Lock
 from typing import Any
@@ -17,13 +17,15 @@ from rclpy.callback_groups import MutuallyExclusiveCallbackGroup
 from rclpy.executors import ExternalShutdownException
 from rclpy.node import Node
 from rclpy.qos import QoSProfile, ReliabilityPolicy
-from sensor_msgs.msg import CompressedImage, Image
+from sensor_msgs.msg import CameraInfo, CompressedImage, Image
 
+from netvlad_core.data.camera import Camera, CameraError
+from netvlad_core.data.geometry import Pose
 from netvlad_core.errors import ImageError, NetvladError, PoseError
-from netvlad_core.localization.loop_closure import Keyframes, LoopCloser, LoopClosureOptions
-from netvlad_core.mapping.keyframes import KeyframeRule
-from netvlad_core.mapping.map_writer import MapFacts, check_output, write_places, writing_map
-from netvlad_core.mapping.place_map import NETWORK_FILE, PlaceMap
+from netvlad_core.localization.growing_map import Keyframes
+from netvlad_core.localization.loop_closure import LoopCloser
+from netvlad_core.mapping.map_writer import MapFacts, check_output, write_images, write_places, writing_map
+from netvlad_core.mapping.place_map import CAMERA_FILE, NETWORK_FILE, PlaceMap
 from netvlad_core.memory import keep_freed_memory
 from netvlad_core.model.extractor import Extractor
 from netvlad_ros.conversions import (
@@ -33,44 +35,18 @@ from netvlad_ros.conversions import (
     stamp_to_nanoseconds,
 )
 from netvlad_ros.executor import ThreadedExecutor
+from netvlad_ros.loop_closure_parameters import PARAMETERS, closer_options
 from netvlad_ros.msg import GlobalDescriptor, LoopClosure
 from netvlad_ros.newest import NewestWorker
 from netvlad_ros.odometry import OdometryBuffer
-from netvlad_ros.parameters import NodeParameter, declare_parameters
+from netvlad_ros.outputs.swarm_slam import SwarmSlam
+from netvlad_ros.parameters import declare_parameters
 from netvlad_ros.srv import SaveMap
 
 _IMAGE_QOS = QoSProfile(depth=1, reliability=ReliabilityPolicy.BEST_EFFORT)
 _ODOMETRY_QOS = QoSProfile(depth=200, reliability=ReliabilityPolicy.BEST_EFFORT)
 _CLOSURES_QOS = QoSProfile(depth=100)  # reliable: a back end wants every one
 _IMAGE_TOPICS = {"raw": ("image", Image), "compressed": ("image/compressed", CompressedImage)}
-_DEFAULTS = LoopClosureOptions()
-
-PARAMETERS = (
-    NodeParameter("weights", "", "Checkpoint or ONNX file of the network; empty takes that of the map."),
-    NodeParameter("map", "", "Map of an earlier drive: its places are looked for too, save_map extends it."),
-    NodeParameter("device", "auto", "Where the network runs: auto, cpu, cuda, cuda:1, ..."),
-    NodeParameter("image_transport", "raw", "Which image topic is read.", choices=("raw", "compressed")),
-    NodeParameter("keyframe_distance", 1.0, "Metres from one keyframe to the next.", 0.01, 1000.0),
-    NodeParameter(
-        "most_keyframes",
-        _DEFAULTS.most_keyframes,
-        "Bound of memory: when there are so many, every second one goes and their distance doubles.",
-        10,
-        10_000_000,
-    ),
-    NodeParameter("min_time", _DEFAULTS.min_time, "Seconds between a place and its return.", 0.0, 1e6),
-    NodeParameter("min_way", _DEFAULTS.min_way, "Metres of driving between them.", 0.0, 1e6),
-    NodeParameter(
-        "min_score",
-        _DEFAULTS.min_score,
-        "Likeness of the last metres to the place: 0 a usual pair of images, 1 neighbours of the drive.",
-        0.0,
-        10.0,
-    ),
-    NodeParameter(
-        "min_margin", _DEFAULTS.min_margin, "Likeness by which every other place must be beaten.", 0.0, 10.0
-    ),
-)
 
 
 class LoopClosureNode(Node):
@@ -84,11 +60,13 @@ class LoopClosureNode(Node):
 
     def __init__(self, **kwargs: Any) -> None:
         super().__init__("loop_closer", **kwargs)
+        self._worker: NewestWorker[Image | CompressedImage] | None = None  # until all that may fail is done
         declare_parameters(self, PARAMETERS)
         earlier = self._open_map()
         self._extractor = self._open_extractor(earlier)
         self._extractor(np.zeros((480, 640, 3), np.uint8))  # the first run of a network is slow
-        self._closer = LoopCloser(self._options(), earlier)
+        self._mounting = self._mounting_of_camera(earlier)
+        self._closer = LoopCloser(closer_options(self), earlier)
         self._closer_lock = Lock()  # a map is saved while images come in
         self._odometry = OdometryBuffer()
         self._closures = self.create_publisher(LoopClosure, "~/loop_closures", _CLOSURES_QOS)
@@ -96,14 +74,19 @@ class LoopClosureNode(Node):
         self.create_service(
             SaveMap, "~/save_map", self._save_map, callback_group=MutuallyExclusiveCallbackGroup()
         )
-        self._worker: NewestWorker[Image | CompressedImage] = NewestWorker(self._work)
+        self._swarm = self._open_swarm(earlier)
+        self._worker = NewestWorker(self._work)
         transport = self.get_parameter("image_transport").value
         if transport not in _IMAGE_TOPICS:
             raise NetvladError(f"image_transport is {transport!r}; expected raw or compressed")
         topic, kind = _IMAGE_TOPICS[transport]
-        groups = [MutuallyExclusiveCallbackGroup() for _ in range(2)]
+        groups = [MutuallyExclusiveCallbackGroup() for _ in range(3)]
         self.create_subscription(kind, topic, self._on_image, _IMAGE_QOS, callback_group=groups[0])
         self.create_subscription(Odometry, "odom", self._on_odometry, _ODOMETRY_QOS, callback_group=groups[1])
+        if self._mounting is not None:
+            self.create_subscription(
+                CameraInfo, "camera_info", self._on_camera_info, _IMAGE_QOS, callback_group=groups[2]
+            )
 
     def _open_map(self) -> PlaceMap | None:
         path = self.get_parameter("map").value
@@ -124,30 +107,49 @@ class LoopClosureNode(Node):
             earlier.check_model(extractor.model_id)
         return extractor
 
-    def _options(self) -> LoopClosureOptions:
-        value = {parameter.name: self.get_parameter(parameter.name).value for parameter in PARAMETERS}
-        return LoopClosureOptions(
-            keyframes=KeyframeRule(distance=value["keyframe_distance"]),
-            most_keyframes=value["most_keyframes"],
-            min_time=value["min_time"],
-            min_way=value["min_way"],
-            min_score=value["min_score"],
-            min_margin=value["min_margin"],
-        )
+    def _mounting_of_camera(self, earlier: PlaceMap | None) -> Pose | None:
+        """base_link <- optical frame, None where nobody says."""
+        text = self.get_parameter("extrinsics").value
+        if not text:
+            return None if earlier is None or earlier.camera is None else earlier.camera.mounting
+        try:
+            values = [float(word) for word in text.split()]
+            return Pose.from_values(values[:3], values[3:])
+        except ValueError as error:
+            raise NetvladError(f"extrinsics is {text!r}; expected 'x y z qx qy qz qw'") from error
+
+    def _open_swarm(self, earlier: PlaceMap | None) -> SwarmSlam | None:
+        if not self.get_parameter("publish_swarm_slam").value:
+            return None
+        if earlier is not None:
+            raise NetvladError(
+                "publish_swarm_slam numbers the keyframes of this drive alone; leave the parameter map empty"
+            )
+        return SwarmSlam(self, self.get_parameter("robot_id").value)
 
     def destroy_node(self) -> None:
         """End the worker before the node goes."""
-        self._worker.stop()
+        if self._worker is not None:
+            self._worker.stop()
         super().destroy_node()
 
     def _on_image(self, message: Image | CompressedImage) -> None:
-        self._worker.put(message)
+        if self._worker is not None:
+            self._worker.put(message)
 
     def _on_odometry(self, message: Odometry) -> None:
         try:
             self._odometry.add(message)
         except PoseError as error:
             self._warn(f"odometry skipped: {error}")
+
+    def _on_camera_info(self, message: CameraInfo) -> None:
+        if self._mounting is None:
+            return
+        try:
+            self._closer.camera = Camera.from_message(message, self._mounting)
+        except CameraError as error:
+            self._warn(f"going on without the calibration: {error}")
 
     def _work(self, message: Image | CompressedImage) -> None:
         try:
@@ -165,13 +167,16 @@ class LoopClosureNode(Node):
             return
         if not self._closer.wants(odometry):  # the network costs more than all the rest
             return
-        descriptor = self._extractor(image_from_message(message))[0]
+        image = image_from_message(message)
+        descriptor = self._extractor(image)[0]
         described = descriptor_to_message(descriptor, self._extractor.model_id, message.header)
         self._keyframe_descriptors.publish(described)
         with self._closer_lock:
-            closure = self._closer.add(descriptor, stamp, odometry)
+            closure = self._closer.add(descriptor, stamp, odometry, image)
         if closure is not None:
             self._closures.publish(closure_to_message(closure, self._odometry.child_frame_id))
+        if self._swarm is not None:
+            self._swarm.send(self._closer.next_id - 1, descriptor, closure)
 
     def _save_map(self, request: SaveMap.Request, response: SaveMap.Response) -> SaveMap.Response:
         """Write the keyframes so far as a map, with an earlier map the two together."""
@@ -203,9 +208,16 @@ class LoopClosureNode(Node):
             weights=None if is_checkpoint else str(weights.resolve()),
         )
         stamps = keyframes.stamps
+        has_images = keyframes.images is not None and self.get_parameter("store_images").value == "full"
+        if has_images:
+            facts = replace(facts, store_images="full")
         with writing_map(output, facts) as new:
             names = [str(stamp) for stamp in stamps]
             write_places(new, stamps, keyframes.poses, names, keyframes.descriptors)
+            if has_images and keyframes.images is not None:
+                write_images(new, keyframes.images)
+            if keyframes.camera is not None:
+                (new / CAMERA_FILE).write_text(keyframes.camera.to_json())
             if is_checkpoint:
                 shutil.copyfile(weights, new / NETWORK_FILE)
 

@@ -14,7 +14,7 @@ import pytest
 
 pytest.importorskip("gtsam")
 pytest.importorskip("rclpy")
-from examples.slam_backend.__main__ import Drift
+from examples.slam_backend.drift import Drift
 from examples.slam_backend.pose_graph import PoseGraph
 from netvlad_core.data.geometry import Pose
 from netvlad_core.data.trajectory import read_tum

@@ -2,18 +2,19 @@
 
   python -m examples.slam_backend drive/ --weights maps/campus/model.safetensors --output slam/
 
-The true poses of the bag, with noise added to every step, become the odometry. Prints the absolute trajectory
-error of that odometry, of the corrected trajectory, and of one for which false closures were mixed in; writes
-corrected.tum and a picture. Several bags are driven one after the other, in one frame. For a drive of one's
-own, run `ros2 run netvlad_ros loop_closure_node` and look at node.py.
+The true poses of the bag, with noise added to every step, become the odometry. Prints the absolute
+trajectory error of that odometry, of the corrected trajectory, and of one for which false closures were mixed
+in; writes corrected.tum and a picture. Several bags are driven one after the other, in one frame; --two-laps
+drives every second image and then the others, two laps out of one loop. For a drive of one's own, run
+`ros2 run netvlad_ros loop_closure_node` and look at node.py.
 """
 
 from __future__ import annotations
 
 import argparse
 from collections.abc import Iterator
-from dataclasses import dataclass
-from itertools import pairwise
+from dataclasses import dataclass, replace
+from functools import cached_property
 from pathlib import Path
 from threading import Thread
 from time import monotonic, sleep
@@ -25,11 +26,11 @@ from nav_msgs.msg import Odometry
 from rclpy.node import Node
 from rclpy.parameter import Parameter
 from rclpy.qos import QoSProfile, qos_profile_sensor_data
-from scipy.spatial.transform import Rotation
-from sensor_msgs.msg import Image
+from sensor_msgs.msg import CameraInfo, Image
 from std_msgs.msg import Header
 from tqdm import tqdm
 
+from netvlad_core.data.camera import Camera
 from netvlad_core.data.frames import Frame
 from netvlad_core.data.geometry import Pose
 from netvlad_core.data.sources import open_source
@@ -40,6 +41,7 @@ from netvlad_ros.conversions import image_to_message, pose_to_message, stamp_fro
 from netvlad_ros.executor import ThreadedExecutor
 from netvlad_ros.loop_closure_node import LoopClosureNode
 
+from .drift import Drift
 from .node import BackEnd, add_message
 from .pose_graph import PoseGraph
 
@@ -49,39 +51,23 @@ _BEFORE = 0.005  # seconds for the odometry to arrive before its image
 
 
 @dataclass(frozen=True)
-class Drift:
-    """Noise of simulated odometry: share of each step's length, radians for a metre of driving."""
-
-    scale: float = 0.01
-    turn_bias: float = np.radians(0.03)
-    turn_sigma: float = np.radians(0.3)
-    seed: int = 0
-
-    def odometry(self, true: list[Pose]) -> list[Pose]:
-        """Integrate the true steps with noise."""
-        random = np.random.default_rng(self.seed)
-        poses = [true[0]]
-        for before, after in pairwise(true):
-            step = before.inverse() @ after
-            way = float(np.linalg.norm(step.position))
-            turn = self.turn_bias * way + self.turn_sigma * np.sqrt(way) * random.normal()
-            noisy = Rotation.from_rotvec([0, 0, turn]) * step.rotation
-            poses.append(poses[-1] @ Pose((1 + self.scale) * step.position, noisy.as_quat()))
-        return poses
-
-
-@dataclass(frozen=True)
 class Drive:
     """Images with their stamps and true poses, of one bag or several."""
 
     bags: list[Path]
+    two_laps: bool = False
+
+    @cached_property
+    def camera(self) -> Camera | None:
+        """Calibration of the first bag, where it has one."""
+        return open_source(self.bags[0]).camera
 
     def frames(self) -> Iterator[tuple[int, Pose, Frame]]:
         """Stamp in nanoseconds, pose and the frame; frames without a pose are left out."""
         offset, last = 0, 0
         for bag in self.bags:
             first = True
-            for frame in open_source(bag):
+            for frame in self._of(bag):
                 if frame.pose is None:
                     continue
                 if first:
@@ -89,9 +75,18 @@ class Drive:
                 last = frame.stamp + offset
                 yield last, frame.pose, frame
 
+    def _of(self, bag: Path) -> Iterator[Frame]:
+        if not self.two_laps:
+            yield from open_source(bag)
+            return
+        frames = list(open_source(bag))
+        step = frames[1].stamp - frames[0].stamp
+        for number, frame in enumerate([*frames[::2], *frames[1::2]]):
+            yield replace(frame, stamp=frames[0].stamp + number * step)
+
 
 def drive(
-    source: Drive, closer_parameters: dict[str, str | float], drift: Drift, rate: float
+    source: Drive, closer_parameters: dict[str, str | float | bool], drift: Drift, rate: float
 ) -> tuple[BackEnd, dict[int, Pose], dict[int, Pose]]:
     """Run loop closer and back end over ROS; returns the back end, odometry and true poses by stamp."""
     true = {stamp: pose for stamp, pose, _ in source.frames()}
@@ -101,6 +96,7 @@ def drive(
     closer = LoopClosureNode(parameter_overrides=overrides)
     back_end, player = BackEnd(), Node("player")
     images = player.create_publisher(Image, "image", qos_profile_sensor_data)
+    calibrations = player.create_publisher(CameraInfo, "camera_info", qos_profile_sensor_data)
     poses = player.create_publisher(Odometry, "odom", QoSProfile(depth=1000))
     executor = ThreadedExecutor(num_threads=6)
     for node in (closer, back_end, player):
@@ -114,6 +110,8 @@ def drive(
         message = Odometry(header=header, child_frame_id="base_link")
         message.pose.pose = pose_to_message(odometry[stamp])
         poses.publish(message)
+        if source.camera is not None:
+            calibrations.publish(camera_message(source.camera, header))
         sleep(_BEFORE)
         images.publish(image_to_message(frame.decode(), header))
         sleep(max(0.0, 1 / rate - (monotonic() - started)))
@@ -122,6 +120,20 @@ def drive(
     closer.destroy_node()
     rclpy.try_shutdown()
     return back_end, odometry, true
+
+
+def camera_message(camera: Camera, header: Header) -> CameraInfo:
+    message = CameraInfo(header=header, width=camera.width, height=camera.height)
+    message.distortion_model, message.d = camera.model or "plumb_bob", camera.distortion.tolist()
+    message.k = camera.matrix.ravel().tolist()
+    return message
+
+
+def extrinsics(camera: Camera | None) -> str:
+    """Where the camera sits, as the parameter of the loop closer says it."""
+    if camera is None:
+        return ""
+    return " ".join(map(str, [*camera.mounting.position.tolist(), *camera.mounting.quaternion.tolist()]))
 
 
 def with_false_closures(back_end: BackEnd, share: float, is_robust: bool) -> Trajectory:
@@ -182,12 +194,16 @@ def main() -> None:
     usual = LoopClosureOptions()
     parser.add_argument("--min-score", type=float, default=usual.min_score, help="of the loop closer")
     parser.add_argument("--min-margin", type=float, default=usual.min_margin, help="of the loop closer")
+    parser.add_argument("--verify", action="store_true", help="hold closures against geometry")
+    parser.add_argument("--two-laps", action="store_true", help="every second image, then the others")
     options = parser.parse_args()
     options.output.mkdir(parents=True, exist_ok=True)
+    source = Drive(options.bags, options.two_laps)
     parameters = {
-        "weights": str(options.weights), "min_score": options.min_score, "min_margin": options.min_margin
+        "weights": str(options.weights), "min_score": options.min_score, "min_margin": options.min_margin,
+        "verification": options.verify, "extrinsics": extrinsics(source.camera),
     }  # fmt: skip
-    back_end, odometry, true = drive(Drive(options.bags), parameters, Drift(seed=options.seed), options.rate)
+    back_end, odometry, true = drive(source, parameters, Drift(seed=options.seed), options.rate)
     stamps = list(true)
     truth = np.array([pose.position for pose in true.values()])
     drifted = np.array([pose.position for pose in odometry.values()])
@@ -196,7 +212,8 @@ def main() -> None:
     tracks = {"true": truth, "odometry": drifted, "corrected": positions_at(corrected, stamps)}
     draw(options.output / "slam.png", tracks)
     closed = absolute_trajectory_error(tracks["corrected"], truth)
-    print(f"{len(back_end.closures)} loop closures over {len(stamps)} images")
+    verified = sum(closure.inliers > 0 for closure in back_end.closures)
+    print(f"{len(back_end.closures)} loop closures over {len(stamps)} images, {verified} by geometry")
     print("absolute trajectory error")
     print(f"  odometry alone                       {absolute_trajectory_error(drifted, truth):6.2f} m")
     print(f"  with closures                        {closed:6.2f} m")

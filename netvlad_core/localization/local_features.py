@@ -31,6 +31,9 @@ class LocalFeatures:
         return len(self.points)
 
 
+NO_FEATURES = LocalFeatures(np.empty((0, 2), np.float32), np.empty((0, 128), np.float32), (1, 1))
+
+
 def find_features(image: np.ndarray, most: int = 1000) -> LocalFeatures:
     """The strongest RootSIFT features of an image (H, W, 3) uint8 RGB; none where it is blank."""
     height, width = image.shape[:2]

@@ -23,7 +23,7 @@ from netvlad_core.localization.sequence_filter import (
     SequenceOptions,
     State,
 )
-from netvlad_core.localization.verification import Query, VerificationOptions, Verifier
+from netvlad_core.localization.verification import Query, VerificationOptions, Verifier, verifier_of
 from netvlad_core.mapping.place_map import PlaceMap
 from netvlad_core.model.extractor import Extractor
 from netvlad_core.search import open_index
@@ -169,7 +169,7 @@ class Localizer:
         if options is None:
             self._verifier = None
         elif self._verifier is None or self._verifier.options != options:
-            self._verifier = Verifier(self.place_map, options)
+            self._verifier = verifier_of(self.place_map, options)
         return self._verifier
 
     def locate(self, descriptor: np.ndarray, stamp: int = 0, query: Query | None = None) -> Localization:

@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 from collections import deque
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 from scipy.spatial import cKDTree
 from scipy.spatial.transform import Rotation
 
+from netvlad_core.data.camera import Camera
 from netvlad_core.data.geometry import Pose
 from netvlad_core.errors import MapError
+from netvlad_core.localization.growing_map import GrowingMap, Keyframes
 from netvlad_core.localization.pose_prior import estimate_pose
 from netvlad_core.localization.retrieval import Match
+from netvlad_core.localization.sighting import Sighting, sight
+from netvlad_core.localization.verification import VerificationOptions, Verifier
 from netvlad_core.mapping.keyframes import KeyframeRule, has_moved
 from netvlad_core.mapping.place_map import PlaceMap
 
@@ -21,10 +25,10 @@ _FACINGS = (0.0, np.pi)
 _CANDIDATES = 30
 _LED_BY_EACH = 3
 _FEWEST = 5  # keyframes in the window, however far apart they are
-_FIRST_CAPACITY = 256
+_BESIDE = 5  # keyframes before and behind a place, over which their spacing is taken
 _MEMORY = 50  # keyframes over which the usual similarity of neighbours is taken
-# Metres from this drive to the places of an earlier map: their frames have nothing to do with each other.
-_APART = np.array([0.0, 0.0, 1e6])
+# Metres by which two metric sightings may differ from the odometry between them.
+_AGREEMENT = 3.0
 
 
 @dataclass(frozen=True)
@@ -38,9 +42,13 @@ class LoopClosureOptions:
     min_time, min_way : seconds and metres of driving that lie between a place and its return.
     window : metres of driving behind the robot that must match, too.
     radius : metres; another place is further away.
-    min_score : likeness that the window must have on average: 0 a usual pair of images, 1 neighbours.
+    min_score : likeness that the window must have on average: 0 a usual pair of images, 1 neighbours. Where
+        geometry stands for the window, the present image must have it.
     min_margin : likeness by which it must beat every other place.
     spacing : metres from one closure to the next.
+    verification : options of the geometric verification, None for none.
+    sightings : with verification: images of the window that geometry and odometry put at one place, the
+        present one among them, which close without all of the window.
     """
 
     keyframes: KeyframeRule = field(default_factory=KeyframeRule)
@@ -52,6 +60,8 @@ class LoopClosureOptions:
     min_score: float = 0.5
     min_margin: float = 0.15
     spacing: float = 3.0
+    verification: VerificationOptions | None = None
+    sightings: int = 3
 
 
 @dataclass(frozen=True)
@@ -65,7 +75,7 @@ class LoopClosure:
     relative : pose of `to` in the base frame of `from`.
     covariance : (6, 6) float64 of it, order x y z roll pitch yaw, m^2 and rad^2, about the axes of `from`.
     similarity : inner product of the two descriptors.
-    score, margin : as in `LoopClosureOptions`.
+    inliers : local features that support it; 0 where geometry did not.
     """
 
     from_id: int
@@ -75,41 +85,41 @@ class LoopClosure:
     relative: Pose
     covariance: np.ndarray
     similarity: float
-    score: float
-    margin: float
-
-
-@dataclass(frozen=True, eq=False)
-class Keyframes:
-    """Places of a drive.
-
-    Attributes
-    ----------
-    descriptors : (N, D) float32.
-    stamps : (N,) int64, nanoseconds.
-    poses : (N, 7) float64, x y z qx qy qz qw in one frame.
-    """
-
-    descriptors: np.ndarray
-    stamps: np.ndarray
-    poses: np.ndarray
+    inliers: int = 0
 
 
 @dataclass(frozen=True)
 class _Recent:
-    """A keyframe behind the robot, and its likeness to each older one."""
+    """A keyframe behind the robot, its likeness to each older one, and what geometry says of it."""
 
     pose: Pose
     way: float
     scores: np.ndarray
+    sighting: Sighting | None
+
+
+@dataclass(frozen=True)
+class _Found:
+    """A place that came back: its row, and the pose of the image in the frame of the rows."""
+
+    place: int
+    pose: Pose
+    covariance: np.ndarray
+    similarity: float
+    inliers: int
 
 
 class LoopCloser:
-    """Finds returns in one drive, by look and by odometry over the last metres.
+    """Finds returns in one drive, by look and by odometry over the last metres, and by geometry if asked.
 
     A single similar image proves nothing: buildings repeat. A closure is given when the images of the last
     metres resemble, on average, the places that odometry predicts around the candidate, and no other place
-    does as well. Memory and time for an image are bounded by `most_keyframes`.
+    does as well. With verification geometry must confirm the last image there; or it puts several of them
+    there by itself, and odometry agrees. Memory and time for an image are bounded by `most_keyframes`.
+
+    Attributes
+    ----------
+    camera : calibration with which geometry gives metres, None while it is not known.
     """
 
     def __init__(self, options: LoopClosureOptions | None = None, earlier: PlaceMap | None = None) -> None:
@@ -128,51 +138,39 @@ class LoopCloser:
             raise MapError(f"the map {earlier.path} has no poses, so no drive can be joined to it")
         self.options = options or LoopClosureOptions()
         self.earlier = earlier
+        self.camera: Camera | None = None
         self._begin()
 
     def _begin(self) -> None:
         self._rule = self.options.keyframes
-        self._next_id = 0
-        self._count = 0
-        self._descriptors = np.empty((0, 0), np.float32)
-        self._ids = np.empty(0, np.int64)
-        self._stamps = np.empty(0, np.int64)
-        self._poses = np.empty((0, 7))
-        self._ways = np.empty(0)
+        verifies = self.options.verification is not None
+        self._map = GrowingMap(self.options.most_keyframes, self.earlier, keeps_images=verifies)
+        self._verifier = Verifier(self._map, self.options.verification) if verifies else None
         self._recent: deque[_Recent] = deque()
         self._last: Pose | None = None
-        self._way = 0.0
         self._closed_at = -np.inf
         self._neighbours = 0.0  # usual similarity of two keyframes that follow each other
         self._joint: Pose | None = None  # frame of the earlier map <- odom
-        if self.earlier is not None:
-            self._remember(self.earlier)
-
-    def _remember(self, earlier: PlaceMap) -> None:
-        """Put the places of a map before the keyframes to come."""
-        count = len(earlier)
-        self._grow(earlier.header.dimension, count)
-        self._descriptors[:count] = earlier.descriptors
-        self._ids[:count] = np.arange(count)
-        self._stamps[:count] = earlier.stamps
-        self._poses[:count] = earlier.poses
-        self._poses[:count, :3] += _APART
-        steps = np.linalg.norm(np.diff(earlier.poses[:, :3], axis=0), axis=1)
-        self._ways[1:count] = np.cumsum(steps)
-        self._way = float(self._ways[count - 1])
-        self._count = self._next_id = count
-        neighbours = np.einsum("nd,nd->n", earlier.descriptors[1:], earlier.descriptors[:-1])
-        self._neighbours = float(np.median(neighbours)) if count > 1 else 0.0
+        if len(self._map) > 1:
+            known = self._map.descriptors
+            self._neighbours = float(np.median(np.einsum("nd,nd->n", known[1:], known[:-1])))
 
     def __len__(self) -> int:
         """Keyframes in memory."""
-        return self._count
+        return len(self._map)
+
+    @property
+    def next_id(self) -> int:
+        """Number that the next keyframe gets."""
+        return self._map.next_id
 
     def wants(self, odometry: Pose) -> bool:
         """Whether an image taken there, odom <- base_link, would be a keyframe."""
         return self._last is None or has_moved(odometry, self._last, self._rule)
 
-    def add(self, descriptor: np.ndarray, stamp: int, odometry: Pose) -> LoopClosure | None:
+    def add(
+        self, descriptor: np.ndarray, stamp: int, odometry: Pose, image: np.ndarray | None = None
+    ) -> LoopClosure | None:
         """Take the next image.
 
         Parameters
@@ -180,54 +178,54 @@ class LoopCloser:
         descriptor : (D,) float32, L2-normalised.
         stamp : nanoseconds; one before the last is a clock that was reset, and the drive begins anew.
         odometry : odom <- base_link at the stamp.
+        image : uint8 RGB (H, W, 3), for verification.
 
         Returns
         -------
         A closure, or None: no keyframe, no place that is old enough, or none that stands out.
         """
-        if self._last is not None and stamp < self._stamps[self._count - 1]:
+        if self._last is not None and stamp < self._map.stamps[-1]:
             self._begin()
         if not self.wants(odometry):
             return None
-        similarities = self._descriptors[: self._count] @ descriptor if self._count else np.empty(0)
+        self._map.camera = self.camera
+        similarities = self._map.descriptors @ descriptor if len(self) else np.empty(0)
         if self._last is not None:
-            self._way += float(np.linalg.norm(odometry.position - self._last.position))
-            share = max(1 / _MEMORY, 1 / self._count)
+            self._map.way += float(np.linalg.norm(odometry.position - self._last.position))
+            share = max(1 / _MEMORY, 1 / len(self))
             self._neighbours += share * (float(similarities[-1]) - self._neighbours)
         self._last = odometry
-        closure = self._close(similarities, stamp, odometry)
-        self._append(descriptor, stamp, odometry)
+        closure = self._close(similarities, stamp, odometry, image)
+        if self._map.is_full:
+            self._thin_out()
+        self._map.append(descriptor, stamp, odometry, image)
         return closure
 
-    def _close(self, similarities: np.ndarray, stamp: int, odometry: Pose) -> LoopClosure | None:
-        options = self.options
-        old = self._count_of_old(stamp)
-        scores = self._likeness(similarities[:old])
-        self._recent.append(_Recent(odometry, self._way, scores))
-        while len(self._recent) > _FEWEST and self._way - self._recent[1].way >= options.window:
+    def _close(
+        self, similarities: np.ndarray, stamp: int, odometry: Pose, image: np.ndarray | None
+    ) -> LoopClosure | None:
+        similarities = similarities[: self._count_of_old(stamp)]
+        scores = self._likeness(similarities)
+        sighting = self._sight(similarities, odometry, image)
+        self._recent.append(_Recent(odometry, self._map.way, scores, sighting))
+        while len(self._recent) > _FEWEST and self._way_since(self._recent[1]) >= self.options.window:
             self._recent.popleft()
-        is_enough = len(self._recent) >= _FEWEST and self._way - self._recent[0].way >= options.window
-        if not is_enough or not len(self._recent[0].scores) or self._way - self._closed_at < options.spacing:
+        if self._map.way - self._closed_at < self.options.spacing:
             return None
-        candidates = self._candidates(scores)
-        supports, facings = self._support(candidates, odometry)
-        best = int(np.argmax(supports))
-        place, facing = int(candidates[best]), float(facings[best])
-        positions = self._poses[candidates, :3]
-        rivals = supports[np.linalg.norm(positions - positions[best], axis=1) > options.radius]
-        score = float(supports[best])
-        margin = score - max(0.0, float(rivals.max(initial=0.0)))
-        # The window alone may speak for the place where a street leaves another one that looks like it.
-        is_seen = scores[place] >= 0.5 * options.min_score
-        if score < options.min_score or margin < options.min_margin or not is_seen:
+        found = self._by_look(similarities, odometry)
+        found = self._by_geometry() if found is None else self._held_against_geometry(found)
+        if found is None:
             return None
-        self._closed_at = self._way
-        closure = self._closure(place, facing, similarities[:old], stamp, score, margin)
+        self._closed_at = self._map.way
+        closure = self._closure(found, stamp)
         if self.earlier is not None and closure.from_id < len(self.earlier):
             at_place = self.earlier.pose(closure.from_id)
             assert at_place is not None  # the map has poses
             self._joint = at_place @ closure.relative @ odometry.inverse()
         return closure
+
+    def _way_since(self, recent: _Recent) -> float:
+        return self._map.way - recent.way
 
     def _likeness(self, similarities: np.ndarray) -> np.ndarray:
         """0 for a usual pair of images, 1 for neighbours of the drive; takes light and network out."""
@@ -238,41 +236,121 @@ class LoopCloser:
 
     def _count_of_old(self, stamp: int) -> int:
         """Keyframes that lie long enough behind; they are in the order of driving."""
-        options = self.options
-        first = self._first_of_drive()
-        stamps, ways = self._stamps[first : self._count], self._ways[first : self._count]
+        options, first = self.options, self._map.first_of_drive
+        stamps, ways = self._map.stamps[first:], self._map.ways[first:]
         return first + min(
             int(np.searchsorted(stamps, stamp - options.min_time * 1e9, "right")),
-            int(np.searchsorted(ways, self._way - options.min_way, "right")),
+            int(np.searchsorted(ways, self._map.way - options.min_way, "right")),
         )
 
-    def _first_of_drive(self) -> int:
-        """Row of the first keyframe that is not of the earlier map."""
-        known = 0 if self.earlier is None else len(self.earlier)
-        return int(np.searchsorted(self._ids[: self._count], known))
+    # --- By geometry ----------------------------------------------------------------------------------------
+
+    def _sight(self, similarities: np.ndarray, odometry: Pose, image: np.ndarray | None) -> Sighting | None:
+        """Hold the image against those that resemble it most and those where the last sighting leads."""
+        verifier, options = self._verifier, self.options.verification
+        if verifier is None or options is None or image is None or not len(similarities):
+            return None
+        rows = list(np.argsort(-similarities, kind="stable")[: options.most_places])
+        last = next((r for r in reversed(self._recent) if r.sighting is not None), None)
+        if last is not None and last.sighting is not None:
+            predicted = last.sighting.pose @ last.pose.inverse() @ odometry
+            away = np.linalg.norm(self._map.poses[: len(similarities), :3] - predicted.position, axis=1)
+            nearest = int(np.argmin(away))
+            if away[nearest] <= self.options.radius and nearest not in rows:
+                rows = [nearest, *rows[:-1]]
+        query = verifier.query(image, self.camera)
+        return sight(verifier, self._map, query, self._matches(rows, similarities), self.options.radius)
+
+    def _matches(self, rows: list[int] | np.ndarray, similarities: np.ndarray) -> list[Match]:
+        return [
+            Match(int(r), int(self._map.stamps[r]), float(similarities[r]), self._map.pose(r)) for r in rows
+        ]
+
+    def _by_geometry(self) -> _Found | None:
+        """The present sighting, where enough of the window's and most of them agree with it."""
+        now = self._recent[-1]
+        if now.sighting is None or not now.sighting.is_near:
+            return None
+        # Rows of equal houses agree over tens of metres, but the image as a whole looks less like them.
+        if now.scores[now.sighting.place] < self.options.min_score:
+            return None
+        others = [r for r in list(self._recent)[:-1] if r.sighting is not None]
+        agreeing = 1 + sum(self._agree(recent, now) for recent in others)
+        if agreeing < self.options.sightings or 2 * agreeing <= len(others) + 1:
+            return None
+        return _of(now.sighting)
+
+    def _agree(self, one: _Recent, other: _Recent) -> bool:
+        """Whether odometry leads from one sighting to the other."""
+        if one.sighting is None or other.sighting is None:
+            return False
+        seen = one.sighting.pose.inverse() @ other.sighting.pose
+        driven = one.pose.inverse() @ other.pose
+        is_metric = one.sighting.is_metric and other.sighting.is_metric
+        away = np.linalg.norm(seen.position - driven.position)
+        return bool(away <= (_AGREEMENT if is_metric else self.options.radius))
+
+    def _held_against_geometry(self, found: _Found) -> _Found | None:
+        """What the look found; with verification only where geometry confirms it, and as it measures it."""
+        if self._verifier is None:
+            return found
+        sighting = self._recent[-1].sighting
+        if sighting is None:
+            return None
+        away = np.linalg.norm(sighting.pose.position - found.pose.position)
+        if sighting.is_metric:
+            return _of(sighting) if away <= self.options.radius else None
+        return replace(found, inliers=sighting.inliers) if away <= 2 * self.options.radius else None
+
+    # --- By look --------------------------------------------------------------------------------------------
+
+    def _by_look(self, similarities: np.ndarray, odometry: Pose) -> _Found | None:
+        """The place whose surroundings resemble all of the window, and no other's do as much."""
+        options, oldest = self.options, self._recent[0]
+        scores = self._recent[-1].scores
+        is_enough = len(self._recent) >= _FEWEST and self._way_since(oldest) >= options.window
+        if not is_enough or not len(oldest.scores):
+            return None
+        candidates = self._candidates(scores)
+        supports, facings = self._support(candidates, odometry)
+        best = int(np.argmax(supports))
+        place, facing = int(candidates[best]), float(facings[best])
+        positions = self._map.poses[candidates, :3]
+        rivals = supports[np.linalg.norm(positions - positions[best], axis=1) > options.radius]
+        score = float(supports[best])
+        margin = score - max(0.0, float(rivals.max(initial=0.0)))
+        # The window alone may speak for the place where a street leaves another one that looks like it.
+        is_seen = scores[place] >= 0.5 * options.min_score
+        if score < options.min_score or margin < options.min_margin or not is_seen:
+            return None
+        return self._around(place, facing, similarities)
 
     def _candidates(self, scores: np.ndarray) -> np.ndarray:
         """Rows that resemble the present image most, and those to which the images behind it lead."""
         led = [np.argsort(-scores)[:_CANDIDATES]]
         for recent in self._recent:
-            ways = self._ways[np.argsort(-recent.scores)[:_LED_BY_EACH]]
-            for way in (self._way - recent.way, recent.way - self._way):
-                led.append(np.searchsorted(self._ways[: len(scores)], ways + way).clip(0, len(scores) - 1))
+            ways = self._map.ways[np.argsort(-recent.scores)[:_LED_BY_EACH]]
+            since = self._way_since(recent)
+            for way in (since, -since):
+                led.append(
+                    np.searchsorted(self._map.ways[: len(scores)], ways + way).clip(0, len(scores) - 1)
+                )
         return np.unique(np.concatenate(led))
 
     def _support(self, candidates: np.ndarray, odometry: Pose) -> tuple[np.ndarray, np.ndarray]:
         """Mean score of the window along the way that ends at each candidate, and the better facing."""
         oldest = len(self._recent[0].scores)
-        tree = cKDTree(self._poses[:oldest, :3])
+        poses = self._map.poses
+        tree = cKDTree(poses[:oldest, :3])
         reach = 1.5 * max(self._rule.distance or 1.0, 1.0)
         back = odometry.inverse()
         behind = np.array([(back @ recent.pose).position for recent in self._recent])
-        rotations = Rotation.from_quat(self._poses[candidates, 3:])
+        rotations = Rotation.from_quat(poses[candidates, 3:])
         supports = []
         for facing in _FACINGS:
             turned = Rotation.from_euler("z", facing).apply(behind)
             ways = rotations.as_matrix() @ turned.T  # (C, 3, W)
-            predicted = self._poses[candidates, :3, None] + ways
+            predicted = poses[candidates, :3, None] + ways
             distances, nearest = tree.query(np.moveaxis(predicted, 1, 2))  # (C, W)
             found = np.stack(
                 [recent.scores[nearest[:, index]] for index, recent in enumerate(self._recent)], axis=1
@@ -281,39 +359,35 @@ class LoopCloser:
         facing = np.argmax(supports, axis=0)
         return np.max(supports, axis=0), np.array(_FACINGS)[facing]
 
-    def _closure(
-        self, place: int, facing: float, similarities: np.ndarray, stamp: int, score: float, margin: float
-    ) -> LoopClosure:
-        """Relative pose from the similarities of the keyframes around the place."""
-        start = Pose(self._poses[place, :3], self._poses[place, 3:])
-        around = np.flatnonzero(
-            np.linalg.norm(self._poses[: len(similarities), :3] - start.position, axis=1)
-            <= self.options.radius
-        )
+    def _around(self, place: int, facing: float, similarities: np.ndarray) -> _Found:
+        """Pose from the similarities of the keyframes around the place."""
+        away = np.linalg.norm(self._map.poses[: len(similarities), :3] - self._map.poses[place, :3], axis=1)
+        around = np.flatnonzero(away <= self.options.radius)
         around = around[np.argsort(-similarities[around])][:10]
         if similarities[place] < similarities[around[0]]:
             around = np.concatenate([[place], around[around != place]])
-        matches = [
-            Match(
-                int(row), int(self._stamps[row]), float(similarities[row]),
-                Pose(self._poses[row, :3], self._poses[row, 3:]),
-            )
-            for row in around
-        ]  # fmt: skip
-        prior = estimate_pose(matches, self._rule.distance or 1.0, self.options.radius)
+        matches = self._matches(around, similarities)
+        between = np.diff(self._map.ways[max(0, place - _BESIDE) : place + _BESIDE + 1])
+        spacing = max(float(np.median(between)), self._rule.distance or 0.0)
+        prior = estimate_pose(matches, spacing, self.options.radius)
         assert prior is not None  # all keyframes have poses
-        back = start.rotation.inv().as_matrix()
-        axes = np.kron(np.eye(2), back)
+        pose = prior.pose @ Pose.from_xyz_yaw(0.0, 0.0, yaw=facing)
+        return _Found(place, pose, prior.covariance, float(similarities[place]), 0)
+
+    # --- The drive so far -----------------------------------------------------------------------------------
+
+    def _closure(self, found: _Found, stamp: int) -> LoopClosure:
+        start = self._map.pose(found.place)
+        axes = np.kron(np.eye(2), start.rotation.inv().as_matrix())
         return LoopClosure(
-            from_id=int(self._ids[place]),
-            to_id=self._next_id,
-            from_stamp=int(self._stamps[place]),
+            from_id=int(self._map.ids[found.place]),
+            to_id=self._map.next_id,
+            from_stamp=int(self._map.stamps[found.place]),
             to_stamp=stamp,
-            relative=start.inverse() @ prior.pose @ Pose.from_xyz_yaw(0.0, 0.0, yaw=facing),
-            covariance=axes @ prior.covariance @ axes.T,
-            similarity=float(similarities[place]),
-            score=score,
-            margin=margin,
+            relative=start.inverse() @ found.pose,
+            covariance=axes @ found.covariance @ axes.T,
+            similarity=found.similarity,
+            inliers=found.inliers,
         )
 
     def keyframes(self) -> Keyframes:
@@ -325,56 +399,15 @@ class LoopCloser:
             If there is no keyframe yet, or none has been seen in the earlier map: then nobody knows how the
             two belong together.
         """
-        rows = slice(self._first_of_drive(), self._count)
-        if rows.start == rows.stop:
-            raise MapError("there is no keyframe of this drive yet: nothing to save")
-        drive = Keyframes(self._descriptors[rows].copy(), self._stamps[rows].copy(), self._poses[rows].copy())
-        if self.earlier is None:
-            return drive
-        if self._joint is None:
-            raise MapError(
-                f"no place of the map {self.earlier.path} has been seen on this drive, so it cannot be "
-                "extended; drive where it was recorded first"
-            )
-        positions = self._joint.rotation.apply(drive.poses[:, :3]) + self._joint.position
-        turns = (self._joint.rotation * Rotation.from_quat(drive.poses[:, 3:])).as_quat()
-        return Keyframes(
-            np.concatenate([self.earlier.descriptors, drive.descriptors]),
-            np.concatenate([self.earlier.stamps, drive.stamps]),
-            np.concatenate([self.earlier.poses, np.hstack([positions, turns])]),
-        )
-
-    def _append(self, descriptor: np.ndarray, stamp: int, odometry: Pose) -> None:
-        if self._count >= self.options.most_keyframes:
-            self._thin_out()
-        if self._count == len(self._descriptors):
-            self._grow(len(descriptor))
-        row = self._count
-        self._descriptors[row] = descriptor
-        self._ids[row], self._stamps[row], self._ways[row] = self._next_id, stamp, self._way
-        self._poses[row] = [*odometry.position, *odometry.quaternion]
-        self._count += 1
-        self._next_id += 1
-
-    def _grow(self, dimension: int, least: int = _FIRST_CAPACITY) -> None:
-        capacity = max(least, min(max(_FIRST_CAPACITY, 2 * self._count), self.options.most_keyframes))
-        new = np.empty((capacity, dimension), np.float32)
-        if self._count:
-            new[: self._count] = self._descriptors[: self._count]
-        self._descriptors = new
-        self._ids, self._stamps = (_resized(array, capacity) for array in (self._ids, self._stamps))
-        self._poses, self._ways = (_resized(array, capacity) for array in (self._poses, self._ways))
+        return self._map.keyframes(self._joint)
 
     def _thin_out(self) -> None:
-        kept = np.arange(0, self._count, 2)
-        for array in (self._descriptors, self._ids, self._stamps, self._poses, self._ways):
-            array[: len(kept)] = array[kept]
-        self._count = len(kept)
+        self._map.thin_out()
         self._rule = KeyframeRule(2 * (self._rule.distance or 1.0), self._rule.angle, self._rule.time)
-        self._recent.clear()  # its scores count the old rows
+        self._recent.clear()  # what it holds, and what the verifier keeps, is by the old rows
+        if self._verifier is not None:
+            self._verifier = Verifier(self._map, self.options.verification)
 
 
-def _resized(array: np.ndarray, length: int) -> np.ndarray:
-    new = np.zeros((length, *array.shape[1:]), array.dtype)
-    new[: len(array)] = array
-    return new
+def _of(sighting: Sighting) -> _Found:
+    return _Found(sighting.place, sighting.pose, sighting.covariance, sighting.similarity, sighting.inliers)

@@ -18,9 +18,12 @@ from netvlad_core.localization.structure import Resection
 AGREEMENT_RADIUS = 10.0
 # Beyond this difference in heading two cameras at one position see different things.
 _AGREEMENT_ANGLE = np.radians(60.0)
-# The query was taken beside the map's path, not on it; retrieval says nothing about that offset.
-_POSITION_FLOOR = 1.0  # metres, standard deviation
-_ROTATION_FLOOR = np.radians(5.0)  # standard deviation
+# Standard deviations, chosen on drives whose poses are known, see docs/localization.md. The query was taken
+# beside the map's path, not on it, and retrieval says nothing about that offset: half a lane is usual.
+_ALONG, _ACROSS = 0.5, 2.0  # metres, along the path and across it
+_ROTATION_FLOOR = np.radians(3.0)
+_NO_SPREAD = 1e-6  # square metres
+_SHARE_OF_SPREAD = 0.75  # of the variance of the agreeing positions: their mean errs less than each does
 _MOST_DISAGREEMENT = float(chi2.ppf(0.999, 3))  # squared Mahalanobis distance
 
 
@@ -45,8 +48,9 @@ def estimate_pose(
 ) -> PosePrior | None:
     """Weighted mean of the matches that agree with the best one.
 
-    A match weighs as much as its score exceeds that of the weakest one. The covariance is the weighted
-    spread of the agreeing matches, plus the map's spacing and the unknown offset beside its path.
+    A match weighs as much as its score exceeds that of the weakest one. The covariance is made of the
+    weighted spread of the agreeing matches, the place of the query between two of the map, anywhere with
+    equal chance, and its unknown offset beside the path. The path is where the matches lie.
 
     Parameters
     ----------
@@ -71,9 +75,20 @@ def estimate_pose(
     rotations = Rotation.from_quat(quaternions[agrees])
     pose = Pose(weights @ positions[agrees], rotations.mean(weights).as_quat())
     deviations = np.hstack([positions[agrees] - pose.position, (rotations * pose.rotation.inv()).as_rotvec()])
-    floor = np.repeat([_POSITION_FLOOR**2 + spacing**2, _ROTATION_FLOOR**2], 3)
-    covariance = (deviations * weights[:, None]).T @ deviations + np.diag(floor)
-    return PosePrior(pose, covariance, float(agreement))
+    deviations[:, :3] *= np.sqrt(_SHARE_OF_SPREAD)
+    spread = (deviations * weights[:, None]).T @ deviations
+    return PosePrior(pose, spread + _floor(spread[:3, :3], spacing), float(agreement))
+
+
+def _floor(spread: np.ndarray, spacing: float) -> np.ndarray:
+    """(6, 6) what the matches do not show; spread (3, 3): of their positions."""
+    along = _ALONG**2 + spacing**2 / 12
+    extents, axes = np.linalg.eigh(spread)
+    path = axes[:, -1] if extents[-1] > _NO_SPREAD else np.zeros(3)
+    across = max(_ACROSS**2, along)  # of maps whose places are far apart the path is not known either
+    floor = np.diag(np.repeat([across, _ROTATION_FLOOR**2], 3))
+    floor[:3, :3] -= (across - along) * np.outer(path, path)
+    return floor
 
 
 def agrees(prior: PosePrior, resection: Resection) -> bool:

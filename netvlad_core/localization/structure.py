@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import cv2
 import numpy as np
@@ -65,6 +65,8 @@ def triangulate(view: View, others: Sequence[View]) -> dict[int, np.ndarray]:
     """
     points: dict[int, np.ndarray] = {}
     angles: dict[int, float] = {}
+    origin = view.pose.position  # maps far from their own one, e.g. UTM, would cost digits
+    view, *others = (_moved(v, -origin) for v in (view, *others))
     for other in others:
         matches = match_features(view.features, other.features)
         if not len(matches):
@@ -80,7 +82,7 @@ def triangulate(view: View, others: Sequence[View]) -> dict[int, np.ndarray]:
             good &= _errors(found, v.optical, ray) * v.camera.focal_length <= _tolerance(v.features)
         for row, point, size in zip(matches[good, 0], found[good], angle[good]):
             if size > angles.get(int(row), 0.0):
-                points[int(row)], angles[int(row)] = point, float(size)
+                points[int(row)], angles[int(row)] = point + origin, float(size)
     return points
 
 
@@ -106,17 +108,21 @@ def resect(
     rays = camera.rays(pixels)
     focal, tolerance = camera.focal_length, _tolerance(query)
     cv2.setRNGSeed(0)
-    origin = scene.mean(axis=0)  # maps far from their origin
+    origin = scene.mean(axis=0)  # maps far from their own one, e.g. UTM, would cost digits
+    scene -= origin
     found, turn, shift, inliers = cv2.solvePnPRansac(
-        scene - origin, rays * focal, np.diag([focal, focal, 1.0]), None,
+        scene, rays * focal, np.diag([focal, focal, 1.0]), None,
         iterationsCount=_TRIALS, reprojectionError=2 * tolerance, confidence=0.999, flags=cv2.SOLVEPNP_EPNP,
     )  # fmt: skip
     if not found or inliers is None or len(inliers) < _FEWEST_POINTS:
         return None
     back = Rotation.from_rotvec(turn.ravel()).inv()
-    start = Pose(origin - back.apply(shift.ravel()), back.as_quat()) @ camera.mounting.inverse()
+    start = Pose(-back.apply(shift.ravel()), back.as_quat()) @ camera.mounting.inverse()
     chosen = inliers.ravel()
-    return _refine(start, scene[chosen], rays[chosen], camera, tolerance, len(seen))
+    fitted = _refine(start, scene[chosen], rays[chosen], camera, tolerance, len(seen))
+    if fitted is None:
+        return None
+    return replace(fitted, pose=Pose(fitted.pose.position + origin, fitted.pose.quaternion))
 
 
 def _refine(
@@ -146,6 +152,10 @@ def _refine(
         return None
     floor = np.repeat([_POSITION_FLOOR**2, _ROTATION_FLOOR**2], 3)
     return Resection(pose, (covariance + covariance.T) / 2 + np.diag(floor), supporting)
+
+
+def _moved(view: View, shift: np.ndarray) -> View:
+    return replace(view, pose=Pose(view.pose.position + shift, view.pose.quaternion))
 
 
 def _projection(optical: Pose) -> np.ndarray:

@@ -45,12 +45,14 @@ class TwoViews:
     rotation : place's optical frame <- query's, for calibrated cameras in the cases GENERAL and ROTATION.
     direction : (3,) float64, unit vector to the query's camera in the place's optical frame, in the case
         GENERAL; two images do not tell how far it is.
+    scale : how much larger the query shows the scene than the place does; above 1 it stands nearer to it.
     """
 
     case: Case
     inliers: np.ndarray
     rotation: Rotation | None = None
     direction: np.ndarray | None = None
+    scale: float = 1.0
 
 
 _NO_INLIERS = np.empty((0, 2), np.int64)
@@ -79,15 +81,22 @@ def compare(
     tolerance = _TOLERANCE * min(query.size) / _REFERENCE_ROWS
     a, b = query.points[matches[:, 0]].astype(np.float64), place.points[matches[:, 1]].astype(np.float64)
     if query_camera is None or place_camera is None:
-        _, mask = cv2.findFundamentalMat(a, b, cv2.USAC_MAGSAC, tolerance, _CONFIDENCE, _MOST_TRIALS)
-        is_inlier = _as_bool(mask, len(matches))
+        is_inlier = _epipolar_inliers(a, b, tolerance)
         if is_inlier.sum() < _FEWEST_MATCHES:
             return TwoViews(Case.NO_MODEL, _NO_INLIERS)
         case = Case.ONE_PLANE if _fits_homography(a[is_inlier], b[is_inlier], tolerance) else Case.GENERAL
-        return TwoViews(case, matches[is_inlier])
+        return TwoViews(case, matches[is_inlier], scale=_extent(a[is_inlier]) / _extent(b[is_inlier]))
     focal = query_camera.focal_length
     a, b = query_camera.rays(a) * focal, place_camera.rays(b) * focal  # as pixels of one ideal camera
     return _calibrated(a, b, focal, matches, tolerance)
+
+
+def _epipolar_inliers(a: np.ndarray, b: np.ndarray, tolerance: float) -> np.ndarray:
+    try:
+        _, mask = cv2.findFundamentalMat(a, b, cv2.USAC_MAGSAC, tolerance, _CONFIDENCE, _MOST_TRIALS)
+    except cv2.error:  # one image twice: every line is epipolar, and OpenCV 5 finds no model
+        mask = np.linalg.norm(a - b, axis=1) <= tolerance
+    return _as_bool(mask, len(a))
 
 
 def _calibrated(
@@ -105,7 +114,8 @@ def _calibrated(
     is_in_front = _as_bool(in_front, len(inliers))
     if is_in_front.sum() < _FEWEST_MATCHES:  # the scene would lie behind the cameras
         return TwoViews(Case.NO_MODEL, _NO_INLIERS)
-    return TwoViews(Case.GENERAL, inliers[is_in_front], Rotation.from_matrix(turn), shift.ravel())
+    scale = _extent(a[is_in_front]) / _extent(b[is_in_front])
+    return TwoViews(Case.GENERAL, inliers[is_in_front], Rotation.from_matrix(turn), shift.ravel(), scale)
 
 
 def _pure_rotation(a: np.ndarray, b: np.ndarray, focal: float, tolerance: float) -> Rotation | None:
@@ -121,6 +131,12 @@ def _pure_rotation(a: np.ndarray, b: np.ndarray, focal: float, tolerance: float)
         errors = np.linalg.norm(rotation.apply(rays_a) - rays_b, axis=1) * focal
         is_fitted = errors <= max(tolerance, 1.5 * float(np.median(errors)))
     return rotation if (errors <= tolerance).mean() >= _MOST else None
+
+
+def _extent(points: np.ndarray) -> float:
+    """Median distance of the points (N, 2) from their middle, pixels."""
+    middle = np.median(points, axis=0)
+    return max(1.0, float(np.median(np.linalg.norm(points - middle, axis=1))))
 
 
 def _fits_homography(a: np.ndarray, b: np.ndarray, tolerance: float) -> bool:

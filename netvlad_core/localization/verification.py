@@ -6,14 +6,14 @@ from collections import OrderedDict
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from threading import RLock
-from typing import TypeVar
+from typing import Protocol, TypeVar
 
 import numpy as np
 
 from netvlad_core.data.camera import Camera, CameraError
-from netvlad_core.data.geometry import rotation_between
+from netvlad_core.data.geometry import Pose, rotation_between
 from netvlad_core.errors import MapError
-from netvlad_core.localization.local_features import LocalFeatures, find_features
+from netvlad_core.localization.local_features import NO_FEATURES, LocalFeatures, find_features
 from netvlad_core.localization.retrieval import Match
 from netvlad_core.localization.structure import Resection, View, resect, triangulate
 from netvlad_core.localization.two_views import TwoViews, compare
@@ -57,27 +57,36 @@ class Query:
     camera: Camera | None
 
 
+class Places(Protocol):
+    """What images are held against: a map, or a drive that goes on.
+
+    Attributes
+    ----------
+    camera : of the drive, or None where its calibration is not known.
+    poses : (N, 7) float64, map <- base_link, x y z qx qy qz qw.
+    """
+
+    @property
+    def camera(self) -> Camera | None: ...
+    @property
+    def poses(self) -> np.ndarray: ...
+    def __len__(self) -> int: ...
+    def pose(self, place: int, /) -> Pose | None: ...
+    def image(self, place: int, /) -> np.ndarray | None: ...
+    def camera_of(self, place: int, /) -> Camera | None: ...
+
+
 class Verifier:
-    """Compares images with places of a map.
+    """Compares images with places.
 
     Parameters
     ----------
-    place_map : with images; full ones serve far better than thumbnails.
-
-    Raises
-    ------
-    MapError
-        If the map has no images.
+    places : with images; full ones serve far better than thumbnails. One without an image has no features.
     """
 
-    def __init__(self, place_map: PlaceMap, options: VerificationOptions | None = None) -> None:
-        if place_map.header.store_images == "none":
-            raise MapError(
-                f"the map {place_map.path} keeps no images, so matches cannot be verified against it; build "
-                "it with --store-images full"
-            )
+    def __init__(self, places: Places, options: VerificationOptions | None = None) -> None:
         self.options = options or VerificationOptions()
-        self._map = place_map
+        self._map = places
         self._features: OrderedDict[int, LocalFeatures] = OrderedDict()
         self._points: OrderedDict[int, dict[int, np.ndarray]] = OrderedDict()
         self._lock = RLock()  # a robot's images and a service's are verified by two threads
@@ -105,7 +114,7 @@ class Verifier:
     def compare(self, query: Query, place: int) -> TwoViews:
         """Epipolar geometry of the query and a place."""
         features = self._features_of(place)
-        return compare(query.features, features, query.camera, _fitting(self._map.camera, features))
+        return compare(query.features, features, query.camera, _fitting(self._map.camera_of(place), features))
 
     def confirms(self, match: Match) -> bool:
         return match.inliers >= self.options.min_inliers
@@ -124,7 +133,7 @@ class Verifier:
         None without a calibration or poses, and where too few points are known and seen: a map that stands
         still, a query that shows little of the place.
         """
-        if query.camera is None or self._map.camera is None or self._map.pose(place) is None:
+        if query.camera is None or self._map.camera_of(place) is None or self._map.pose(place) is None:
             return None
         views = self.compare(query, place)
         return resect(self._points_of(place), views.inliers, query.features, query.camera)
@@ -132,8 +141,7 @@ class Verifier:
     def _features_of(self, place: int) -> LocalFeatures:
         def find() -> LocalFeatures:
             image = self._map.image(place)
-            assert image is not None  # the map keeps images
-            return find_features(image, self.options.features)
+            return NO_FEATURES if image is None else find_features(image, self.options.features)
 
         with self._lock:
             return _kept(self._features, place, find)
@@ -159,8 +167,18 @@ class Verifier:
 
     def _view(self, place: int) -> View | None:
         features, pose = self._features_of(place), self._map.pose(place)
-        camera = _fitting(self._map.camera, features)
+        camera = _fitting(self._map.camera_of(place), features)
         return None if camera is None or pose is None else View(features, camera, pose)
+
+
+def verifier_of(place_map: PlaceMap, options: VerificationOptions) -> Verifier:
+    """Verifier of a map; raises MapError if the map has no images."""
+    if place_map.header.store_images == "none":
+        raise MapError(
+            f"the map {place_map.path} keeps no images, so matches cannot be verified against it; build "
+            "it with --store-images full"
+        )
+    return Verifier(place_map, options)
 
 
 def _fitting(camera: Camera | None, features: LocalFeatures) -> Camera | None:

@@ -79,6 +79,12 @@ def write_places(
         np.save(folder / layout.DESCRIPTORS_FILE, np.asarray(descriptors, np.float32))
 
 
+def write_images(folder: Path, images: Sequence[bytes]) -> None:
+    """Write the JPEG files of N places."""
+    (folder / layout.IMAGES_FILE).write_bytes(b"".join(images))
+    np.save(folder / layout.IMAGE_ENDS_FILE, np.cumsum([len(image) for image in images], dtype=np.int64))
+
+
 def _describe(folder: Path, name: str, facts: MapFacts) -> None:
     files = describe_files(folder, sorted(path.name for path in folder.iterdir()))
     content = hashlib.sha256(json.dumps(files, sort_keys=True).encode()).hexdigest()

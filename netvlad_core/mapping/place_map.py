@@ -183,11 +183,19 @@ class PlaceMap:
         """Stored image of a place, uint8 RGB (H, W, 3), or None where the map keeps none."""
         if self.header.store_images == "none":
             return None
-        start, end = int(self._image_ends[place - 1]) if place else 0, int(self._image_ends[place])
-        image = cv2.imdecode(self._images[start:end], cv2.IMREAD_COLOR)
+        image = cv2.imdecode(np.frombuffer(self.encoded_image(place), np.uint8), cv2.IMREAD_COLOR)
         if image is None:
             raise MapError(f"the image of place {place} in {self.path / IMAGES_FILE} is damaged")
         return np.ascontiguousarray(image[..., ::-1])
+
+    def encoded_image(self, place: int) -> bytes:
+        """The JPEG file of a place; only for a map with images."""
+        start, end = int(self._image_ends[place - 1]) if place else 0, int(self._image_ends[place])
+        return self._images[start:end].tobytes()
+
+    def camera_of(self, place: int) -> Camera | None:
+        """That of the drive, whichever the place; None where its calibration was not known."""
+        return self.camera
 
     @property
     def network_path(self) -> Path:

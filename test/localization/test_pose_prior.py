@@ -41,7 +41,37 @@ def test_covariance_is_positive_and_grows_with_the_spread() -> None:
     for prior in (near, far):
         np.testing.assert_allclose(prior.covariance, prior.covariance.T)
         assert (np.linalg.eigvalsh(prior.covariance) > 0).all()
-    assert far.covariance[0, 0] - near.covariance[0, 0] == pytest.approx(4.5**2 - 0.5**2)
+    assert far.covariance[0, 0] - near.covariance[0, 0] == pytest.approx(0.75 * (4.5**2 - 0.5**2))
+
+
+@pytest.mark.parametrize("direction", [0.0, 0.7, np.pi / 2])
+def test_offset_beside_the_path_is_unknown_whatever_the_headings_say(direction: float) -> None:
+    """Maps without headings have the same yaw everywhere; the path is where the matches lie."""
+    along = np.array([np.cos(direction), np.sin(direction), 0])
+    matches = [
+        Match(i, 0, 0.5, Pose.from_xyz_yaw(*(along * metres))) for i, metres in enumerate((0.0, 1.0, 2.0))
+    ]
+    prior = estimate_pose(matches, spacing=1.0)
+    assert prior is not None
+    across = np.array([-along[1], along[0], 0])
+    beside = prior.covariance[:3, :3]
+    assert along @ beside @ along == pytest.approx(0.5**2 + 1 / 12 + 0.75 * 2 / 3)
+    assert across @ beside @ across == pytest.approx(2.0**2)
+    lane = 2.0 * across  # a drive in the other half of the lane stays inside
+    assert lane @ np.linalg.solve(beside, lane) < 2
+
+
+def test_single_match_tells_no_direction_of_the_path() -> None:
+    prior = estimate_pose([_match(0, 0, 0.5)], spacing=1.0)
+    assert prior is not None
+    np.testing.assert_allclose(np.diag(prior.covariance)[:3], 4.0)
+
+
+def test_places_far_apart_leave_the_query_anywhere_between_them() -> None:
+    prior = estimate_pose([_match(0, 0, 0.5), _match(12, 0, 0.5)], spacing=12.0, radius=20.0)
+    assert prior is not None
+    assert np.sqrt(prior.covariance[0, 0]) > 12 / np.sqrt(12)
+    assert (np.diag(prior.covariance)[:3] >= 12.0).all()
 
 
 def test_best_match_without_a_pose_gives_none() -> None:

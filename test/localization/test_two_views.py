@@ -7,9 +7,10 @@ import pytest
 
 from netvlad_core.data.camera import Camera
 from netvlad_core.data.geometry import Pose
-from netvlad_core.localization.local_features import LocalFeatures
+from netvlad_core.localization.local_features import LocalFeatures, find_features, match_features
 from netvlad_core.localization.two_views import Case, compare
 from support.scene import CAMERA, MOUNTING, look, scattered
+from support.street import street, view
 
 _HERE = Pose.identity()
 _BESIDE = Pose.from_xyz_yaw(1.0, 0.8, yaw=0.1)
@@ -90,3 +91,23 @@ def test_the_same_images_give_the_same_answer() -> None:
     query, place = look(points, _BESIDE, 0.5, wrong=0.5), look(points, _HERE, 0.5, seed=1)
     first, second = (compare(query, place, CAMERA, CAMERA).inliers for _ in range(2))
     np.testing.assert_array_equal(first, second)
+
+
+def test_one_image_twice_is_one_plane() -> None:
+    """OpenCV 5 raises where it finds no model that is better than another."""
+    features = find_features(view(street(seed=1, metres=40), 10.0))
+    views = compare(features, features)
+    assert views.case is Case.ONE_PLANE
+    assert len(views.inliers) == len(match_features(features, features))
+
+
+@pytest.mark.parametrize(("ahead", "larger"), [(4.0, True), (-4.0, False)])
+@pytest.mark.parametrize("camera", [None, CAMERA])
+def test_nearer_camera_shows_the_scene_larger(ahead: float, larger: bool, camera: Camera | None) -> None:
+    points = scattered(300)
+    query, place = (
+        look(points, Pose.from_xyz_yaw(ahead, 0.0), 0.3),
+        look(points, Pose.identity(), 0.3, seed=1),
+    )
+    assert (compare(query, place, camera, camera).scale > 1.1) == larger
+    assert (compare(place, query, camera, camera).scale < 0.9) == larger

@@ -15,7 +15,7 @@ from nav_msgs.msg import Odometry
 from rclpy.node import Node
 from rclpy.parameter import Parameter
 from rclpy.qos import QoSProfile, qos_profile_sensor_data
-from sensor_msgs.msg import Image
+from sensor_msgs.msg import CameraInfo, Image
 from std_msgs.msg import Header
 
 from netvlad_core.data.geometry import Pose
@@ -40,6 +40,7 @@ class Drive(Node):
         super().__init__("drive", namespace=namespace)
         self.images = self.create_publisher(Image, "image", qos_profile_sensor_data)
         self.poses = self.create_publisher(Odometry, "odom", QoSProfile(depth=100))
+        self.calibrations = self.create_publisher(CameraInfo, "camera_info", qos_profile_sensor_data)
         self.closures: list[LoopClosure] = []
         self.described: list[GlobalDescriptor] = []
         self.create_subscription(
@@ -82,7 +83,8 @@ def run(ros: None, map_path: Any) -> Iterator[Any]:
     running: list[Any] = []
 
     def start(namespace: str, **parameters: Any) -> Drive:
-        parameters = {"weights": str(map_path / "model.safetensors"), **parameters}
+        by_look = {"weights": str(map_path / "model.safetensors"), "verification": False}
+        parameters = {**by_look, **parameters}
         overrides = [Parameter(name, value=value) for name, value in parameters.items()]
         closer = LoopClosureNode(namespace=namespace, parameter_overrides=overrides)
         drive = Drive(namespace)
@@ -149,6 +151,30 @@ def test_drive_is_saved_as_a_map_and_extended(run: Any, street: Any, map_path: A
     assert "left alone" in drive.save(tmp_path / "letters").message
 
 
+def test_geometry_counts_inliers_and_the_map_keeps_images(run: Any, street: Any, tmp_path: Any) -> None:
+    extrinsics = "0.5 0 1.5 -0.5 0.5 -0.5 0.5"
+    drive = run("/verified", verification=True, store_images="full", extrinsics=extrinsics, most_keyframes=40)
+    height, width = street.images[0].shape[:2]
+    info = CameraInfo(width=width, height=height, distortion_model="plumb_bob")
+    info.k = [500.0, 0.0, width / 2, 0.0, 500.0, height / 2, 0.0, 0.0, 1.0]
+    count = len(street.images)
+    for number, image in enumerate([*street.images, *street.queries[:8]]):
+        drive.calibrations.publish(CameraInfo() if number == 3 else info)  # one that is not calibrated
+        drive.show(number, image, street.poses[number % count])
+    wait_until(lambda: any(closure.inliers >= 40 for closure in drive.closures), 10, "a verified closure")
+    for closure in drive.closures:
+        covariance = np.array(closure.relative_pose.covariance).reshape(6, 6)
+        np.testing.assert_allclose(covariance, covariance.T, atol=1e-9)
+        assert (np.linalg.eigvalsh(covariance) > 0).all()
+    assert drive.save(tmp_path / "map").success
+    saved = PlaceMap.open(tmp_path / "map", verify=True)
+    assert len(saved) == count + 8
+    assert np.abs(saved.image(2).astype(int) - street.images[2]).mean() < 5
+    assert saved.camera is not None
+    assert saved.camera.matrix[0, 0] == 500
+    assert saved.camera.mounting.position.tolist() == [0.5, 0, 1.5]
+
+
 def test_bad_input_is_skipped_and_the_node_lives_on(run: Any, street: Any) -> None:
     drive = run("/bad")
     drive.images.publish(raw(street.images[0], _START))  # no odometry yet
@@ -169,6 +195,11 @@ def test_bad_input_is_skipped_and_the_node_lives_on(run: Any, street: Any) -> No
         ({"weights": ""}, "'weights' is empty"),
         ({"weights": "nowhere.safetensors"}, "nowhere"),
         ({"image_transport": "theora"}, "expected raw or compressed"),
+        ({"store_images": "full"}, "with verification only"),
+        ({"store_images": "some", "verification": True}, "expected none or full"),
+        ({"extrinsics": "0 0 one"}, "expected 'x y z qx qy qz qw'"),
+        ({"extrinsics": "0 0 1 0 0 0 0"}, "zero length"),
+        ({"publish_swarm_slam": True}, "cslam_common_interfaces"),
     ],
 )
 def test_wrong_parameters_are_named(ros: None, run: Any, parameters: Any, sentence: str) -> None:

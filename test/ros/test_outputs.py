@@ -146,6 +146,33 @@ def test_cuvslam_is_answered_when_it_asks(start, map_path, street):
     _check_for_amcl(heard[0])
 
 
+def _check_for_robot_localization(message: PoseWithCovarianceStamped) -> None:
+    """A zero variance would become 1e-6 there, and an indefinite covariance breaks the filter."""
+    assert message.header.frame_id == "map"
+    covariance = np.array(message.pose.covariance).reshape(6, 6)
+    assert np.isfinite(covariance).all()
+    np.testing.assert_allclose(covariance, covariance.T, atol=1e-12)
+    assert (np.diag(covariance) >= 1e-4).all()
+    assert (np.linalg.eigvalsh(covariance) > 0).all()
+    q = message.pose.pose.orientation
+    assert np.linalg.norm([q.x, q.y, q.z, q.w]) == pytest.approx(1, abs=1e-9)
+
+
+def test_pose_is_what_robot_localization_takes(start, map_path, street):
+    """With the QoS of its poseN subscriptions."""
+    robot = start(map=map_path, sequence_filter=False)
+    heard = robot.listen("localizer/pose", PoseWithCovarianceStamped, qos_profile_sensor_data)
+    wait_until(lambda: heard or not _localized(robot, street), 20, "a pose")
+    heard.clear()
+    _lost(robot, street)
+    stamps = [_localized(robot, street, place=place) for place in (3, 9, 15)]
+    ahead = _localized(robot, street, time_ns() + 3600 * _SECOND)  # of a camera whose clock is fast
+    wait_until(lambda: len(heard) == 4, 10, "four poses")
+    assert [_stamp(message) for message in heard] == [*stamps, ahead]
+    for message in heard:
+        _check_for_robot_localization(message)
+
+
 # --- Transform ----------------------------------------------------------------------------------------------
 
 

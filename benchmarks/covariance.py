@@ -1,0 +1,161 @@
+"""Do covariances mean what they say? Normalised estimation error squared (NEES) of poses, drive by drive.
+
+Each drive is followed in a map by the sequence filter with odometry, once with the poses of the matches and
+once refined by geometry, where the map has a calibration. NEES is that of x, y and yaw: 3 on average where
+the covariance is right, less where it is too wide. Images that follow each other err together, so the mean
+and its 95 % bounds take one pose each 10 m; the other columns take all. In the town (`--town FOLDER`) the
+first 300 images are the map, and every fourth of another drive 2 m beside it is looked for. The corridor has
+no poses: an image is a metre, and only the place along it can be wrong.
+"""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from itertools import islice
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+import numpy as np
+import real_sets
+from _measure import print_table
+from scipy.stats import chi2
+
+from netvlad_core.data.bags import BagSource
+from netvlad_core.data.datasets import CatalogueSource
+from netvlad_core.data.frames import Frame, FrameSource
+from netvlad_core.data.geometry import Pose
+from netvlad_core.evaluation.drive import localize_frames
+from netvlad_core.localization.localizer import Localizer
+from netvlad_core.localization.pose_prior import PosePrior
+from netvlad_core.localization.verification import VerificationOptions
+from netvlad_core.mapping.builder import BuildOptions, build_map
+from netvlad_core.mapping.keyframes import KEEP_ALL, KeyframeRule
+
+_THINNED = 10.0  # metres
+_PLANAR = [0, 1, 5]  # x, y, yaw
+_ELLIPSE = float(chi2.ppf(0.95, 2))
+
+
+class Part:
+    """Some frames of a source, as a source."""
+
+    def __init__(self, source: FrameSource, rows: slice) -> None:
+        self._source, self._rows = source, rows
+        self.description, self.fingerprint = source.description, f"{source.fingerprint} {rows}"
+        self.frame_id, self.skipped = source.frame_id, source.skipped
+        self.is_stream, self.camera = source.is_stream, source.camera
+
+    def __len__(self) -> int:
+        return len(self._source)
+
+    def __iter__(self) -> Iterator[Frame]:
+        return islice(iter(self._source), self._rows.start, self._rows.stop, self._rows.step)
+
+
+@dataclass(frozen=True, eq=False)
+class Trial:
+    """A drive to be found in a map of another; `role` says whether the floors were chosen on it."""
+
+    name: str
+    role: str
+    own: FrameSource
+    drive: FrameSource
+    rule: KeyframeRule = KEEP_ALL
+
+
+def nees(prior: PosePrior, truth: Pose) -> float:
+    turn = (prior.pose.rotation * truth.rotation.inv()).as_rotvec()
+    error = np.concatenate([prior.pose.position - truth.position, turn])[_PLANAR]
+    return float(error @ np.linalg.solve(prior.covariance[np.ix_(_PLANAR, _PLANAR)], error))
+
+
+def row(trial: Trial, method: str, posed: list[tuple[PosePrior, Pose]]) -> list[str]:
+    if not posed:
+        return [trial.name, trial.role, method, "0", *"-" * 5]
+    offsets = np.array([prior.pose.position - truth.position for prior, truth in posed])
+    inside = [
+        offset[:2] @ np.linalg.solve(prior.covariance[:2, :2], offset[:2]) <= _ELLIPSE
+        for offset, (prior, _) in zip(offsets, posed)
+    ]
+    thinned: list[float] = []
+    last: Pose | None = None
+    for prior, truth in posed:
+        if last is None or np.linalg.norm(truth.position - last.position) >= _THINNED:
+            thinned.append(nees(prior, truth))
+            last = truth
+    count = len(thinned)
+    low, high = chi2.ppf([0.025, 0.975], 3 * count) / count
+    sigma = np.median([np.sqrt(np.trace(prior.covariance[:2, :2]) / 2) for prior, _ in posed])
+    return [
+        trial.name, trial.role, method, str(len(posed)),
+        f"{np.median(np.linalg.norm(offsets, axis=1)):.2f}", f"{sigma:.2f}", str(count),
+        f"{np.mean(thinned):.2f}", f"{low:.2f} to {high:.2f}", f"{100 * np.mean(inside):.1f}",
+    ]  # fmt: skip
+
+
+def measure(trial: Trial, folder: Path) -> list[list[str]]:
+    options = BuildOptions(store_images="full", keyframes=trial.rule)
+    place_map = build_map(trial.own, folder, options, progress=False)
+    localizer = Localizer.open(place_map.path)
+    rows = []
+    for method, verification in (("matches", None), ("geometry", VerificationOptions())):
+        if verification is not None and place_map.camera is None:
+            continue
+        localizer.options = replace(localizer.options, verification=verification)
+        localizer.forget()
+        answers = localize_frames(localizer, trial.drive, trial.drive.skipped, track=True)
+        posed = [(a.prior, f.pose) for f, a in answers if a.prior is not None and f.pose is not None]
+        rows.append(row(trial, method, posed))
+    return rows
+
+
+def real_trials(data: Path, folder: Path) -> Iterator[Trial]:
+    toshiki = BagSource.open(data / "bags" / "toshiki_loop_mcap")
+    yield Trial(
+        "toshiki, even and odd", "chosen", Part(toshiki, slice(0, None, 2)), Part(toshiki, slice(1, None, 2))
+    )
+    tum = BagSource.open(data / "bags" / "tum_fr1_rpy_sqlite3")
+    yield Trial(
+        "tum_fr1_rpy, even and odd", "held out", Part(tum, slice(0, None, 2)), Part(tum, slice(1, None, 2))
+    )
+    places, queries, _ = real_sets.rtabmap_corridor(data)
+    own, drive = (
+        CatalogueSource.from_csv(real_sets._write(rows, folder / name))
+        for rows, name in ((places, "places.csv"), (queries, "queries.csv"))
+    )
+    yield Trial("rtabmap_corridor", "held out", own, drive)
+
+
+def town_trials(town: Path) -> Iterator[Trial]:
+    for name, role, first, second in (
+        ("town", "chosen", "noon", "evening"),
+        ("estate", "held out", "estate_noon", "estate_evening"),
+    ):
+        if (town / second).is_dir():
+            own, drive = (BagSource.open(town / bag) for bag in (first, second))
+            rule = KeyframeRule()
+            yield Trial(name, role, Part(own, slice(0, 300)), Part(drive, slice(0, 400, 4)), rule)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    data = real_sets._ROOT.parent / "shared" / "data"
+    parser.add_argument("--data", type=Path, default=data, help="folder of the real sets")
+    parser.add_argument("--town", type=Path, metavar="FOLDER", help="bags noon, evening, estate_noon, ...")
+    options = parser.parse_args()
+    rows: list[list[str]] = []
+    with TemporaryDirectory() as temporary:
+        trials = list(real_trials(options.data, Path(temporary))) if options.data.is_dir() else []
+        trials += town_trials(options.town) if options.town else []
+        for number, trial in enumerate(trials):
+            rows += measure(trial, Path(temporary) / str(number))
+    header = ["drive", "floors", "poses from", "poses", "median error m", "median sigma m", "thinned"]
+    print_table([*header, "NEES", "its 95 % bounds", "inside the 95 % ellipse %"], rows)
+
+
+if __name__ == "__main__":
+    main()

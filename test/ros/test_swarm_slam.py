@@ -1,0 +1,113 @@
+"""Swarm-SLAM hears descriptors and matches in its own messages, generated here from their definitions."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+pytest.importorskip("rclpy")
+pytest.importorskip("colcon")
+from rclpy.node import Node
+
+from netvlad_core.errors import NetvladError
+from netvlad_ros.outputs.swarm_slam import SwarmSlam
+
+_DEFINITIONS = {
+    "GlobalDescriptor": "uint32 keyframe_id\nuint32 robot_id\nfloat64[] descriptor\n",
+    "GlobalDescriptors": "GlobalDescriptor[] descriptors\n",
+    "LocalKeyframeMatch": "uint32 keyframe0_id\nuint32 keyframe1_id\n",
+}
+_PACKAGE = """<?xml version="1.0"?>
+<package format="3">
+  <name>cslam_common_interfaces</name>
+  <version>0.0.0</version>
+  <description>Messages of Swarm-SLAM that the loop closer sends.</description>
+  <maintainer email="maintainers@example.com">netvlad_ros maintainers</maintainer>
+  <license>MIT</license>
+  <buildtool_depend>ament_cmake</buildtool_depend>
+  <buildtool_depend>rosidl_default_generators</buildtool_depend>
+  <exec_depend>rosidl_default_runtime</exec_depend>
+  <member_of_group>rosidl_interface_packages</member_of_group>
+  <export><build_type>ament_cmake</build_type></export>
+</package>
+"""
+_CMAKE = """cmake_minimum_required(VERSION 3.16)
+project(cslam_common_interfaces)
+find_package(ament_cmake REQUIRED)
+find_package(rosidl_default_generators REQUIRED)
+rosidl_generate_interfaces(${PROJECT_NAME} %s)
+ament_package()
+"""
+_PROGRAM = """
+import time
+import numpy as np
+import rclpy
+from cslam_common_interfaces.msg import GlobalDescriptors, LocalKeyframeMatch
+from rclpy.node import Node
+from netvlad_core.data.geometry import Pose
+from netvlad_core.localization.loop_closure import LoopClosure
+from netvlad_ros.outputs.swarm_slam import SwarmSlam
+
+rclpy.init()
+node = Node("loop_closer", namespace="r3")
+swarm, descriptors, matches = SwarmSlam(node, 3), [], []
+node.create_subscription(GlobalDescriptors, "/cslam/global_descriptors", descriptors.append, 100)
+node.create_subscription(LocalKeyframeMatch, "/r3/cslam/local_keyframe_match", matches.append, 100)
+row = np.random.default_rng(0).normal(size=64).astype(np.float32)
+closure = LoopClosure(4, 17, 0, 1, Pose.identity(), np.eye(6), 0.5)
+end = time.monotonic() + 30
+while not (descriptors and matches) and time.monotonic() < end:
+    swarm.send(17, row, closure)
+    rclpy.spin_once(node, timeout_sec=0.2)
+    rclpy.spin_once(node, timeout_sec=0.2)
+heard = descriptors[0].descriptors
+assert len(heard) == 1
+assert (heard[0].keyframe_id, heard[0].robot_id) == (17, 3)
+np.testing.assert_array_equal(np.array(heard[0].descriptor), row.astype(np.float64))
+assert (matches[0].keyframe0_id, matches[0].keyframe1_id) == (4, 17)
+"""
+
+
+@pytest.fixture(scope="module")
+def messages(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The install folder of the generated package."""
+    folder = tmp_path_factory.mktemp("swarm")
+    (folder / "msg").mkdir()
+    for name, text in _DEFINITIONS.items():
+        (folder / "msg" / f"{name}.msg").write_text(text)
+    (folder / "package.xml").write_text(_PACKAGE)
+    (folder / "CMakeLists.txt").write_text(_CMAKE % " ".join(f"msg/{name}.msg" for name in _DEFINITIONS))
+    command = [
+        "colcon", "--log-base", "log", "build", "--merge-install", "--cmake-args",
+        f"-DPython3_EXECUTABLE={sys.executable}", "-DBUILD_TESTING=OFF",
+    ]  # fmt: skip
+    done = subprocess.run(command, cwd=folder, capture_output=True, text=True)
+    assert done.returncode == 0, done.stdout + done.stderr
+    return folder / "install"
+
+
+@pytest.mark.slow
+def test_swarm_slam_hears_descriptors_and_matches(ros: None, messages: Path) -> None:
+    site = f"lib/python{sys.version_info[0]}.{sys.version_info[1]}/site-packages"
+    added = {
+        "PYTHONPATH": messages / site,
+        "LD_LIBRARY_PATH": messages / "lib",
+        "AMENT_PREFIX_PATH": messages,
+    }
+    environment = {
+        **os.environ,
+        **{name: f"{path}:{os.environ.get(name, '')}" for name, path in added.items()},
+    }
+    done = subprocess.run([sys.executable, "-c", _PROGRAM], env=environment, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+
+
+def test_missing_package_is_named(ros: None) -> None:
+    node = Node("without_swarm")
+    with pytest.raises(NetvladError, match="cslam_common_interfaces"):
+        SwarmSlam(node, 0)
+    node.destroy_node()
