@@ -2,8 +2,7 @@
 
 Places a metre apart along a street that winds through a square; the robot drives along it. A cold start has
 the belief everywhere; following has it around one place. The product of the image with all places is timed
-beside it, for descriptors of 512 dimensions. All is time of the processor, which other work on the machine leaves
-alone.
+beside it, for descriptors of 512 dimensions. All of it is time of the processor, not of the clock.
 """
 
 from __future__ import annotations
