@@ -45,8 +45,8 @@ class Answers:
         places = [a.belief.place if a.belief else a.matches[0].place for a in self.answers]
         positions = np.array([pose.position for pose in self.truth])
         positives = positives_within(np.asarray(self.place_map.poses[:, :3]), positions, self.within)
-        self.right = positives[np.arange(len(places)), places]
-        self.answerable = positives.any(axis=1)
+        self.right: np.ndarray = positives[np.arange(len(places)), places]
+        self.answerable = np.asarray(positives.any(axis=1))
 
     def curve(self) -> PrecisionRecall:
         scores = [a.belief.confidence if a.belief else a.matches[0].score for a in self.answers]

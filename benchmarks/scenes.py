@@ -133,6 +133,7 @@ class Workshop:
         """A drive through a town at noon or in the evening, or through `elsewhere N` in the evening."""
         from demo.drives import FIRST, SECOND_DRIVE, write_drive
 
+        options: dict[str, Any]
         if town.startswith("elsewhere"):
             seed = int(town.split()[1])
             options, rate, bag = {"seed": seed, "plan": seed}, 1.5, self._file(f"plan_{seed}")
