@@ -4,7 +4,7 @@ Each drive is followed in a map by the sequence filter with odometry, once with 
 once refined by geometry, where the map has a calibration. NEES is that of x, y and yaw: 3 on average where
 the covariance is right, less where it is too wide. Images that follow each other err together, so the mean
 and its 95 % bounds take one pose each 10 m; the other columns take all. In the town (`--town FOLDER`) the
-first 300 images are the map, and every fourth of another drive 2 m beside it is looked for. The corridor has
+first 200 images are the map, and every fourth of another drive 2 m beside it is looked for. The corridor has
 no poses: an image is a metre, and only the place along it can be wrong.
 """
 
@@ -136,7 +136,7 @@ def town_trials(town: Path) -> Iterator[Trial]:
         if (town / second).is_dir():
             own, drive = (BagSource.open(town / bag) for bag in (first, second))
             rule = KeyframeRule()
-            yield Trial(name, role, Part(own, slice(0, 300)), Part(drive, slice(0, 400, 4)), rule)
+            yield Trial(name, role, Part(own, slice(0, 200)), Part(drive, slice(0, 240, 4)), rule)
 
 
 def main() -> None:
