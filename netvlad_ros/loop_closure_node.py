@@ -28,6 +28,7 @@ from netvlad_core.mapping.map_writer import MapFacts, check_output, write_images
 from netvlad_core.mapping.place_map import CAMERA_FILE, NETWORK_FILE, PlaceMap
 from netvlad_core.memory import keep_freed_memory
 from netvlad_core.model.extractor import Extractor
+from netvlad_core.model.packaged import PACKAGED_NETWORK
 from netvlad_ros.conversions import (
     closure_to_message,
     descriptor_to_message,
@@ -93,16 +94,10 @@ class LoopClosureNode(Node):
         return PlaceMap.open(Path(path).expanduser(), verify=True) if path else None
 
     def _open_extractor(self, earlier: PlaceMap | None) -> Extractor:
-        self._weights = self.get_parameter("weights").value
-        if not self._weights and earlier is not None:
-            self._weights = str(earlier.network_path)
-        if not self._weights:
-            raise NetvladError(
-                "the parameter 'weights' is empty: name a checkpoint, e.g. one made by `netvlad fit`, or a "
-                "map"
-            )
-        weights = Path(self._weights).expanduser()
-        extractor = Extractor.load(weights, self.get_parameter("device").value)
+        self._weights = PACKAGED_NETWORK if earlier is None else earlier.network_path
+        if named := self.get_parameter("weights").value:
+            self._weights = Path(named).expanduser()
+        extractor = Extractor.load(self._weights, self.get_parameter("device").value)
         if earlier is not None:
             earlier.check_model(extractor.model_id)
         return extractor
@@ -196,7 +191,7 @@ class LoopClosureNode(Node):
     def _write(self, keyframes: Keyframes, output: Path) -> None:
         check_output(output)
         earlier = self._closer.earlier
-        weights = Path(self._weights).expanduser()
+        weights = self._weights
         is_checkpoint = weights.suffix == ".safetensors"  # then the map can contain it
         before = f"the map {earlier.header.map_id} and " if earlier else ""
         facts = MapFacts(

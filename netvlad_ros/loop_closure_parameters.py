@@ -17,7 +17,11 @@ _DEFAULTS = LoopClosureOptions()
 _VERIFICATION = VerificationOptions(min_inliers=40, most_places=5)
 
 PARAMETERS = (
-    NodeParameter("weights", "", "Checkpoint or ONNX file of the network; empty takes that of the map."),
+    NodeParameter(
+        "weights",
+        "",
+        "Checkpoint or ONNX file of the network; empty takes that of the map, or the package's.",
+    ),
     NodeParameter("map", "", "Map of an earlier drive: its places are looked for too, save_map extends it."),
     NodeParameter("device", "auto", "Where the network runs: auto, cpu, cuda, cuda:1, ..."),
     NodeParameter("image_transport", "raw", "Which image topic is read.", choices=("raw", "compressed")),

@@ -1,6 +1,6 @@
 """Drive a bag with drifting odometry through the loop closer and this back end, over ROS 2.
 
-  python -m examples.slam_backend drive/ --weights maps/campus/model.safetensors --output slam/
+  python -m examples.slam_backend drive/ --output slam/
 
 The true poses of the bag, with noise added to every step, become the odometry. Prints the absolute
 trajectory error of that odometry, of the corrected trajectory, and of one for which false closures were mixed
@@ -37,6 +37,7 @@ from netvlad_core.data.sources import open_source
 from netvlad_core.data.trajectory import Trajectory
 from netvlad_core.evaluation.trajectory import absolute_trajectory_error
 from netvlad_core.localization.loop_closure import LoopClosureOptions
+from netvlad_core.model.packaged import PACKAGED_NETWORK
 from netvlad_ros.conversions import image_to_message, pose_to_message, stamp_from_nanoseconds
 from netvlad_ros.executor import ThreadedExecutor
 from netvlad_ros.loop_closure_node import LoopClosureNode
@@ -187,7 +188,9 @@ def main() -> None:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("bags", nargs="+", type=Path, metavar="BAG")
-    parser.add_argument("--weights", type=Path, required=True, help="checkpoint of the network")
+    parser.add_argument(
+        "--weights", type=Path, default=PACKAGED_NETWORK, help="checkpoint (default: the package's network)"
+    )
     parser.add_argument("--output", type=Path, default=Path("slam"), help="folder (default: %(default)s)")
     parser.add_argument("--rate", type=float, default=20.0, help="images a second (default: %(default)s)")
     parser.add_argument("--seed", type=int, default=0, help="of the drift (default: %(default)s)")
