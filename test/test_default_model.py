@@ -8,10 +8,13 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 
 from examples.default_model import town
 from examples.default_model.building import TEST_FLOORS, VALIDATION_FLOORS, read_building
+from examples.default_model.pack import average
 from netvlad_core.data.datasets import CatalogueSource
+from netvlad_core.model.checkpoints import load_checkpoint
 
 
 def test_floors_are_kept_apart(shared_data: Path) -> None:
@@ -44,3 +47,13 @@ def test_lights_are_those_of_the_seed() -> None:
     assert {len(set(town.draw_lights(seed, 4))) for seed in range(9)} == {4}
     assert {town.draw_lights(seed, 4)[0] for seed in range(9)} == {"noon"}
     assert len({light for seed in range(9) for light in town.draw_lights(seed, 4)}) > 5
+
+
+def test_average_lies_between_the_networks(checkpoint: Path) -> None:
+    initial, trained = load_checkpoint(checkpoint), load_checkpoint(checkpoint)
+    with torch.no_grad():
+        trained.netvlad.centroids += 1.0
+    expected = initial.netvlad.centroids + 0.25
+    averaged = average(initial, trained, share=0.25)
+    torch.testing.assert_close(averaged.netvlad.centroids, expected)
+    assert torch.equal(averaged.netvlad.assignment.weight, initial.netvlad.assignment.weight)

@@ -67,7 +67,7 @@ def test_whitened_network_gives_the_wanted_dimension() -> None:
     np.testing.assert_allclose(np.linalg.norm(descriptors, axis=1), 1, atol=1e-5)
     off_diagonal = ~np.eye(6, dtype=bool)
     # Five directions hold all that distinguishes six images: they become equally far from each other.
-    np.testing.assert_allclose((descriptors @ descriptors.T)[off_diagonal], -0.2, atol=0.07)
+    np.testing.assert_allclose((descriptors @ descriptors.T)[off_diagonal], -0.2, atol=0.1)
 
 
 def test_too_few_images_for_the_whitening() -> None:
