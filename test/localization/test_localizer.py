@@ -77,8 +77,7 @@ def test_tracked_drive_is_silent_first_and_right_then(localizer: Localizer, has_
     xs = range(1, 79, 2)
     answers = _track(localizer, street(seed=1, metres=80), xs, has_odometry)
     assert answers[0].state is State.LOST
-    localized = [answer.state for answer in answers[-20:]].count(State.LOCALIZED)
-    assert localized >= (15 if has_odometry else 10)  # at the map's end a guessed speed may have left it
+    assert [answer.state for answer in answers[-15:]] == [State.LOCALIZED] * 15
     for answer, x in zip(answers, xs, strict=True):
         assert (answer.prior is not None) == (answer.state is State.LOCALIZED)
         if answer.prior:

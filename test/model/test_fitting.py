@@ -12,6 +12,7 @@ from netvlad_core.errors import SourceError
 from netvlad_core.model.extractor import Extractor
 from netvlad_core.model.fitting import SampleImages, cluster, fit_network, sample_local_descriptors
 from netvlad_core.model.network import PlaceNetwork
+from netvlad_core.model.pretrained import IMAGENET
 from support.street import street, view
 
 
@@ -25,7 +26,7 @@ def views(count: int) -> SampleImages:
 
 
 def fit(count: int = 3, **options) -> PlaceNetwork:
-    return fit_network(views(count), clusters=4, device="cpu", **options)
+    return fit_network(views(count), backbone_weights=IMAGENET, clusters=4, device="cpu", **options)
 
 
 def test_one_seed_gives_one_network() -> None:
@@ -67,7 +68,7 @@ def test_whitened_network_gives_the_wanted_dimension() -> None:
     np.testing.assert_allclose(np.linalg.norm(descriptors, axis=1), 1, atol=1e-5)
     off_diagonal = ~np.eye(6, dtype=bool)
     # Five directions hold all that distinguishes six images: they become equally far from each other.
-    np.testing.assert_allclose((descriptors @ descriptors.T)[off_diagonal], -0.2, atol=0.1)
+    np.testing.assert_allclose((descriptors @ descriptors.T)[off_diagonal], -0.2, atol=0.07)
 
 
 def test_too_few_images_for_the_whitening() -> None:
