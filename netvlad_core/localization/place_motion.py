@@ -16,6 +16,8 @@ _MOST_STEPS = 20
 # A step has stayed on the map as far as the places around its end weigh this share of what those along a
 # street do. Without it belief would pile up on the last place of a street, which nothing leads away from.
 _ON_MAP = 0.8
+# Between two places that are further apart than others it has, too, within two standard deviations of them.
+_BETWEEN = float(np.exp(-0.5 * 2.0**2))
 
 
 @dataclass(frozen=True)
@@ -154,7 +156,12 @@ class PlaceMotion:
         errors += (_wrapped(self.turns[active] - turn) / turn_sigma) ** 2
         weights = np.exp(-0.5 * errors)
         along_a_street = np.sqrt(2 * np.pi) * distance_sigma / self.spacing
-        total = np.maximum(weights.sum(axis=1), _ON_MAP * along_a_street)
+        all_around = weights.sum(axis=1)
+        beyond = np.where(misses @ displacement.astype(np.float32) > 0, weights, 0.0).sum(axis=1)
+        # 1 half-way between places that the street leads to and from, 0 past its end.
+        between = 2 * np.minimum(beyond, all_around - beyond) / np.maximum(all_around, 1e-30)
+        least = np.maximum(_BETWEEN, _ON_MAP * along_a_street * (1 - between))
+        total = np.maximum(all_around, least)
         moved = weights * (probability[active] / total)[:, None]
         return np.bincount(self.neighbours[active].ravel(), moved.ravel(), minlength=len(probability))
 
