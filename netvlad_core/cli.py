@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import argparse
 import sys
+import textwrap
 from collections.abc import Sequence
 from types import ModuleType
 
@@ -45,6 +46,8 @@ _COMMANDS = {
     "fetch-weights": fetch_weights,
 }
 _INTERRUPTED = 130
+_COLUMNS = 76
+_CONTINUED = " \\\n      "  # a command of the shell, on its next line
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -81,6 +84,16 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
+def _wrapped(text: str, joint: str = "\n") -> str:
+    """Each line cut to fit a terminal of 80 columns, on a deeper level where it is one of a list."""
+    cut = textwrap.TextWrapper(_COLUMNS, break_long_words=False, break_on_hyphens=False)
+    lines = []
+    for line in text.splitlines():
+        cut.subsequent_indent = "    " if line.startswith(" ") else ""
+        lines.append(joint.join(cut.wrap(line)))
+    return "\n".join(lines).rstrip()
+
+
 def _add(
     commands: argparse._SubParsersAction[argparse.ArgumentParser], name: str, module: ModuleType
 ) -> None:
@@ -88,8 +101,8 @@ def _add(
     command = commands.add_parser(
         name,
         help=summary,
-        description=f"{summary[0].upper()}{summary[1:]}. {module.REMARK}".rstrip(),
-        epilog=f"example:\n  {module.EXAMPLE}",
+        description=_wrapped(f"{summary[0].upper()}{summary[1:]}. {module.REMARK}"),
+        epilog=f"example:\n  {_wrapped(module.EXAMPLE, _CONTINUED)}",
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     module.add_arguments(command)

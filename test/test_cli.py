@@ -27,9 +27,11 @@ def test_help_ends_with_an_example_that_parses(command: str, capsys: pytest.Capt
     with pytest.raises(SystemExit) as ended:
         main([command, "--help"])
     assert ended.value.code == 0
-    example = capsys.readouterr().out.rpartition("example:\n")[2].strip()
+    text = capsys.readouterr().out
+    example = text.rpartition("example:\n")[2].strip()
     assert example.startswith(f"netvlad {command} ")
-    _parser().parse_args(shlex.split(example.partition("\n")[0])[1:])
+    assert max(map(len, text.splitlines())) <= 80
+    _parser().parse_args(shlex.split(example.replace("\\\n", " "))[1:])
 
 
 def test_help_and_mistakes_need_no_torch() -> None:

@@ -20,8 +20,8 @@ from netvlad_core.commands.common import (
 
 SUMMARY = "build a map of places from a drive"
 REMARK = (
-    "\nWithout --weights the clusters of the package's network are fitted on the drive, and\n"
-    "the map contains its own network."
+    "Without --weights the clusters of the package's network are fitted on the drive, and the map contains "
+    "its own network."
 )
 EXAMPLE = "netvlad build-map drive/ --image-topic /camera/image_raw --pose-topic /odom --output maps/campus"
 

@@ -18,7 +18,7 @@ from netvlad_core.commands.common import (
 
 SUMMARY = "propose acceptance thresholds for a wanted precision"
 REMARK = (
-    "Takes a second drive whose poses are known in the frame of the map, best one that also leaves the map,\n"
+    "Takes a second drive whose poses are known in the frame of the map, best one that also leaves the map, "
     "and writes a parameter file for the localizer with the precision/recall curve beside it."
 )
 EXAMPLE = (

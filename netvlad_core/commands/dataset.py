@@ -18,8 +18,8 @@ if TYPE_CHECKING:
 
 SUMMARY = "say what a collection of places holds and what is wrong with it"
 REMARK = (
-    "\nReads Pittsburgh and Tokyo .mat files, MSLS, GSV-Cities, Oxford, Paris, Holidays, '@' names, and\n"
-    "pairs of folders or catalogues, all splits unless one is named; see docs/datasets.md."
+    "Reads Pittsburgh and Tokyo .mat files, MSLS, GSV-Cities, Oxford, Paris, Holidays, '@' names, and pairs "
+    "of folders or catalogues, all splits unless one is named; see docs/datasets.md."
 )
 EXAMPLE = "netvlad dataset check datasets/pitts30k --positive 10 --negative 25 --heading 90"
 

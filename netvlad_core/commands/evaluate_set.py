@@ -27,8 +27,8 @@ if TYPE_CHECKING:
 
 SUMMARY = "recall of a network on a collection of places (Pitts, Tokyo, MSLS, ...)"
 REMARK = (
-    "\nCounts Recall@N over ALL queries, and beside it over those that have a correct place, as some\n"
-    "projects do; mean average precision where a set has junk lists (Oxford, Paris, Holidays)."
+    "Counts Recall@N over ALL queries, and beside it over those that have a correct place, as some projects "
+    "do; mean average precision where a set has junk lists (Oxford, Paris, Holidays)."
 )
 EXAMPLE = "netvlad evaluate-set datasets/pitts30k --split test --weights net.safetensors --failures mistakes/"
 

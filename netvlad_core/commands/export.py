@@ -14,8 +14,8 @@ if TYPE_CHECKING:
 
 SUMMARY = "write a network as an ONNX file, checked against torch"
 REMARK = (
-    "SOURCE gives the images that int8 is calibrated on, and real ones for the check.\n"
-    "Beside its checkpoint or map, the file is found by --precision and on machines without torch."
+    "SOURCE gives the images that int8 is calibrated on, and real ones for the check. Beside its checkpoint "
+    "or map, the file is found by --precision and on machines without torch."
 )
 EXAMPLE = "netvlad export maps/campus drive/ --image-topic /camera/image_raw --precision int8"
 

@@ -9,9 +9,8 @@ from netvlad_core.commands.common import at_least
 
 SUMMARY = "convert weights of another project"
 REMARK = (
-    "Recognises by their content:\n"
-    "hloc's .mat files, checkpoints of Nanne/pytorch-NetVlad, Patch-NetVLAD, the deep-VG\n"
-    "benchmark and OpenIBL. Nothing in the file is executed."
+    "Recognises by their content: hloc's .mat files, checkpoints of Nanne/pytorch-NetVlad, Patch-NetVLAD, "
+    "the deep-VG benchmark and OpenIBL. Nothing in the file is executed."
 )
 EXAMPLE = "netvlad import-weights Pitts30K_struct.mat --output pitts30k.safetensors --dimension 512"
 

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 SUMMARY = "find the images of a drive in a map"
 REMARK = (
-    "Writes one CSV row per image, and the poses as a TUM trajectory beside it. A precision/recall curve is\n"
+    "Writes one CSV row per image, and the poses as a TUM trajectory beside it. A precision/recall curve is "
     "drawn by accepting the column `place` from a threshold on the column `score`."
 )
 EXAMPLE = "netvlad localize maps/campus tuesday/ --output tuesday.csv"

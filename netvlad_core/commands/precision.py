@@ -26,9 +26,9 @@ if TYPE_CHECKING:
 
 SUMMARY = "recall and time of a map's network in each precision"
 REMARK = (
-    "Describes a drive with known poses in each precision and finds it in the map as it is.\n"
-    "ONNX files of `netvlad export` beside the network are used; what is missing is exported for the\n"
-    "measurement alone, int8 calibrated on this drive."
+    "Describes a drive with known poses in each precision and finds it in the map as it is. ONNX files of "
+    "`netvlad export` beside the network are used; what is missing is exported for the measurement alone, "
+    "int8 calibrated on this drive."
 )
 EXAMPLE = "netvlad precision maps/campus tuesday/ --pose-topic /odom --precisions float32 int8"
 
