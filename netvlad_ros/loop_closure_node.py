@@ -164,10 +164,10 @@ class LoopClosureNode(Node):
             return
         image = image_from_message(message)
         descriptor = self._extractor(image)[0]
-        described = descriptor_to_message(descriptor, self._extractor.model_id, message.header)
-        self._keyframe_descriptors.publish(described)
         with self._closer_lock:
             closure = self._closer.add(descriptor, stamp, odometry, image)
+        described = descriptor_to_message(descriptor, self._extractor.model_id, message.header)
+        self._keyframe_descriptors.publish(described)
         if closure is not None:
             self._closures.publish(closure_to_message(closure, self._odometry.child_frame_id))
         if self._swarm is not None:

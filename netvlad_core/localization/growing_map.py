@@ -53,7 +53,9 @@ class GrowingMap:
     way : metres driven so far.
     """
 
-    def __init__(self, most: int, earlier: PlaceMap | None = None, keeps_images: bool = False) -> None:
+    def __init__(
+        self, most: int, earlier: PlaceMap | None = None, keeps_images: bool = False, next_id: int = 0
+    ) -> None:
         self.earlier = earlier
         self.camera: Camera | None = None
         self.way = 0.0
@@ -68,6 +70,7 @@ class GrowingMap:
         self._images: list[bytes | None] = []
         if earlier is not None:
             self._remember(earlier)
+        self._next_id = max(self._next_id, next_id)
 
     def _remember(self, earlier: PlaceMap) -> None:
         count = len(earlier)

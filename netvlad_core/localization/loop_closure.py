@@ -11,7 +11,7 @@ from scipy.spatial.transform import Rotation
 
 from netvlad_core.data.camera import Camera
 from netvlad_core.data.geometry import Pose
-from netvlad_core.errors import MapError
+from netvlad_core.errors import ImageError, MapError
 from netvlad_core.localization.growing_map import GrowingMap, Keyframes
 from netvlad_core.localization.pose_prior import estimate_pose
 from netvlad_core.localization.retrieval import Match
@@ -141,10 +141,10 @@ class LoopCloser:
         self.camera: Camera | None = None
         self._begin()
 
-    def _begin(self) -> None:
+    def _begin(self, next_id: int = 0) -> None:
         self._rule = self.options.keyframes
         verifies = self.options.verification is not None
-        self._map = GrowingMap(self.options.most_keyframes, self.earlier, keeps_images=verifies)
+        self._map = GrowingMap(self.options.most_keyframes, self.earlier, verifies, next_id)
         self._verifier = Verifier(self._map, self.options.verification) if verifies else None
         self._recent: deque[_Recent] = deque()
         self._last: Pose | None = None
@@ -183,9 +183,16 @@ class LoopCloser:
         Returns
         -------
         A closure, or None: no keyframe, no place that is old enough, or none that stands out.
+
+        Raises
+        ------
+        ImageError
+            If the descriptor is not finite.
         """
+        if not np.isfinite(descriptor).all():  # it would stay in the map for good
+            raise ImageError("the descriptor of the image is not finite")
         if self._last is not None and stamp < self._map.stamps[-1]:
-            self._begin()
+            self._begin(self._map.next_id)  # who hears the closures may still know the old numbers
         if not self.wants(odometry):
             return None
         self._map.camera = self.camera

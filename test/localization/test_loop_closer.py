@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from netvlad_core.data.geometry import Pose
-from netvlad_core.errors import MapError
+from netvlad_core.errors import ImageError, MapError
 from netvlad_core.localization.loop_closure import LoopCloser, LoopClosure, LoopClosureOptions
 from netvlad_core.localization.verification import VerificationOptions
 from netvlad_core.mapping.map_writer import MapFacts, write_places, writing_map
@@ -232,6 +232,20 @@ def test_clock_that_is_reset_begins_a_new_drive() -> None:
     assert not _drive(closer, poses, looks)
     assert not _drive(closer, poses, looks, start=10**17)
     assert len(closer) == len(poses)
+    assert closer.next_id == 2 * len(poses), "no number is given twice"
+
+
+def test_descriptor_that_is_not_finite_is_refused_and_leaves_no_trace() -> None:
+    """A GPU that fails gives such ones."""
+    world, poses = World(), _square(2)
+    closer = LoopCloser()
+    closures = []
+    for step, pose in enumerate(poses):
+        if step == 40:
+            with pytest.raises(ImageError, match="not finite"):
+                closer.add(np.full(_DIMENSION, np.nan, np.float32), 10**18 + step * _SECOND, pose)
+        closures.append(closer.add(world.see(pose), 10**18 + step * _SECOND, pose))
+    assert sum(closure is not None for closure in closures) > 10
 
 
 # --- Geometry -----------------------------------------------------------------------------------------------
