@@ -71,8 +71,10 @@ def render_town(folder: Path, seed: int, lights: list[str]) -> None:
                 stamp = 1000 * number + index
                 rows.append([name, x + APART * seed, y + APART * back, float(yaw), stamp])
         renderer.close()
-    with catalogue.open("w", newline="") as file:
+    unfinished = catalogue.with_suffix(".partial")
+    with unfinished.open("w", newline="") as file:
         csv.writer(file).writerows(rows)
+    unfinished.replace(catalogue)
 
 
 def draw_lights(seed: int, count: int) -> list[str]:
