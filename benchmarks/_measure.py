@@ -10,6 +10,8 @@ from pathlib import Path
 
 import torch
 
+from netvlad_core.evaluation.loop_closure import PrecisionRecall
+
 
 def median_seconds(calls: Mapping[str, Callable[[], object]], rounds: int) -> dict[str, float]:
     """Median wall-clock time of each call.
@@ -54,3 +56,16 @@ def print_table(header: Sequence[str], rows: Sequence[Sequence[object]]) -> None
         if number == 0:
             rules = ["-" * widths[0], *("-" * (width - 1) + ":" for width in widths[1:])]
             print("| " + " | ".join(rules) + " |", flush=True)
+
+
+def draw_curves(curves: Mapping[str, Mapping[str, PrecisionRecall]], path: Path) -> None:
+    """Precision over recall: a panel for each drive, a line for each method."""
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(3.6 * len(curves), 3.6), dpi=110, layout="constrained")
+    for axes, (drive, lines) in zip(figure.subplots(1, len(curves), squeeze=False)[0], curves.items()):
+        for (method, curve), style in zip(lines.items(), (":", "-", "--", "-")):
+            axes.plot(curve.recall, curve.precision, style, label=method)
+        axes.set(title=drive, xlabel="recall", ylabel="precision", xlim=(0, 1.02), ylim=(0, 1.03))
+    axes.legend(loc="lower left", frameon=False, fontsize=8)
+    figure.savefig(path)

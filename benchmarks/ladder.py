@@ -12,10 +12,9 @@ import argparse
 import sys
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
-from pathlib import Path
 
 import numpy as np
-from _measure import print_table
+from _measure import draw_curves, print_table
 from scenes import Drive, Workshop, add_arguments, workshop
 from scipy.stats import chi2
 
@@ -113,18 +112,6 @@ def measure(shop: Workshop, name: str) -> tuple[list[list[str]], dict[str, Preci
     return rows, curves
 
 
-def draw(curves: dict[str, dict[str, PrecisionRecall]], path: Path) -> None:
-    from matplotlib.figure import Figure
-
-    figure = Figure(figsize=(3.6 * len(curves), 3.6), dpi=110, layout="constrained")
-    for axes, (name, lines) in zip(figure.subplots(1, len(curves), squeeze=False)[0], curves.items()):
-        for (step, curve), style in zip(lines.items(), (":", "-", "--", "-")):
-            axes.plot(curve.recall, curve.precision, style, label=step)
-        axes.set(title=name, xlabel="recall", ylabel="precision", xlim=(0, 1.02), ylim=(0, 1.03))
-    axes.legend(loc="lower left", frameon=False, fontsize=8)
-    figure.savefig(path)
-
-
 def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
@@ -145,7 +132,7 @@ def main() -> None:
     header += ["right poses %", "wrong poses", "median error m", "inside the 95 % ellipse %"]
     print_table(header, [row for rows, _ in results.values() for row in rows])
     if options.picture:
-        draw({name: curves for name, (_, curves) in results.items()}, options.picture)
+        draw_curves({name: curves for name, (_, curves) in results.items()}, options.picture)
 
 
 if __name__ == "__main__":

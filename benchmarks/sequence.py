@@ -10,10 +10,9 @@ from __future__ import annotations
 import argparse
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
-from pathlib import Path
 
 import numpy as np
-from _measure import print_table
+from _measure import draw_curves, print_table
 from scenes import (
     Drive,
     Workshop,
@@ -201,22 +200,13 @@ def kidnapping_row(scene: Scene, drive: Drive, within: float) -> list[str]:
     return [scene.name, found_again, *median, f"{np.mean(wrong):.1f} / {max(wrong)}"]
 
 
-def draw(scenes: dict[str, tuple[Scene, Drive]], path: Path) -> None:
-    from matplotlib.figure import Figure
-
-    figure = Figure(figsize=(4 * len(scenes), 3.6), dpi=110, layout="constrained")
-    for axes, (name, (scene, drive)) in zip(
-        figure.subplots(1, len(scenes), squeeze=False)[0], scenes.items()
-    ):
-        similarities = scene.similarities(drive)
-        for label, scores in (("single image", similarities), ("slope sum", slope_sum(similarities))):
-            curve = _curve(scores.max(axis=1), scene.right(drive, scores.argmax(axis=1)))
-            axes.plot(curve.recall, curve.precision, label=label)
-        curve = scene.believed(drive)[2]
-        axes.plot(curve.recall, curve.precision, label="sequence filter")
-        axes.set(title=name, xlabel="recall", ylabel="precision", xlim=(0, 1.02), ylim=(0, 1.03))
-    axes.legend(loc="lower left", frameon=False, fontsize=8)
-    figure.savefig(path)
+def curves_of(scene: Scene, drive: Drive) -> dict[str, PrecisionRecall]:
+    similarities = scene.similarities(drive)
+    curves = {
+        name: _curve(scores.max(axis=1), scene.right(drive, scores.argmax(axis=1)))
+        for name, scores in (("single image", similarities), ("slope sum", slope_sum(similarities)))
+    }
+    return {**curves, "sequence filter": scene.believed(drive)[2]}
 
 
 def _scene(shop: Workshop, name: str, clusters: int = 64) -> Scene:
@@ -261,7 +251,7 @@ def main() -> None:
     # Right is what the surroundings of a place reach to, 10 m, and some way beside it.
     print_table(header, [kidnapping_row(scene, drives[name], 10.0) for name, scene in scenes.items()])
     if options.picture:
-        draw({name: (scene, drives[name]) for name, scene in scenes.items()}, options.picture)
+        draw_curves({name: curves_of(scene, drives[name]) for name, scene in scenes.items()}, options.picture)
 
 
 if __name__ == "__main__":
