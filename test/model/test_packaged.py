@@ -49,7 +49,7 @@ def test_backbone_of_a_checkpoint(checkpoint: Path) -> None:
 
 
 def test_it_sees_past_light() -> None:
-    """Views of a street in a twentieth of the light are like their spots by day, as off the shelf they are not."""
+    """Views in a twentieth of the light are like the same spots by day, more than off the shelf they are."""
     fronts, others = street(seed=11, metres=120), street(seed=5, metres=120)
     off_the_shelf = fit_network(
         lambda: (view(others, x) for x in range(0, 120, 4)), backbone_weights=IMAGENET, device="cpu"
