@@ -13,18 +13,18 @@ from __future__ import annotations
 import argparse
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
-from itertools import islice
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
 import numpy as np
 import real_sets
 from _measure import print_table
+from scenes import Part
 from scipy.stats import chi2
 
 from netvlad_core.data.bags import BagSource
 from netvlad_core.data.datasets import CatalogueSource
-from netvlad_core.data.frames import Frame, FrameSource
+from netvlad_core.data.frames import FrameSource
 from netvlad_core.data.geometry import Pose
 from netvlad_core.evaluation.drive import localize_frames
 from netvlad_core.localization.localizer import Localizer
@@ -36,22 +36,6 @@ from netvlad_core.mapping.keyframes import KEEP_ALL, KeyframeRule
 _THINNED = 10.0  # metres
 _PLANAR = [0, 1, 5]  # x, y, yaw
 _ELLIPSE = float(chi2.ppf(0.95, 2))
-
-
-class Part:
-    """Some frames of a source, as a source."""
-
-    def __init__(self, source: FrameSource, rows: slice) -> None:
-        self._source, self._rows = source, rows
-        self.description, self.fingerprint = source.description, f"{source.fingerprint} {rows}"
-        self.frame_id, self.skipped = source.frame_id, source.skipped
-        self.is_stream, self.camera = source.is_stream, source.camera
-
-    def __len__(self) -> int:
-        return len(self._source)
-
-    def __iter__(self) -> Iterator[Frame]:
-        return islice(iter(self._source), self._rows.start, self._rows.stop, self._rows.step)
 
 
 @dataclass(frozen=True, eq=False)
@@ -111,15 +95,16 @@ def measure(trial: Trial, folder: Path) -> list[list[str]]:
     return rows
 
 
+def _every(source: FrameSource, step: int, start: int = 0, most: int | None = None) -> FrameSource:
+    """Of the first `most` frames each so many."""
+    return Part(source, lambda index, _: index % step == start and (most is None or index < most))
+
+
 def real_trials(data: Path, folder: Path) -> Iterator[Trial]:
     toshiki = BagSource.open(data / "bags" / "toshiki_loop_mcap")
-    yield Trial(
-        "toshiki, even and odd", "chosen", Part(toshiki, slice(0, None, 2)), Part(toshiki, slice(1, None, 2))
-    )
+    yield Trial("toshiki, even and odd", "chosen", _every(toshiki, 2), _every(toshiki, 2, start=1))
     tum = BagSource.open(data / "bags" / "tum_fr1_rpy_sqlite3")
-    yield Trial(
-        "tum_fr1_rpy, even and odd", "held out", Part(tum, slice(0, None, 2)), Part(tum, slice(1, None, 2))
-    )
+    yield Trial("tum_fr1_rpy, even and odd", "held out", _every(tum, 2), _every(tum, 2, start=1))
     places, queries, _ = real_sets.rtabmap_corridor(data)
     own, drive = (
         CatalogueSource.from_csv(real_sets._write(rows, folder / name))
@@ -136,7 +121,7 @@ def town_trials(town: Path) -> Iterator[Trial]:
         if (town / second).is_dir():
             own, drive = (BagSource.open(town / bag) for bag in (first, second))
             rule = KeyframeRule()
-            yield Trial(name, role, Part(own, slice(0, 200)), Part(drive, slice(0, 240, 4)), rule)
+            yield Trial(name, role, _every(own, 1, most=200), _every(drive, 4, most=240), rule)
 
 
 def main() -> None:

@@ -42,7 +42,9 @@ class Pose:
         norm = np.linalg.norm(quaternion)
         if norm < MIN_QUATERNION_NORM:
             raise PoseError(f"quaternion {quaternion} has zero length; a rotation has length 1")
-        return cls(position, quaternion / norm)
+        # One that is normalised to the last digit stays as it is, however often it passes through here.
+        is_unit = abs(norm - 1) <= 4 * np.finfo(np.float64).eps
+        return cls(position, quaternion if is_unit else quaternion / norm)
 
     @classmethod
     def from_xyz_yaw(cls, x: float, y: float, z: float = 0.0, yaw: float = 0.0) -> Pose:

@@ -76,9 +76,14 @@ def read_image(path: Path) -> np.ndarray:
     except OSError as error:
         raise ImageError(f"cannot read the image {path}: {error.strerror}") from error
     try:
-        return _to_rgb(_decode_file(data), _LAYOUTS["bgr"])
+        return decode_picture(data)
     except ImageError as error:
         raise ImageError(f"{path}: {error}") from error
+
+
+def decode_picture(data: bytes) -> np.ndarray:
+    """Decode the content of a picture file; result and errors as of `read_image`."""
+    return _to_rgb(_decode_file(data), _LAYOUTS["bgr"])
 
 
 def picture_size(data: bytes) -> tuple[int, int]:

@@ -5,13 +5,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-import cv2
 import numpy as np
 from scipy.spatial.transform import Rotation
 
 from netvlad_core.data.camera import Camera
 from netvlad_core.data.geometry import Pose
-from netvlad_core.data.images import encode_jpeg
+from netvlad_core.data.images import decode_picture, encode_jpeg
 from netvlad_core.errors import MapError
 from netvlad_core.mapping.place_map import PlaceMap
 
@@ -132,7 +131,7 @@ class GrowingMap:
         if self.earlier is not None and self._ids[row] < len(self.earlier):
             return self.earlier.image(int(self._ids[row]))
         encoded = self._images[row]
-        return None if encoded is None else _decoded(encoded)
+        return None if encoded is None else decode_picture(encoded)
 
     def camera_of(self, row: int) -> Camera | None:
         if self.earlier is not None and self._ids[row] < len(self.earlier):
@@ -207,12 +206,6 @@ class GrowingMap:
             _joined_images(self.earlier, all_images),
             self.earlier.camera if _is_same(self.earlier.camera, self.camera) else None,
         )
-
-
-def _decoded(jpeg: bytes) -> np.ndarray:
-    image = cv2.imdecode(np.frombuffer(jpeg, np.uint8), cv2.IMREAD_COLOR)
-    assert image is not None  # we have encoded it
-    return np.ascontiguousarray(image[..., ::-1])
 
 
 def _joined_images(earlier: PlaceMap, images: Sequence[bytes] | None) -> list[bytes] | None:

@@ -8,12 +8,12 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
-import cv2
 import numpy as np
 
 from netvlad_core.data.camera import Camera, CameraError
 from netvlad_core.data.geometry import Pose
-from netvlad_core.errors import MapError
+from netvlad_core.data.images import decode_picture
+from netvlad_core.errors import ImageError, MapError
 from netvlad_core.files import sha256_of
 
 FORMAT = "netvlad_ros place map"
@@ -183,10 +183,10 @@ class PlaceMap:
         """Stored image of a place, uint8 RGB (H, W, 3), or None where the map keeps none."""
         if self.header.store_images == "none":
             return None
-        image = cv2.imdecode(np.frombuffer(self.encoded_image(place), np.uint8), cv2.IMREAD_COLOR)
-        if image is None:
-            raise MapError(f"the image of place {place} in {self.path / IMAGES_FILE} is damaged")
-        return np.ascontiguousarray(image[..., ::-1])
+        try:
+            return decode_picture(self.encoded_image(place))
+        except ImageError as error:
+            raise MapError(f"the image of place {place} in {self.path / IMAGES_FILE}: {error}") from error
 
     def encoded_image(self, place: int) -> bytes:
         """The JPEG file of a place; only for a map with images."""
