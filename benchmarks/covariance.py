@@ -107,7 +107,7 @@ def real_trials(data: Path, folder: Path) -> Iterator[Trial]:
     yield Trial("tum_fr1_rpy, even and odd", "held out", _every(tum, 2), _every(tum, 2, start=1))
     places, queries, _ = real_sets.rtabmap_corridor(data)
     own, drive = (
-        CatalogueSource.from_csv(real_sets._write(rows, folder / name))
+        CatalogueSource.from_csv(real_sets.write_catalogue(rows, folder / name))
         for rows, name in ((places, "places.csv"), (queries, "queries.csv"))
     )
     yield Trial("rtabmap_corridor", "held out", own, drive)
@@ -128,8 +128,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    data = real_sets._ROOT.parent / "shared" / "data"
-    parser.add_argument("--data", type=Path, default=data, help="folder of the real sets")
+    parser.add_argument("--data", type=Path, default=real_sets.DATA, help="folder of the real sets")
     parser.add_argument("--town", type=Path, metavar="FOLDER", help="bags noon, evening, estate_noon, ...")
     options = parser.parse_args()
     rows: list[list[str]] = []

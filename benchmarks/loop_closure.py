@@ -188,8 +188,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    data = real_sets._ROOT.parent / "shared" / "data"
-    parser.add_argument("--data", type=Path, default=data, help="folder of the real sets")
+    parser.add_argument("--data", type=Path, default=real_sets.DATA, help="folder of the real sets")
     parser.add_argument("--town", type=Path, metavar="FOLDER", help="bags noon, evening, town_8, ...")
     parser.add_argument("--seeds", type=int, default=3, help="of the drift (default: %(default)s)")
     parser.add_argument("--keyframes", type=int, help="of each bag of the town; all by default")

@@ -223,9 +223,8 @@ def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    data = real_sets._ROOT.parent / "shared" / "data"
     methods = (_MAX, _INITIALISED, _MAPPED)
-    parser.add_argument("--data", type=Path, default=data, help="folder of the sets")
+    parser.add_argument("--data", type=Path, default=real_sets.DATA, help="folder of the sets")
     parser.add_argument(
         "--sets", nargs="+", choices=real_sets.SETS, default=list(real_sets.SETS), metavar="S"
     )

@@ -19,7 +19,8 @@ from time import monotonic
 
 from examples.default_model.building import TEST_FLOORS
 
-_ROOT = Path(__file__).resolve().parents[1]
+ROOT = Path(__file__).resolve().parents[1]
+DATA = ROOT.parent / "shared" / "data"
 # Recall@1 of untrained Lite0 features with 32 VLAD clusters, 240x320, as measured before this project.
 _BASELINES = {"rtabmap_corridor": 97.5, "vprbench_corridor": 84.7}
 # Videos of one building stand this far apart, so that frames of different ones are never one place.
@@ -78,7 +79,7 @@ def _numbered(folder: Path) -> list[Path]:
     return sorted(folder.iterdir(), key=lambda path: int(re.sub(r"\D", "", path.stem)))
 
 
-def _write(rows: Rows, path: Path) -> Path:
+def write_catalogue(rows: Rows, path: Path) -> Path:
     with path.open("w", newline="") as file:
         writer = csv.writer(file)
         writer.writerow(["image", "x", "y"])
@@ -88,16 +89,14 @@ def _write(rows: Rows, path: Path) -> Path:
 
 def _netvlad(*arguments: str) -> str:
     command = [sys.executable, "-m", "netvlad_core", *arguments, "--quiet"]
-    return subprocess.run(command, check=True, cwd=_ROOT, stdout=subprocess.PIPE, text=True).stdout
+    return subprocess.run(command, check=True, cwd=ROOT, stdout=subprocess.PIPE, text=True).stdout
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument(
-        "--data", type=Path, default=_ROOT.parent / "shared" / "data", help="folder of the sets"
-    )
+    parser.add_argument("--data", type=Path, default=DATA, help="folder of the sets")
     parser.add_argument("--sets", nargs="+", choices=SETS, default=list(SETS), help="(default: all)")
     parser.add_argument("--seed", default="0", help="of the clustering")
     options = parser.parse_args()
@@ -111,8 +110,8 @@ def main() -> None:
         places, queries, threshold = read(options.data.resolve())
         with TemporaryDirectory() as folder:
             started = monotonic()
-            database = _write(places, Path(folder) / "places.csv")
-            drive = _write(queries, Path(folder) / "queries.csv")
+            database = write_catalogue(places, Path(folder) / "places.csv")
+            drive = write_catalogue(queries, Path(folder) / "queries.csv")
             place_map = str(Path(folder) / "map")
             _netvlad("build-map", str(database), "--output", place_map, "--seed", options.seed)
             text = _netvlad("evaluate", place_map, str(drive), "--threshold", str(threshold), "--json")

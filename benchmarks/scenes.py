@@ -10,6 +10,7 @@ from __future__ import annotations
 import argparse
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -23,7 +24,9 @@ from netvlad_core.data.frames import Frame, FrameSource
 from netvlad_core.data.geometry import Pose
 from netvlad_core.mapping.builder import BuildOptions, build_map
 from netvlad_core.mapping.place_map import PlaceMap
+from netvlad_core.model.checkpoints import load_checkpoint
 from netvlad_core.model.extractor import Extractor
+from netvlad_core.model.packaged import PACKAGED_NETWORK
 from netvlad_core.model.streaming import describe_frames
 
 _TOWNS: dict[str, dict[str, int]] = {"town": {}, "estate": {"designs": 4}}
@@ -125,7 +128,7 @@ class Workshop:
         if name in _TOWNS:
             return self.rendered(name, "noon"), self.rendered(name, "evening"), 25.0
         places, queries, within = real_sets.SETS[name](self.data)
-        files = (real_sets._write(rows, self._file(f"{name} {what}.csv")) for rows, what in
+        files = (real_sets.write_catalogue(rows, self._file(f"{name} {what}.csv")) for rows, what in
                  ((places, "map"), (queries, "drive")))  # fmt: skip
         return *(CatalogueSource.from_csv(file) for file in files), within  # type: ignore[return-value]
 
@@ -156,7 +159,8 @@ class Workshop:
 
     def place_map(self, name: str, clusters: int = 64, has_gap: bool = False) -> PlaceMap:
         """Map of a set; with a gap a part of the places is left out; the network is fitted on the rest."""
-        path = self._file(f"map {name} {clusters}{' gap' if has_gap else ''}")
+        gap = " gap" if has_gap else ""
+        path = self._file(f"map {name} {clusters}{gap} {_packaged_model()}")
         if path.is_dir():
             return PlaceMap.open(path)
         source = self.sources(name)[0]
@@ -198,11 +202,16 @@ class Workshop:
         return self.folder / name
 
 
+@cache
+def _packaged_model() -> str:
+    """Which network the maps are made with: those of an older one are not found again."""
+    return load_checkpoint(PACKAGED_NETWORK).fingerprint().rpartition("@")[2]
+
+
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    data = real_sets._ROOT.parent / "shared" / "data"
-    parser.add_argument("--data", type=Path, default=data, help="folder of the real sets")
+    parser.add_argument("--data", type=Path, default=real_sets.DATA, help="folder of the real sets")
     parser.add_argument(
-        "--work", type=Path, default=Path("localization_benchmark"), metavar="FOLDER",
+        "--work", type=Path, default=real_sets.ROOT / ".build" / "localization", metavar="FOLDER",
         help="where drives, maps and descriptors are made, or found again (default: %(default)s)",
     )  # fmt: skip
     parser.add_argument("--town", action="store_true", help="with the rendered towns, some 20 minutes")

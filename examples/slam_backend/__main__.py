@@ -12,6 +12,7 @@ drives every second image and then the others, two laps out of one loop. For a d
 from __future__ import annotations
 
 import argparse
+import sys
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from functools import cached_property
@@ -35,6 +36,7 @@ from netvlad_core.data.frames import Frame
 from netvlad_core.data.geometry import Pose
 from netvlad_core.data.sources import open_source
 from netvlad_core.data.trajectory import Trajectory
+from netvlad_core.errors import NetvladError, SourceError
 from netvlad_core.evaluation.trajectory import absolute_trajectory_error
 from netvlad_core.localization.loop_closure import LoopClosureOptions
 from netvlad_core.model.packaged import PACKAGED_NETWORK
@@ -81,6 +83,8 @@ class Drive:
             yield from open_source(bag)
             return
         frames = list(open_source(bag))
+        if len(frames) < 2:
+            return
         step = frames[1].stamp - frames[0].stamp
         for number, frame in enumerate([*frames[::2], *frames[1::2]]):
             yield replace(frame, stamp=frames[0].stamp + number * step)
@@ -91,6 +95,8 @@ def drive(
 ) -> tuple[BackEnd, dict[int, Pose], dict[int, Pose]]:
     """Run loop closer and back end over ROS; returns the back end, odometry and true poses by stamp."""
     true = {stamp: pose for stamp, pose, _ in source.frames()}
+    if len(true) < 2:
+        raise SourceError(f"{len(true)} images with a pose in {', '.join(map(str, source.bags))}: no drive")
     odometry = dict(zip(true, drift.odometry(list(true.values())), strict=True))
     rclpy.init()
     overrides = [Parameter(name, value=value) for name, value in closer_parameters.items()]
@@ -229,4 +235,7 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    try:
+        main()
+    except NetvladError as problem:
+        sys.exit(f"slam_backend: {problem}")
