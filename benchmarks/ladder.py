@@ -48,8 +48,8 @@ class Answers:
         self.answerable = np.asarray(positives.any(axis=1))
 
     def curve(self) -> PrecisionRecall:
-        scores = [a.belief.confidence if a.belief else a.matches[0].score for a in self.answers]
-        return precision_recall(np.array(scores), self.right, self.answerable)
+        scores = np.array([answer.confidence for answer in self.answers])
+        return precision_recall(scores, self.right, self.answerable)
 
     def row(self) -> list[str]:
         has_pose = np.array([a.prior is not None for a in self.answers])

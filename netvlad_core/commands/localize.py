@@ -79,12 +79,8 @@ def _row(name: str, answer: Localization) -> list[Any]:
         values = (*answer.prior.pose.position, *answer.prior.pose.quaternion)
         pose = [f"{value:.6f}" for value in values]
     stamp = f"{answer.stamp // 10**9}.{answer.stamp % 10**9:09d}"
-    place, score, belief = best.place, best.score, ""
+    place, belief = best.place, ""
     if answer.belief:
-        place, score, belief = (
-            answer.belief.place,
-            answer.belief.confidence,
-            f"{answer.belief.probability:.6f}",
-        )
+        place, belief = answer.belief.place, f"{answer.belief.probability:.6f}"
     match = [best.place, f"{best.similarity:.6f}", best.inliers]
-    return [name, stamp, answer.state.name, place, f"{score:.6f}", belief, *match, *pose]
+    return [name, stamp, answer.state.name, place, f"{answer.confidence:.6f}", belief, *match, *pose]

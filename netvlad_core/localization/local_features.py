@@ -30,6 +30,10 @@ class LocalFeatures:
     def __len__(self) -> int:
         return len(self.points)
 
+    def take(self, rows: np.ndarray) -> LocalFeatures:
+        """Some of them: rows (M,) int, or (N,) bool."""
+        return LocalFeatures(self.points[rows], self.descriptors[rows], self.size)
+
 
 NO_FEATURES = LocalFeatures(np.empty((0, 2), np.float32), np.empty((0, 128), np.float32), (1, 1))
 
@@ -64,10 +68,10 @@ def match_features(a: LocalFeatures, b: LocalFeatures, ratio: float = 0.9) -> np
     if len(a) < 2 or len(b) < 2:
         return np.empty((0, 2), np.int64)
     similarities = a.descriptors @ b.descriptors.T
-    nearest = similarities.argmax(axis=1)
-    rows = np.arange(len(a))
-    second, first = np.partition(similarities, -2, axis=1)[:, -2:].T
-    is_clear = (1 - first) < ratio**2 * (1 - second)  # squared distances, halved
+    rows, nearest = np.arange(len(a)), similarities.argmax(axis=1)
     is_mutual = similarities.argmax(axis=0)[nearest] == rows
+    first = similarities[rows, nearest]
+    similarities[rows, nearest] = -np.inf
+    is_clear = (1 - first) < ratio**2 * (1 - similarities.max(axis=1))  # squared distances, halved
     kept = rows[is_mutual & is_clear]
     return np.stack([kept, nearest[kept]], axis=1)

@@ -23,6 +23,7 @@ from netvlad_core.localization.sequence_filter import (
     SequenceOptions,
     State,
 )
+from netvlad_core.localization.sighting import Sighting, margin, sight
 from netvlad_core.localization.verification import Query, VerificationOptions, Verifier, verifier_of
 from netvlad_core.mapping.place_map import PlaceMap
 from netvlad_core.model.extractor import Extractor
@@ -30,6 +31,8 @@ from netvlad_core.search import open_index
 
 # Candidates that the filter weighs; GPU indexes give no more than twice as many.
 _CANDIDATES = 1000
+# What geometry counts for where it could have measured the pose and has not: rows of equal houses agree, too.
+_UNMEASURED = 0.5
 # Places from which the usual similarity of an image, and of neighbouring places, is taken.
 _SAMPLED = 500
 _TURNED_ROUND = Pose.from_xyz_yaw(0.0, 0.0, yaw=np.pi)
@@ -68,6 +71,8 @@ class Localization:
     matches : best first.
     prior : pose and covariance, only when LOCALIZED.
     descriptor : (D,) float32 of the image.
+    confidence : to rank the images of a drive by, the higher the surer: of the belief, or of an image that
+        was judged by itself its best similarity; verified, the lead of its best score over those elsewhere.
     belief : of the sequence filter, None where the image was judged by itself.
     """
 
@@ -76,7 +81,17 @@ class Localization:
     matches: Sequence[Match]
     prior: PosePrior | None
     descriptor: np.ndarray
+    confidence: float
     belief: Belief | None = None
+
+
+@dataclass(frozen=True)
+class _Seen:
+    """Matches as geometry orders them, what it says of the image, and how much that counts, in [0, 1]."""
+
+    matches: list[Match]
+    sighting: Sighting | None
+    weight: float
 
 
 class Localizer:
@@ -175,22 +190,23 @@ class Localizer:
     def locate(self, descriptor: np.ndarray, stamp: int = 0, query: Query | None = None) -> Localization:
         """Localize by a descriptor (D,) float32 that this map's model has computed.
 
-        With a prepared query geometry decides: a place that it confirms is LOCALIZED, other similar ones are
-        AMBIGUOUS.
+        With a prepared query geometry decides: a place that it confirms, and none elsewhere as well, is
+        LOCALIZED; other similar ones are AMBIGUOUS.
         """
         matches = retrieve(self.place_map, self.index, descriptor, self.options.top_k)
-        is_similar = matches[0].similarity >= self.min_similarity
+        confidence, prior = matches[0].similarity, None
+        is_similar = confidence >= self.min_similarity
         if query is not None and self._verifier is not None:
-            matches = self._verifier.rank(query, matches)
-            prior = self._verified_prior(query, matches)
-            unconfirmed = State.AMBIGUOUS if is_similar else State.LOST
-            return Localization(stamp, State.LOCALIZED if prior else unconfirmed, matches, prior, descriptor)
-        if not is_similar:
-            return Localization(stamp, State.LOST, matches, None, descriptor)
-        prior = estimate_pose(matches, self.place_map.header.spacing, self.options.agreement_radius)
-        if prior is None or prior.agreement < self.options.min_agreement:
-            return Localization(stamp, State.AMBIGUOUS, matches, None, descriptor)
-        return Localization(stamp, State.LOCALIZED, matches, prior, descriptor)
+            seen = self._see(self._verifier, query, matches)
+            matches, prior = seen.matches, self._seen_prior(self._verifier, seen)
+            confidence = seen.weight * margin(matches, self.options.agreement_radius)
+        elif is_similar:
+            prior = estimate_pose(matches, self.place_map.header.spacing, self.options.agreement_radius)
+            if prior is not None and prior.agreement < self.options.min_agreement:
+                prior = None
+        unsure = State.AMBIGUOUS if is_similar else State.LOST
+        state = State.LOCALIZED if prior else unsure
+        return Localization(stamp, state, matches, prior, descriptor, confidence)
 
     def track(
         self, image: np.ndarray, stamp: int, odometry: Pose | None = None, query: Query | None = None
@@ -220,43 +236,38 @@ class Localizer:
         usual = self._sample @ descriptor
         typical = (float(usual.mean()), float(usual.std()))
         matches: Sequence[Match] = matches_of(self.place_map, places[: self.options.top_k], similarities)
-        evidence = similarities
-        if query is not None and self._verifier is not None:
-            matches = self._verifier.rank(query, matches)
+        evidence, seen = similarities, None
+        if query is not None and (verifier := self._verifier) is not None:
+            seen = self._see(verifier, query, matches)
+            matches = seen.matches
             # What geometry has seen counts for the drive, too.
-            weights = {match.place: self._verifier.weight(match) for match in matches}
+            weights = {match.place: seen.weight * verifier.weight(match) for match in matches}
             evidence = similarities + typical[1] * np.array([weights.get(int(p), 0.0) for p in places])
         belief = self._sequence.update(places, evidence, typical, stamp, odometry, self._novelty(descriptor))
         prior = None
         if belief.state is State.LOCALIZED:
             prior = self._prior(belief, places, similarities, odometry is not None)
-            if prior is not None and query is not None and not belief.is_reversed:
-                prior = self._refined(prior, query, matches)
+            if prior is not None and seen is not None and not belief.is_reversed:
+                prior = _refined(prior, seen.sighting)
         state = belief.state if prior or belief.state is State.LOST else State.AMBIGUOUS
-        return Localization(stamp, state, matches, prior, descriptor, belief)
+        return Localization(stamp, state, matches, prior, descriptor, belief.confidence, belief)
 
-    def _verified_prior(self, query: Query, matches: Sequence[Match]) -> PosePrior | None:
-        """Pose prior of the places that geometry confirms, None without any."""
-        assert self._verifier is not None
-        confirmed = [match for match in matches if self._verifier.confirms(match)]
-        if not confirmed:
+    def _see(self, verifier: Verifier, query: Query, matches: Sequence[Match]) -> _Seen:
+        """Hold the image against its matches."""
+        ranked = verifier.rank(query, matches)
+        sighting = sight(verifier, query, ranked, self.options.agreement_radius)
+        is_measured = sighting is not None and sighting.is_metric and sighting.is_near
+        is_sure = is_measured or not verifier.is_measurable(query, ranked[0].place)
+        return _Seen(ranked, sighting, 1.0 if is_sure else _UNMEASURED)
+
+    def _seen_prior(self, verifier: Verifier, seen: _Seen) -> PosePrior | None:
+        """Pose prior of the places that geometry confirms; None without any, and where it was afar."""
+        if seen.sighting is None or not seen.sighting.is_near:
             return None
+        confirmed = [match for match in seen.matches if verifier.confirms(match)]
         radius = self.options.agreement_radius
         prior = estimate_pose(confirmed, self.place_map.header.spacing, radius)
-        return None if prior is None else self._refined(prior, query, confirmed)
-
-    def _refined(self, prior: PosePrior, query: Query, matches: Sequence[Match]) -> PosePrior:
-        """The prior, replaced by the pose that geometry gives, where it gives one that agrees."""
-        verifier = self._verifier
-        if verifier is None:
-            return prior
-        for match in matches:
-            if not verifier.confirms(match):
-                return prior
-            resection = verifier.resect(query, match.place)
-            if resection is not None and agrees(prior, resection):
-                return replace(prior, pose=resection.pose, covariance=resection.covariance)
-        return prior
+        return None if prior is None else _refined(prior, seen.sighting)
 
     def forget(self) -> None:
         """Drop what `track` has learned: the robot was carried, or another drive begins."""
@@ -282,3 +293,10 @@ class Localizer:
         if prior is not None and belief.is_reversed and has_odometry:
             return replace(prior, pose=prior.pose @ _TURNED_ROUND)
         return prior
+
+
+def _refined(prior: PosePrior, sighting: Sighting | None) -> PosePrior:
+    """The prior, replaced by the pose that geometry has measured, where the two agree."""
+    if sighting is None or not sighting.is_metric or not agrees(prior, sighting):
+        return prior
+    return replace(prior, pose=sighting.pose, covariance=sighting.covariance)

@@ -266,7 +266,8 @@ class LoopCloser:
             if away[nearest] <= self.options.radius and nearest not in rows:
                 rows = [nearest, *rows[:-1]]
         query = verifier.query(image, self.camera)
-        return sight(verifier, self._map, query, self._matches(rows, similarities), self.options.radius)
+        ranked = verifier.rank(query, self._matches(rows, similarities))
+        return sight(verifier, query, ranked, self.options.radius)
 
     def _matches(self, rows: list[int] | np.ndarray, similarities: np.ndarray) -> list[Match]:
         return [

@@ -11,7 +11,7 @@ from scipy.stats import chi2
 
 from netvlad_core.data.geometry import Pose, rotation_between
 from netvlad_core.localization.retrieval import Match
-from netvlad_core.localization.structure import Resection
+from netvlad_core.localization.sighting import Sighting
 
 # Matches further than this from the best one show another place, whatever the heading: the paper's positive
 # radius.
@@ -91,10 +91,10 @@ def _floor(spread: np.ndarray, spacing: float) -> np.ndarray:
     return floor
 
 
-def agrees(prior: PosePrior, resection: Resection) -> bool:
+def agrees(prior: PosePrior, sighting: Sighting) -> bool:
     """Whether a measured position lies where the matches allow it (99.9 % of their common covariance)."""
-    difference = resection.pose.position - prior.pose.position
-    together = prior.covariance[:3, :3] + resection.covariance[:3, :3]
+    difference = sighting.pose.position - prior.pose.position
+    together = prior.covariance[:3, :3] + sighting.covariance[:3, :3]
     return bool(difference @ np.linalg.solve(together, difference) <= _MOST_DISAGREEMENT)
 
 

@@ -9,7 +9,7 @@ import numpy as np
 
 from netvlad_core.data.geometry import Pose
 from netvlad_core.localization.retrieval import Match
-from netvlad_core.localization.verification import Places, Query, Verifier
+from netvlad_core.localization.verification import Query, Verifier
 
 # A place elsewhere that shows so large a share of the features could as well be the one.
 _RIVAL = 0.5
@@ -45,27 +45,24 @@ class Sighting:
     is_near: bool
 
 
-def sight(
-    verifier: Verifier, places: Places, query: Query, matches: Sequence[Match], radius: float
-) -> Sighting | None:
-    """Hold an image against the places it may show.
+def sight(verifier: Verifier, query: Query, ranked: Sequence[Match], radius: float) -> Sighting | None:
+    """Say which place an image shows.
 
     Parameters
     ----------
-    matches : with poses.
+    ranked : matches with poses, in the order of `verifier.rank`.
     radius : metres; a camera further from the place is somewhere else, though it may see it.
 
     Returns
     -------
     None where nothing is confirmed, what is stands in two parts of the map, or it cannot be measured though
-    both cameras are calibrated.
+    the points of the place are known.
     """
-    ranked = verifier.rank(query, matches)
     confirmed = [match for match in ranked if verifier.confirms(match)]
     if not confirmed:
         return None
     best = confirmed[0]
-    if any(m.inliers > _RIVAL * best.inliers and _between(m, best) > 2 * radius for m in ranked):
+    if any(m.inliers > _RIVAL * best.inliers for m in _elsewhere(ranked, best, radius)):
         return None
     for match in confirmed[:_RESECTED]:
         resection = verifier.resect(query, match.place)
@@ -75,9 +72,14 @@ def sight(
                 nearest.place, best.inliers, nearest.similarity, resection.pose, resection.covariance,
                 is_metric=True, is_near=_distance(nearest, resection.pose) <= radius,
             )  # fmt: skip
-    # Calibrated, and yet no points agree: most such places are of other streets with the same houses.
-    is_calibrated = query.camera is not None and places.camera_of(best.place) is not None
-    return None if is_calibrated else _without_metres(verifier, query, best)
+    # Its points are known, and yet they do not agree: most such places are streets with the same houses.
+    return None if verifier.is_measurable(query, best.place) else _without_metres(verifier, query, best)
+
+
+def margin(ranked: Sequence[Match], radius: float) -> float:
+    """By how much the score of the best match exceeds that of every match elsewhere."""
+    best = ranked[0]
+    return best.score - max((match.score for match in _elsewhere(ranked, best, radius)), default=0.0)
 
 
 def _without_metres(verifier: Verifier, query: Query, best: Match) -> Sighting | None:
@@ -92,8 +94,10 @@ def _without_metres(verifier: Verifier, query: Query, best: Match) -> Sighting |
     )  # fmt: skip
 
 
-def _between(one: Match, other: Match) -> float:
-    return _distance(one, other.pose) if other.pose is not None else np.inf
+def _elsewhere(matches: Sequence[Match], best: Match, radius: float) -> list[Match]:
+    """Those that show another part of the map than the best one does; without poses nobody knows."""
+    pose = best.pose
+    return [match for match in matches if pose is not None and _distance(match, pose) > 2 * radius]
 
 
 def _distance(match: Match, pose: Pose) -> float:

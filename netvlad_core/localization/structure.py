@@ -17,7 +17,7 @@ from netvlad_core.localization.local_features import LocalFeatures, match_featur
 _TOLERANCE = 2.0  # pixels, in an image of 240 rows
 _REFERENCE_ROWS = 240
 _LEAST_PARALLAX = np.radians(1.0)
-_FEWEST_POINTS = 15
+FEWEST_POINTS = 15
 _LEAST_SHARE = 0.5  # of the points seen
 _TRIALS = 500
 # Calibrated on drives whose poses are known, see docs/localization.md: the places' own poses err, and so do
@@ -102,7 +102,7 @@ def resect(
     None where too few points agree on one pose.
     """
     seen = [(points[int(b)], query.points[a]) for a, b in matches if int(b) in points]
-    if len(seen) < _FEWEST_POINTS:
+    if len(seen) < FEWEST_POINTS:
         return None
     scene, pixels = (np.array(column, np.float64) for column in zip(*seen))
     rays = camera.rays(pixels)
@@ -114,7 +114,7 @@ def resect(
         scene, rays * focal, np.diag([focal, focal, 1.0]), None,
         iterationsCount=_TRIALS, reprojectionError=2 * tolerance, confidence=0.999, flags=cv2.SOLVEPNP_EPNP,
     )  # fmt: skip
-    if not found or inliers is None or len(inliers) < _FEWEST_POINTS:
+    if not found or inliers is None or len(inliers) < FEWEST_POINTS:
         return None
     back = Rotation.from_rotvec(turn.ravel()).inv()
     start = Pose(-back.apply(shift.ravel()), back.as_quat()) @ camera.mounting.inverse()
@@ -143,7 +143,7 @@ def _refine(
     pose = moved(fit.x)
     errors = np.linalg.norm(residuals(fit.x).reshape(-1, 2), axis=1)
     supporting = int((errors <= 2 * tolerance).sum())
-    if supporting < max(_FEWEST_POINTS, _LEAST_SHARE * seen):
+    if supporting < max(FEWEST_POINTS, _LEAST_SHARE * seen):
         return None
     spread = max(float(np.median(errors)) / 1.18, 0.25)  # pixels on an axis
     try:

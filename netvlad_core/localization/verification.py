@@ -14,8 +14,9 @@ from netvlad_core.data.camera import Camera, CameraError
 from netvlad_core.data.geometry import Pose, rotation_between
 from netvlad_core.errors import MapError
 from netvlad_core.localization.local_features import NO_FEATURES, LocalFeatures, find_features
+from netvlad_core.localization.own_parts import find_own_parts, without
 from netvlad_core.localization.retrieval import Match
-from netvlad_core.localization.structure import Resection, View, resect, triangulate
+from netvlad_core.localization.structure import FEWEST_POINTS, Resection, View, resect, triangulate
 from netvlad_core.localization.two_views import TwoViews, compare
 from netvlad_core.mapping.place_map import PlaceMap
 
@@ -25,8 +26,10 @@ _VIEWS = 4
 _LARGEST_TURN = np.radians(30.0)
 # Rows of the map beside a place in which such views are looked for.
 _ROWS_AROUND = 12
-# Standard deviations of similarity that one and a half times the inliers that confirm a place are worth.
-_MOST_WEIGHT = 2.0
+# Images in which the parts that show the robot are looked for, at least and at most, and metres between two
+# that show other scenes.
+_FEWEST_LOOKED_AT, _MOST_LOOKED_AT = 12, 24
+_ELSEWHERE = 20.0
 # Places whose features and points are kept; a drive asks for the same ones again and again.
 _KEPT = 512
 
@@ -79,6 +82,8 @@ class Places(Protocol):
 class Verifier:
     """Compares images with places.
 
+    What all images of the places show alike, the robot itself, is left out.
+
     Parameters
     ----------
     places : with images; full ones serve far better than thumbnails. One without an image has no features.
@@ -89,6 +94,8 @@ class Verifier:
         self._map = places
         self._features: OrderedDict[int, LocalFeatures] = OrderedDict()
         self._points: OrderedDict[int, dict[int, np.ndarray]] = OrderedDict()
+        self._own_parts = find_own_parts([])
+        self._looked_among = _FEWEST_LOOKED_AT // 2  # places
         self._lock = RLock()  # a robot's images and a service's are verified by two threads
 
     def query(self, image: np.ndarray, camera: Camera | None = None) -> Query:
@@ -122,29 +129,65 @@ class Verifier:
     def weight(self, match: Match) -> float:
         """What a match's inliers are worth beside its similarity, in standard deviations of that.
 
-        None up to half of `min_inliers`, which features of different places reach by accident.
+        None up to half of `min_inliers`, which features of different places reach by accident; 0.7 more each
+        time they double.
         """
-        share = match.inliers / self.options.min_inliers
-        return _MOST_WEIGHT * float(np.clip(share - 0.5, 0.0, 1.0))
+        return float(np.log(max(1.0, 2 * match.inliers / self.options.min_inliers)))
+
+    def is_measurable(self, query: Query, place: int) -> bool:
+        """Whether a query of this place would have a metric pose.
+
+        Not without a calibration or poses, nor where the places around this one show few points from several
+        sides: in a map that stands still, or of places far from each other.
+        """
+        if query.camera is None or self._map.camera_of(place) is None or self._map.pose(place) is None:
+            return False
+        return len(self._points_of(place)) >= FEWEST_POINTS
 
     def resect(self, query: Query, place: int) -> Resection | None:
         """Metric pose of the query from points that the places around one have seen.
 
-        None without a calibration or poses, and where too few points are known and seen: a map that stands
-        still, a query that shows little of the place.
+        None where it is not measurable, and where the query shows too few of the points.
         """
-        if query.camera is None or self._map.camera_of(place) is None or self._map.pose(place) is None:
+        if not self.is_measurable(query, place):
             return None
+        assert query.camera is not None
         views = self.compare(query, place)
         return resect(self._points_of(place), views.inliers, query.features, query.camera)
 
     def _features_of(self, place: int) -> LocalFeatures:
-        def find() -> LocalFeatures:
-            image = self._map.image(place)
-            return NO_FEATURES if image is None else find_features(image, self.options.features)
-
         with self._lock:
-            return _kept(self._features, place, find)
+            self.look_for_own_parts()
+            return _kept(self._features, place, lambda: without(self._find(place), self._own_parts))
+
+    def _find(self, place: int) -> LocalFeatures:
+        image = self._map.image(place)
+        return NO_FEATURES if image is None else find_features(image, self.options.features)
+
+    def look_for_own_parts(self) -> None:
+        """Find which parts of the images show the robot; places that grow in number are looked at again."""
+        with self._lock:
+            count = len(self._map)
+            if count < 2 * self._looked_among:
+                return
+            self._looked_among = count
+            number = min(count, _MOST_LOOKED_AT)
+            rows = np.linspace(0, count - 1, number).astype(int).tolist()
+            features = [self._find(row) for row in rows]
+            own_parts = find_own_parts([
+                (features[i], features[j])
+                for gap in (number // 2, number // 3)
+                for i, j in enumerate((np.arange(number) + gap) % number)
+                if features[i].size == features[j].size and self._is_elsewhere(rows[i], rows[j])
+            ])  # fmt: skip
+            if (own_parts != self._own_parts).any():
+                self._own_parts = own_parts
+                self._features.clear()
+                self._points.clear()
+
+    def _is_elsewhere(self, one: int, other: int) -> bool:
+        a, b = self._map.pose(one), self._map.pose(other)
+        return a is None or b is None or float(np.linalg.norm(a.position - b.position)) > _ELSEWHERE
 
     def _points_of(self, place: int) -> dict[int, np.ndarray]:
         with self._lock:
@@ -178,7 +221,9 @@ def verifier_of(place_map: PlaceMap, options: VerificationOptions) -> Verifier:
             f"the map {place_map.path} keeps no images, so matches cannot be verified against it; build "
             "it with --store-images full"
         )
-    return Verifier(place_map, options)
+    verifier = Verifier(place_map, options)
+    verifier.look_for_own_parts()  # now, and not while the first image waits
+    return verifier
 
 
 def _fitting(camera: Camera | None, features: LocalFeatures) -> Camera | None:

@@ -12,7 +12,7 @@ from netvlad_core.data.camera import Camera
 from netvlad_core.data.geometry import Pose
 from netvlad_core.localization.local_features import NO_FEATURES, LocalFeatures
 from netvlad_core.localization.retrieval import Match
-from netvlad_core.localization.sighting import Sighting, sight
+from netvlad_core.localization.sighting import Sighting, margin, sight
 from netvlad_core.localization.verification import Query, VerificationOptions, Verifier
 from support.scene import CAMERA, look, scattered
 
@@ -48,7 +48,8 @@ def _sight(street: Street, features: list[LocalFeatures], query: LocalFeatures) 
     verifier = Verifier(street, VerificationOptions(min_inliers=40))
     verifier._features.update(enumerate(features))  # the images themselves are not needed
     matches = [Match(row, row, 0.5, pose) for row, pose in enumerate(street.at)]
-    return sight(verifier, street, Query(query, street.camera), matches, _RADIUS)
+    held = Query(query, street.camera)
+    return sight(verifier, held, verifier.rank(held, matches), _RADIUS)
 
 
 def _seen(at: list[Pose], noise: float = 0.3) -> list[LocalFeatures]:
@@ -70,11 +71,24 @@ def test_pose_is_metric_between_places() -> None:
     assert error @ np.linalg.solve(found.covariance[:3, :3], error) < chi2.ppf(0.99, 3)
 
 
-def test_what_a_calibrated_camera_cannot_measure_is_not_confirmed() -> None:
-    """Equal houses of another street match, but as points of no common scene."""
+def test_scene_without_the_points_that_the_place_is_known_by_is_none() -> None:
+    """Equal houses of another street match the image of a place, but are not where its points are."""
+    before, place, behind = _seen(_ALONG)
+    known = 60  # points that the neighbours show, too, and the query does not
+    before, behind = (look(_POINTS[:known], pose, 0.3) for pose in (_ALONG[0], _ALONG[2]))
+    at = Pose.from_xyz_yaw(0.0, 3.0, yaw=0.15)
+    query = look(_POINTS, at, 0.3)
+    elsewhere = query.take(np.arange(len(look(_POINTS[:known], at, 0.3)), len(query)))
+    assert _sight(Street(_ALONG), [before, place, behind], query) is not None
+    assert _sight(Street(_ALONG), [before, place, behind], elsewhere) is None
+    assert _sight(Street(_ALONG, camera=None), [before, place, behind], elsewhere) is not None
+
+
+def test_place_without_neighbours_to_measure_from_is_confirmed_without_metres() -> None:
     query = look(_POINTS, Pose.from_xyz_yaw(0.0, 3.0, yaw=0.15), 0.3)
-    assert _sight(Street(_ALONG[1:2]), _seen(_ALONG[1:2]), query) is None  # no neighbours to measure from
-    assert _sight(Street(_ALONG[1:2], camera=None), _seen(_ALONG[1:2]), query) is not None
+    found = _sight(Street(_ALONG[1:2]), _seen(_ALONG[1:2]), query)
+    assert found is not None
+    assert not found.is_metric
 
 
 def test_without_calibration_the_place_is_all_that_is_known() -> None:
@@ -104,3 +118,14 @@ def test_other_scene_and_missing_image_confirm_nothing() -> None:
     assert _sight(Street(_ALONG), [NO_FEATURES] * 3, query) is None
     other = [look(scattered(300, seed=5), pose, 0.3, wrong=1.0) for pose in _ALONG]
     assert _sight(Street(_ALONG), other, query) is None
+
+
+def test_margin_is_the_lead_over_other_parts_of_the_map() -> None:
+    best, beside, rival = (
+        Match(row, row, 0.5, Pose.from_xyz_yaw(x, 0.0), inliers)
+        for row, x, inliers in ((0, 0.0, 64), (1, 15.0, 49), (2, 25.0, 16))
+    )
+    assert margin([best, beside], _RADIUS) == pytest.approx(0.5 * 8)
+    assert margin([best, beside, rival], _RADIUS) == pytest.approx(0.5 * (8 - 4))
+    nowhere = [Match(row, row, 0.5, None, inliers) for row, inliers in ((0, 64), (2, 16))]
+    assert margin(nowhere, _RADIUS) == pytest.approx(0.5 * 8)

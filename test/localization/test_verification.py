@@ -41,8 +41,8 @@ def test_true_place_comes_first_and_others_are_not_confirmed(fronts_map: PlaceMa
 def test_inliers_weigh_only_beyond_what_other_places_reach_by_accident(fronts_map: PlaceMap) -> None:
     verifier = Verifier(fronts_map)
     (match,) = matches_of(fronts_map, np.array([3]), np.array([0.5]))
-    weights = [verifier.weight(replace(match, inliers=count)) for count in (0, 15, 30, 45, 400)]
-    assert weights == [0.0, 0.0, 1.0, 2.0, 2.0]
+    weights = [verifier.weight(replace(match, inliers=count)) for count in (0, 15, 30, 60, 240)]
+    assert weights == pytest.approx(np.log([1, 1, 2, 4, 16]))
     # A match with four times the inliers is twice as good.
     assert replace(match, inliers=40).score == pytest.approx(2 * replace(match, inliers=10).score)
 
@@ -67,6 +67,7 @@ def test_single_image_is_localized_only_where_geometry_agrees(
     assert abs(known.prior.pose.position[0] - 21) < 3
     unknown = [localizer(view(street(seed=77, metres=40), x)) for x in (5.0, 15.0, 25.0)]
     assert all(answer.state is State.AMBIGUOUS and answer.prior is None for answer in unknown)
+    assert known.confidence > 2 * max(answer.confidence for answer in unknown)
 
 
 def test_map_without_images_is_refused_with_a_sentence(
