@@ -87,13 +87,13 @@ class SequenceOptions:
 
     min_belief: float = 0.9
     radius: float = 10.0
-    sharpness: float = 0.4
+    sharpness: float = 0.6
     highest_score: float = 6.0
     habit: float = 20.0
     chance: float = 1.0
     margin: float = 0.4
     gain: float = 0.3
-    gap_range: tuple[float, float] = (-1.5, 2.0)
+    gap_range: tuple[float, float] = (-1.5, 4.0)
     leave: float = 0.002
     enter: float = 0.005
     contradiction: float = 0.5
@@ -116,7 +116,9 @@ class Belief:
     probability : that the robot is within `radius` of that place.
     spread : metres, standard deviation of the position there.
     is_reversed : the robot faces against the heading of the place.
-    confidence : log-odds that go on where the probability comes near to 1, to rank images by.
+    confidence : to rank images by: log-odds that go on where the probability comes near to 1, less by the
+        standard deviations by which the image itself prefers another part of the map. A drive that has just
+        left it still has a strong belief.
     """
 
     state: State
@@ -153,7 +155,7 @@ class SequenceFilter:
         self._seen = 0.0
         self._scores_seen = np.zeros(count)
         self._on_map = 0.1
-        self._doubt = 0.0
+        self._doubt = self._gap = 0.0
         self._spread_out()
         self._belief = Belief(State.LOST, self._on_map, 0, 0.0, np.inf, False)
 
@@ -268,9 +270,10 @@ class SequenceFilter:
         distances = self.motion.distances_to(self._best()[1], places)
         beside = max(_BESIDE * options.radius, 2 * self.motion.spacing)
         here = max(scores[distances <= beside].max(initial=-np.inf), 0.0)
-        gap = here - max(scores[distances > options.radius].max(initial=-np.inf), _USUAL_RIVAL)
-        self._doubt -= _LATELY * news * (gap + self._doubt)
-        log_odds = news * options.gain * np.clip(gap - options.margin, *options.gap_range)
+        rival = max(scores[distances > options.radius].max(initial=-np.inf), _USUAL_RIVAL)
+        self._gap = float(here - rival)
+        self._doubt -= _LATELY * news * (self._gap + self._doubt)
+        log_odds = news * options.gain * np.clip(self._gap - options.margin, *options.gap_range)
         self._on_map = _probability(np.log(_odds(self._on_map)) + log_odds)
 
     def _unusual(self, places: np.ndarray, scores: np.ndarray, news: float) -> np.ndarray:
@@ -303,7 +306,7 @@ class SequenceFilter:
         heights = np.log1p(excess[:, held].sum(axis=0) / self._background.sum())
         lead = float(heights[is_near].max(initial=0.0) - heights[~is_near].max(initial=0.0)) - options.chance
         probability = self._on_map * _probability(lead)
-        confidence = lead + float(np.log(_odds(self._on_map)))
+        confidence = lead + float(np.log(_odds(self._on_map))) + min(self._gap, 0.0)
         was_localized = self._belief.state is State.LOCALIZED
         enough = _odds(options.min_belief) / (_HYSTERESIS if was_localized else 1.0)
         state = State.LOST

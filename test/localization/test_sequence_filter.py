@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import copy
+
 import numpy as np
 import pytest
 
@@ -272,6 +274,19 @@ def test_confidence_ranks_where_probability_has_reached_its_ceiling(sequence: Se
     assert beliefs[-1].probability > 0.99
     assert beliefs[-1].confidence > beliefs[8].confidence + 3
     assert len({round(belief.confidence, 6) for belief in beliefs}) == 60
+
+
+def test_image_that_prefers_another_place_takes_confidence_away(sequence: SequenceFilter) -> None:
+    _drive(sequence, list(range(40)))
+    elsewhere = copy.deepcopy(sequence)
+    rng = np.random.default_rng(1)
+    here, there = (
+        _show(filter_, _similarities(rng, truth), 40, _pose(_ring()[40]))
+        for filter_, truth in ((sequence, 40), (elsewhere, 140))
+    )
+    assert max(abs(here.place - 40), abs(there.place - 40)) <= 2
+    assert there.probability > 0.9
+    assert there.confidence < here.confidence - 3
 
 
 @pytest.mark.parametrize("count", [1, 2, 3])
