@@ -89,7 +89,7 @@ def extractors(
 def measure(name: str, backbone: str, weights: Path, variants: list[str], data: Path) -> list[list[str]]:
     """Rows of the table for one set and one backbone."""
     places, queries, radius = getattr(real_sets, name)(data)
-    images = [read_image(path) for path, _, _ in (*places, *queries)]
+    images = [read_image(path) for path, *_ in (*places, *queries)]
     mapped = images[: len(places)]
     positives = positives_within(_positions(places), _positions(queries), radius)
     network = fit_network(lambda: iter(mapped), backbone, weights, device="cpu")
@@ -123,7 +123,7 @@ def measure(name: str, backbone: str, weights: Path, variants: list[str], data: 
 
 
 def _positions(rows: real_sets.Rows) -> np.ndarray:
-    return np.array([[x, y] for _, x, y in rows])
+    return np.array([[x, y] for _, x, y, _ in rows])
 
 
 def main() -> None:

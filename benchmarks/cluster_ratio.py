@@ -59,7 +59,7 @@ def measure(name: str, data: Path) -> Iterator[list[str]]:
 
 
 def _images(rows: real_sets.Rows) -> Iterator[np.ndarray]:
-    return (read_image(path) for path, _, _ in rows)
+    return (read_image(path) for path, *_ in rows)
 
 
 def main() -> None:

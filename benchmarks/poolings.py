@@ -90,7 +90,7 @@ class Places:
 def real_places(name: str, data: Path, with_dusk: bool) -> Places:
     places, asked, radius = real_sets.SETS[name](data)
     database, queries = (
-        [Shot(partial(read_image, path), x, y) for path, x, y in rows] for rows in (places, asked)
+        [Shot(partial(read_image, path), x, y) for path, x, y, _ in rows] for rows in (places, asked)
     )
     lights = {"as it is": queries}
     if with_dusk:

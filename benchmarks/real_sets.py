@@ -26,13 +26,13 @@ _BASELINES = {"rtabmap_corridor": 97.5, "vprbench_corridor": 84.7}
 # Videos of one building stand this far apart, so that frames of different ones are never one place.
 _FAR = 10_000.0
 
-Rows = list[tuple[Path, float, float]]
+Rows = list[tuple[Path, float, float, float]]  # image, x and y in metres, yaw
 
 
 def vprbench_corridor(data: Path) -> tuple[Rows, Rows, float]:
     """Image i of both drives is one place; correct within two images."""
     drives = (_numbered(data / "vprbench_corridor" / name) for name in ("database", "queries"))
-    places, queries = ([(path, float(i), 0.0) for i, path in enumerate(drive)] for drive in drives)
+    places, queries = ([(path, float(i), 0.0, 0.0) for i, path in enumerate(drive)] for drive in drives)
     return places, queries, 2.0
 
 
@@ -40,14 +40,14 @@ def rtabmap_corridor(data: Path) -> tuple[Rows, Rows, float]:
     """Image i + 40 of the second lap shows image i of the first one; correct within two images."""
     images = _numbered(data / "rtabmap_corridor" / "images")
     first, second = images[:40], images[40:80]
-    return *([(path, float(i), 0.0) for i, path in enumerate(lap)] for lap in (first, second)), 2.0  # type: ignore[return-value]
+    return *([(path, float(i), 0.0, 0.0) for i, path in enumerate(lap)] for lap in (first, second)), 2.0  # type: ignore[return-value]
 
 
 def toshiki_loop(data: Path) -> tuple[Rows, Rows, float]:
     """Even images against odd ones of one outdoor loop, about 3 m apart; correct within 5 m."""
     with (data / "toshiki_loop" / "poses.csv").open() as file:
         rows = [
-            (data / "toshiki_loop" / row["file"], float(row["x"]), float(row["y"]))
+            (data / "toshiki_loop" / row["file"], float(row["x"]), float(row["y"]), float(row["yaw"]))
             for row in csv.DictReader(file)
         ]
     return rows[::2], rows[1::2], 5.0
@@ -68,7 +68,7 @@ def ietower(data: Path) -> tuple[Rows, Rows, float]:
             assert match is not None
             video = videos.setdefault(match[1], len(videos))
             path = data / "ietower" / row["image_path"]
-            split[row["split"]].append((path, float(match[2]), video * _FAR))
+            split[row["split"]].append((path, float(match[2]), video * _FAR, 0.0))
     return split["gallery"][::2], split["query"], 3.0
 
 
@@ -82,8 +82,8 @@ def _numbered(folder: Path) -> list[Path]:
 def write_catalogue(rows: Rows, path: Path) -> Path:
     with path.open("w", newline="") as file:
         writer = csv.writer(file)
-        writer.writerow(["image", "x", "y"])
-        writer.writerows([os.path.relpath(image, path.parent), x, y] for image, x, y in rows)
+        writer.writerow(["image", "x", "y", "yaw"])
+        writer.writerows([os.path.relpath(image, path.parent), *pose] for image, *pose in rows)
     return path
 
 
