@@ -32,33 +32,44 @@ def winding_street(count: int) -> np.ndarray:
     return poses
 
 
-def measure(count: int) -> list[str]:
+def follow(sequence: SequenceFilter, poses: np.ndarray, has_odometry: bool) -> list[str]:
+    """Median milliseconds of an image after a cold start, and of one while the robot is followed."""
     rng = np.random.default_rng(0)
-    poses = winding_street(count)
-    started = process_time()
-    sequence = SequenceFilter(poses)
-    opening = process_time() - started
-    first = count // 2
-    times = []
+    sequence.forget()
+    count, times = len(poses), []
     for step in range(_FOLLOWED):
-        place = first + step
+        place = count // 2 + step
         similarities = rng.normal(0.0, 1.0, count)
         similarities[place - 2 : place + 3] += 4
         best = np.argpartition(-similarities, min(_CANDIDATES, count) - 1)[:_CANDIDATES]
         typical = (float(similarities.mean()), float(similarities.std()))
-        odometry = Pose(poses[place, :3], poses[place, 3:])
+        odometry = Pose(poses[place, :3], poses[place, 3:]) if has_odometry else None
         started = process_time()
         sequence.update(best, similarities[best], typical, step * 10**9, odometry)
         times.append(process_time() - started)
+    return [f"{1e3 * np.median(part):.1f}" for part in (times[1:_START], times[_START:])]
+
+
+def search(count: int) -> str:
+    """Median milliseconds in which the best places are found."""
+    rng = np.random.default_rng(0)
     index = open_index(rng.normal(size=(count, _DIMENSION)).astype(np.float32), device="cpu")
     query = rng.normal(size=(1, _DIMENSION)).astype(np.float32)
-    searches = []
+    times = []
     for _ in range(5):
         started = process_time()
         index.search(query, _CANDIDATES)
-        searches.append(process_time() - started)
-    milliseconds = [f"{1e3 * np.median(part):.1f}" for part in (times[1:_START], times[_START:], searches)]
-    return [f"{count}", f"{opening:.2f}", *milliseconds]
+        times.append(process_time() - started)
+    return f"{1e3 * np.median(times):.1f}"
+
+
+def measure(count: int) -> list[str]:
+    poses = winding_street(count)
+    started = process_time()
+    sequence = SequenceFilter(poses)
+    opening = process_time() - started
+    with_odometry, without = (follow(sequence, poses, has_odometry) for has_odometry in (True, False))
+    return [f"{count}", f"{opening:.2f}", *with_odometry, *without, search(count)]
 
 
 def main() -> None:
@@ -67,7 +78,8 @@ def main() -> None:
     )
     parser.add_argument("--places", type=int, nargs="+", default=[1000, 10_000, 100_000])
     options = parser.parse_args()
-    header = ["places", "opening, s", "cold start, ms", "following, ms", f"search, {_DIMENSION} d, ms"]
+    header = ["places", "opening, s", "cold start, ms", "following, ms", "cold, no odometry", "following"]
+    header += [f"search, {_DIMENSION} d, ms"]
     print_table(header, [measure(count) for count in options.places])
 
 

@@ -3,7 +3,8 @@
 Every map lacks a part of the streets: the middle third of a corridor, the east of the town. The drive goes
 through all of them, so that many of its images show places that were never mapped, and count as mistakes
 where they are accepted. R@1 and recall are shares of the images that have a correct place in the map.
-`poses` and `wrong` are those of the default options; the ellipse is that of x and y.
+`poses` and `wrong` are those of the default options; the ellipse is that of x and y. The second table counts
+the poses of drives that no map knows anything of: other corridors, and ten minutes of other towns.
 """
 
 from __future__ import annotations
@@ -112,6 +113,21 @@ def measure(shop: Workshop, name: str) -> tuple[list[list[str]], dict[str, Preci
     return rows, curves
 
 
+def off_map(shop: Workshop, name: str) -> list[str]:
+    """Poses that each step gives for images of somewhere else."""
+    place_map = shop.place_map(name)
+    localizer = Localizer.open(place_map.path)
+    images, poses = 0, dict.fromkeys(STEPS, 0)
+    for other, source in shop.elsewhere(name).items():
+        drive = shop.drive(place_map, source, other)
+        pictures = [frame.decode() for frame in source]
+        images += len(drive)
+        for step in STEPS:
+            answers = localize(localizer, pictures, drive, step)
+            poses[step] += sum(answer.prior is not None for answer in answers)
+    return [name, str(images), *(str(poses[step]) for step in STEPS)]
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
@@ -131,6 +147,9 @@ def main() -> None:
     header = ["set", "images, unmapped", "step", "R@1 %", "recall at 100 % precision", "at 99 %"]
     header += ["right poses %", "wrong poses", "median error m", "inside the 95 % ellipse %"]
     print_table(header, [row for rows, _ in results.values() for row in rows])
+    print()
+    header = ["map", "images of elsewhere", *(f"poses, {step}" for step in STEPS)]
+    print_table(header, [off_map(shop, name) for name in shop.names()])
     if options.picture:
         draw_curves({name: curves for name, (_, curves) in results.items()}, options.picture)
 

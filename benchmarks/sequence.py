@@ -32,6 +32,8 @@ _SECOND = 10**9
 _SLOPES = np.arange(0.9, 1.11, 0.05)
 _LENGTH = 20
 _SEEDS = 20
+# Off the map drives are begun at every so many images, too, and last so many.
+_STARTS, _LASTS = 7, 60
 _WITHIN = {"town": 8.0}
 # Set, clusters, how the images of the drive are changed, and whether the defaults were chosen with it.
 _HARD: list[tuple[str, int, Callable, bool]] = [
@@ -165,9 +167,13 @@ def off_map_rows(shop: Workshop, scene: Scene) -> Iterator[list[str]]:
         beliefs = [scene.follow(d) for d in (drive, drive.without_odometry())]
         poses = [str(sum(b.state is State.LOCALIZED for b in some)) for some in beliefs]
         leads = [f"{max(b.confidence for b in some):.1f}" for some in beliefs]
+        starts = range(0, len(drive) - _STARTS, _STARTS)
+        parts = [drive.take(np.arange(at, min(at + _LASTS, len(drive)))) for at in starts]
+        begun = [b for part in parts for d in (part, part.without_odometry()) for b in scene.follow(d)]
+        anywhere = f"{sum(b.state is State.LOCALIZED for b in begun)} of {len(begun)}"
         single = int((scene.similarities(drive).max(axis=1) >= threshold).sum())
         minutes = (drive.stamps[-1] - drive.stamps[0]) / _SECOND / 60
-        yield [scene.name, name, str(len(drive)), f"{minutes:.1f}", str(single), *poses, *leads]
+        yield [scene.name, name, str(len(drive)), f"{minutes:.1f}", str(single), *poses, *leads, anywhere]
 
 
 def kidnapping_row(scene: Scene, drive: Drive, within: float) -> list[str]:
@@ -244,7 +250,7 @@ def main() -> None:
     print_table(header, list(hard_rows(shop)))
     print()
     header = ["map", "images of", "images", "minutes", "above threshold", "poses", "poses, no odometry"]
-    header += ["largest confidence", "no odometry"]
+    header += ["largest confidence", "no odometry", "poses, begun anywhere"]
     print_table(header, [row for scene in scenes.values() for row in off_map_rows(shop, scene)])
     print()
     header = ["map", "found again", "s, median / most", "m, median / most", "wrong poses, mean / most"]
