@@ -8,10 +8,9 @@ import numpy as np
 from builtin_interfaces.msg import Time
 from geometry_msgs.msg import Point, PoseWithCovarianceStamped, Quaternion
 from geometry_msgs.msg import Pose as PoseMessage
-from sensor_msgs.msg import CameraInfo, CompressedImage, Image
+from sensor_msgs.msg import CompressedImage, Image
 from std_msgs.msg import Header
 
-from netvlad_core.data.camera import Camera
 from netvlad_core.data.geometry import Pose
 from netvlad_core.data.images import decode_message
 from netvlad_core.errors import ImageError
@@ -121,19 +120,6 @@ def matches_to_message(answer: Localization, place_map: PlaceMap, header: Header
         map_id=place_map.header.map_id,
         matches=[match_to_message(match) for match in answer.matches],
     )
-
-
-def camera_from_message(info: CameraInfo, place_map: PlaceMap) -> Camera | None:
-    """The camera of the robot, mounted as that of the map's drive; None where the map does not tell how.
-
-    Raises
-    ------
-    CameraError
-        If it is not calibrated or its calibration makes no sense.
-    """
-    if place_map.camera is None:
-        return None
-    return Camera.from_message(info, place_map.camera.mounting)
 
 
 def descriptor_to_message(descriptor: np.ndarray, model_id: str, header: Header) -> GlobalDescriptor:

@@ -50,6 +50,7 @@ from netvlad_ros.parameters import (
     names_for_later,
     reason_to_refuse,
 )
+from netvlad_ros.static_frames import StaticFrames
 
 _OUTPUT_QOS = QoSProfile(depth=10)
 _LATCHED_QOS = QoSProfile(depth=1, durability=DurabilityPolicy.TRANSIENT_LOCAL)
@@ -88,6 +89,7 @@ class LocalizeNode(LifecycleNode):
         self._listeners: list[Any] = []
         self._outputs: list[Output] = []
         self.odometry = OdometryBuffer()
+        self._static_frames = StaticFrames(self)
         self._to_forget = Event()
         self._last_stamp = 0
         self._verifies = False
@@ -334,11 +336,15 @@ class LocalizeNode(LifecycleNode):
             return localizer.prepare(image, self._camera(localizer))
 
     def _camera(self, localizer: Localizer) -> Camera | None:
-        """The camera as camera_info describes it; None lets the map's own stand for it."""
-        if self._camera_info is None:
+        """The camera as camera_info and /tf_static describe it; None lets the map's own stand for it."""
+        info, own = self._camera_info, localizer.place_map.camera
+        if info is None:
             return None
+        mounting = self._static_frames.between(self.value("base_frame"), info.header.frame_id)
+        if mounting is None and own is not None:
+            mounting = own.mounting
         try:
-            return conversions.camera_from_message(self._camera_info, localizer.place_map)
+            return None if mounting is None else Camera.from_message(info, mounting)
         except CameraError as error:
             self.get_logger().warning(f"camera_info refused: {error}", throttle_duration_sec=60.0)
             return None

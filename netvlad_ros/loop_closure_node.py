@@ -43,6 +43,7 @@ from netvlad_ros.odometry import OdometryBuffer
 from netvlad_ros.outputs.swarm_slam import SwarmSlam
 from netvlad_ros.parameters import declare_parameters
 from netvlad_ros.srv import SaveMap
+from netvlad_ros.static_frames import StaticFrames
 
 _IMAGE_QOS = QoSProfile(depth=1, reliability=ReliabilityPolicy.BEST_EFFORT)
 _ODOMETRY_QOS = QoSProfile(depth=200, reliability=ReliabilityPolicy.BEST_EFFORT)
@@ -66,7 +67,8 @@ class LoopClosureNode(Node):
         earlier = self._open_map()
         self._extractor = self._open_extractor(earlier)
         self._extractor(np.zeros((480, 640, 3), np.uint8))  # the first run of a network is slow
-        self._mounting = self._mounting_of_camera(earlier)
+        self._extrinsics = self._read_extrinsics()
+        self._static_frames = StaticFrames(self)
         self._closer = LoopCloser(closer_options(self), earlier)
         self._closer_lock = Lock()  # a map is saved while images come in
         self._odometry = OdometryBuffer()
@@ -84,10 +86,9 @@ class LoopClosureNode(Node):
         groups = [MutuallyExclusiveCallbackGroup() for _ in range(3)]
         self.create_subscription(kind, topic, self._on_image, _IMAGE_QOS, callback_group=groups[0])
         self.create_subscription(Odometry, "odom", self._on_odometry, _ODOMETRY_QOS, callback_group=groups[1])
-        if self._mounting is not None:
-            self.create_subscription(
-                CameraInfo, "camera_info", self._on_camera_info, _IMAGE_QOS, callback_group=groups[2]
-            )
+        self.create_subscription(
+            CameraInfo, "camera_info", self._on_camera_info, _IMAGE_QOS, callback_group=groups[2]
+        )
 
     def _open_map(self) -> PlaceMap | None:
         path = self.get_parameter("map").value
@@ -102,11 +103,10 @@ class LoopClosureNode(Node):
             earlier.check_model(extractor.model_id)
         return extractor
 
-    def _mounting_of_camera(self, earlier: PlaceMap | None) -> Pose | None:
-        """base_link <- optical frame, None where nobody says."""
+    def _read_extrinsics(self) -> Pose | None:
         text = self.get_parameter("extrinsics").value
         if not text:
-            return None if earlier is None or earlier.camera is None else earlier.camera.mounting
+            return None
         try:
             values = [float(word) for word in text.split()]
             return Pose.from_values(values[:3], values[3:])
@@ -138,11 +138,22 @@ class LoopClosureNode(Node):
         except PoseError as error:
             self._warn(f"odometry skipped: {error}")
 
+    def _mounting(self, camera_frame: str) -> Pose | None:
+        """Base frame <- optical frame: as the parameter says, /tf_static, or the earlier map."""
+        if self._extrinsics is not None:
+            return self._extrinsics
+        mounting = self._static_frames.between(self._odometry.child_frame_id, camera_frame)
+        earlier = self._closer.earlier
+        if mounting is None and earlier is not None and earlier.camera is not None:
+            return earlier.camera.mounting
+        return mounting
+
     def _on_camera_info(self, message: CameraInfo) -> None:
-        if self._mounting is None:
+        mounting = self._mounting(message.header.frame_id)
+        if mounting is None:
             return
         try:
-            self._closer.camera = Camera.from_message(message, self._mounting)
+            self._closer.camera = Camera.from_message(message, mounting)
         except CameraError as error:
             self._warn(f"going on without the calibration: {error}")
 

@@ -61,7 +61,7 @@ PARAMETERS = (
         "extrinsics",
         "",
         "Pose of the camera's optical frame in the base frame, 'x y z qx qy qz qw', for metric poses; empty "
-        "takes that of the map.",
+        "takes that of /tf_static, or else of the map.",
     ),
     NodeParameter(
         "store_images",

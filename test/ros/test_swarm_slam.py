@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import subprocess
 import sys
 from pathlib import Path
@@ -15,33 +14,13 @@ from rclpy.node import Node
 
 from netvlad_core.errors import NetvladError
 from netvlad_ros.outputs.swarm_slam import SwarmSlam
+from support.interfaces import generate
 
 _DEFINITIONS = {
     "GlobalDescriptor": "uint32 keyframe_id\nuint32 robot_id\nfloat64[] descriptor\n",
     "GlobalDescriptors": "GlobalDescriptor[] descriptors\n",
     "LocalKeyframeMatch": "uint32 keyframe0_id\nuint32 keyframe1_id\n",
 }
-_PACKAGE = """<?xml version="1.0"?>
-<package format="3">
-  <name>cslam_common_interfaces</name>
-  <version>0.0.0</version>
-  <description>Messages of Swarm-SLAM that the loop closer sends.</description>
-  <maintainer email="maintainers@example.com">netvlad_ros maintainers</maintainer>
-  <license>MIT</license>
-  <buildtool_depend>ament_cmake</buildtool_depend>
-  <buildtool_depend>rosidl_default_generators</buildtool_depend>
-  <exec_depend>rosidl_default_runtime</exec_depend>
-  <member_of_group>rosidl_interface_packages</member_of_group>
-  <export><build_type>ament_cmake</build_type></export>
-</package>
-"""
-_CMAKE = """cmake_minimum_required(VERSION 3.16)
-project(cslam_common_interfaces)
-find_package(ament_cmake REQUIRED)
-find_package(rosidl_default_generators REQUIRED)
-rosidl_generate_interfaces(${PROJECT_NAME} %s)
-ament_package()
-"""
 _PROGRAM = """
 import time
 import numpy as np
@@ -72,36 +51,9 @@ assert (matches[0].keyframe0_id, matches[0].keyframe1_id) == (4, 17)
 """
 
 
-@pytest.fixture(scope="module")
-def messages(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The install folder of the generated package."""
-    folder = tmp_path_factory.mktemp("swarm")
-    (folder / "msg").mkdir()
-    for name, text in _DEFINITIONS.items():
-        (folder / "msg" / f"{name}.msg").write_text(text)
-    (folder / "package.xml").write_text(_PACKAGE)
-    (folder / "CMakeLists.txt").write_text(_CMAKE % " ".join(f"msg/{name}.msg" for name in _DEFINITIONS))
-    command = [
-        "colcon", "--log-base", "log", "build", "--merge-install", "--cmake-args",
-        f"-DPython3_EXECUTABLE={sys.executable}", "-DBUILD_TESTING=OFF",
-    ]  # fmt: skip
-    done = subprocess.run(command, cwd=folder, capture_output=True, text=True)
-    assert done.returncode == 0, done.stdout + done.stderr
-    return folder / "install"
-
-
 @pytest.mark.slow
-def test_swarm_slam_hears_descriptors_and_matches(ros: None, messages: Path) -> None:
-    site = f"lib/python{sys.version_info[0]}.{sys.version_info[1]}/site-packages"
-    added = {
-        "PYTHONPATH": messages / site,
-        "LD_LIBRARY_PATH": messages / "lib",
-        "AMENT_PREFIX_PATH": messages,
-    }
-    environment = {
-        **os.environ,
-        **{name: f"{path}:{os.environ.get(name, '')}" for name, path in added.items()},
-    }
+def test_swarm_slam_hears_descriptors_and_matches(ros: None, tmp_path: Path) -> None:
+    environment = generate(tmp_path, "cslam_common_interfaces", _DEFINITIONS)
     done = subprocess.run([sys.executable, "-c", _PROGRAM], env=environment, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
 
