@@ -162,7 +162,10 @@ def hard_rows(shop: Workshop) -> Iterator[list[str]]:
 
 def off_map_rows(shop: Workshop, scene: Scene) -> Iterator[list[str]]:
     threshold = scene.place_map.header.similarity_threshold
-    for name, source in shop.elsewhere(scene.name).items():
+    sources = shop.elsewhere(scene.name)
+    if scene.name == "town":
+        sources["estate, same streets"] = shop.rendered("estate", "evening")
+    for name, source in sources.items():
         drive = shop.drive(scene.place_map, source, name)
         beliefs = [scene.follow(d) for d in (drive, drive.without_odometry())]
         poses = [str(sum(b.state is State.LOCALIZED for b in some)) for some in beliefs]
