@@ -29,7 +29,8 @@ from netvlad_core.data.camera import Camera
 from netvlad_core.data.datasets import CatalogueSource
 from netvlad_core.data.geometry import Pose, rotation_between
 from netvlad_core.evaluation.loop_closure import precision_recall
-from netvlad_core.localization.loop_closure import LoopCloser, LoopClosure, LoopClosureOptions
+from netvlad_core.localization.loop_closure import LoopCloser, LoopClosure
+from netvlad_core.localization.loop_options import LoopClosureOptions
 from netvlad_core.localization.verification import VerificationOptions
 from netvlad_core.mapping.keyframes import KeyframeRule, select_keyframes
 from netvlad_core.model.extractor import Extractor

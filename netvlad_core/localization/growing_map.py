@@ -12,6 +12,7 @@ from netvlad_core.data.camera import Camera
 from netvlad_core.data.geometry import Pose
 from netvlad_core.data.images import decode_picture, encode_jpeg
 from netvlad_core.errors import MapError
+from netvlad_core.localization.retrieval import Match
 from netvlad_core.mapping.place_map import PlaceMap
 
 _FIRST_CAPACITY = 256
@@ -122,6 +123,10 @@ class GrowingMap:
         """The first row that is not of the earlier map."""
         known = 0 if self.earlier is None else len(self.earlier)
         return int(np.searchsorted(self.ids, known))
+
+    def matches(self, rows: Sequence[int] | np.ndarray, similarities: np.ndarray) -> list[Match]:
+        """Rows with their similarities, of which (N,) there is one for each row of the map."""
+        return [Match(int(r), int(self._stamps[r]), float(similarities[r]), self.pose(r)) for r in rows]
 
     def pose(self, row: int) -> Pose:
         return Pose(self._poses[row, :3], self._poses[row, 3:])

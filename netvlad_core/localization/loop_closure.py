@@ -3,65 +3,24 @@
 from __future__ import annotations
 
 from collections import deque
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 
 import numpy as np
-from scipy.spatial import cKDTree
-from scipy.spatial.transform import Rotation
 
 from netvlad_core.data.camera import Camera
 from netvlad_core.data.geometry import Pose
 from netvlad_core.errors import ImageError, MapError
 from netvlad_core.localization.growing_map import GrowingMap, Keyframes
-from netvlad_core.localization.pose_prior import estimate_pose
-from netvlad_core.localization.retrieval import Match
+from netvlad_core.localization.loop_look import FEWEST, Found, LookSearch, Recent
+from netvlad_core.localization.loop_options import LoopClosureOptions
 from netvlad_core.localization.sighting import Sighting, sight
-from netvlad_core.localization.verification import VerificationOptions, Verifier
+from netvlad_core.localization.verification import Verifier
 from netvlad_core.mapping.keyframes import KeyframeRule, has_moved
 from netvlad_core.mapping.place_map import PlaceMap
 
-# Facing as at the place, or the other way, where the camera sees enough to recognize it.
-_FACINGS = (0.0, np.pi)
-_CANDIDATES = 30
-_LED_BY_EACH = 3
-_FEWEST = 5  # keyframes in the window, however far apart they are
-_BESIDE = 5  # keyframes before and behind a place, over which their spacing is taken
 _MEMORY = 50  # keyframes over which the usual similarity of neighbours is taken
 # Metres by which two metric sightings may differ from the odometry between them.
 _AGREEMENT = 3.0
-
-
-@dataclass(frozen=True)
-class LoopClosureOptions:
-    """When a place counts as seen again.
-
-    Attributes
-    ----------
-    keyframes : what becomes a place of the growing map.
-    most_keyframes : when there are so many, every second one goes and the rule's distance doubles.
-    min_time, min_way : seconds and metres of driving that lie between a place and its return.
-    window : metres of driving behind the robot that must match, too.
-    radius : metres; another place is further away.
-    min_score : likeness that the window must have on average: 0 a usual pair of images, 1 neighbours. Where
-        geometry stands for the window, the present image must have it.
-    min_margin : likeness by which it must beat every other place.
-    spacing : metres from one closure to the next.
-    verification : options of the geometric verification, None for none.
-    sightings : with verification: images of the window that geometry and odometry put at one place, the
-        present one among them, which close without all of the window.
-    """
-
-    keyframes: KeyframeRule = field(default_factory=KeyframeRule)
-    most_keyframes: int = 20_000
-    min_time: float = 20.0
-    min_way: float = 30.0
-    window: float = 15.0
-    radius: float = 10.0
-    min_score: float = 0.5
-    min_margin: float = 0.15
-    spacing: float = 3.0
-    verification: VerificationOptions | None = None
-    sightings: int = 3
 
 
 @dataclass(frozen=True)
@@ -86,27 +45,6 @@ class LoopClosure:
     covariance: np.ndarray
     similarity: float
     inliers: int = 0
-
-
-@dataclass(frozen=True)
-class _Recent:
-    """A keyframe behind the robot, its likeness to each older one, and what geometry says of it."""
-
-    pose: Pose
-    way: float
-    scores: np.ndarray
-    sighting: Sighting | None
-
-
-@dataclass(frozen=True)
-class _Found:
-    """A place that came back: its row, and the pose of the image in the frame of the rows."""
-
-    place: int
-    pose: Pose
-    covariance: np.ndarray
-    similarity: float
-    inliers: int
 
 
 class LoopCloser:
@@ -146,7 +84,7 @@ class LoopCloser:
         verifies = self.options.verification is not None
         self._map = GrowingMap(self.options.most_keyframes, self.earlier, verifies, next_id)
         self._verifier = Verifier(self._map, self.options.verification) if verifies else None
-        self._recent: deque[_Recent] = deque()
+        self._recent: deque[Recent] = deque()
         self._last: Pose | None = None
         self._closed_at = -np.inf
         self._neighbours = 0.0  # usual similarity of two keyframes that follow each other
@@ -214,12 +152,13 @@ class LoopCloser:
         similarities = similarities[: self._count_of_old(stamp)]
         scores = self._likeness(similarities)
         sighting = self._sight(similarities, odometry, image)
-        self._recent.append(_Recent(odometry, self._map.way, scores, sighting))
-        while len(self._recent) > _FEWEST and self._way_since(self._recent[1]) >= self.options.window:
+        self._recent.append(Recent(odometry, self._map.way, scores, sighting))
+        while len(self._recent) > FEWEST and self._way_since(self._recent[1]) >= self.options.window:
             self._recent.popleft()
         if self._map.way - self._closed_at < self.options.spacing:
             return None
-        found = self._by_look(similarities, odometry)
+        search = LookSearch(self._map, self._recent, self.options, self._rule.distance or 0.0)
+        found = search.find(similarities, odometry)
         found = self._by_geometry() if found is None else self._held_against_geometry(found)
         if found is None:
             return None
@@ -231,7 +170,7 @@ class LoopCloser:
             self._joint = at_place @ closure.relative @ odometry.inverse()
         return closure
 
-    def _way_since(self, recent: _Recent) -> float:
+    def _way_since(self, recent: Recent) -> float:
         return self._map.way - recent.way
 
     def _likeness(self, similarities: np.ndarray) -> np.ndarray:
@@ -266,15 +205,10 @@ class LoopCloser:
             if away[nearest] <= self.options.radius and nearest not in rows:
                 rows = [nearest, *rows[:-1]]
         query = verifier.query(image, self.camera)
-        ranked = verifier.rank(query, self._matches(rows, similarities))
+        ranked = verifier.rank(query, self._map.matches(rows, similarities))
         return sight(verifier, query, ranked, self.options.radius)
 
-    def _matches(self, rows: list[int] | np.ndarray, similarities: np.ndarray) -> list[Match]:
-        return [
-            Match(int(r), int(self._map.stamps[r]), float(similarities[r]), self._map.pose(r)) for r in rows
-        ]
-
-    def _by_geometry(self) -> _Found | None:
+    def _by_geometry(self) -> Found | None:
         """The present sighting, where enough of the window's and most of them agree with it."""
         now = self._recent[-1]
         if now.sighting is None or not now.sighting.is_near:
@@ -288,7 +222,7 @@ class LoopCloser:
             return None
         return _of(now.sighting)
 
-    def _agree(self, one: _Recent, other: _Recent) -> bool:
+    def _agree(self, one: Recent, other: Recent) -> bool:
         """Whether odometry leads from one sighting to the other."""
         if one.sighting is None or other.sighting is None:
             return False
@@ -298,7 +232,7 @@ class LoopCloser:
         away = np.linalg.norm(seen.position - driven.position)
         return bool(away <= (_AGREEMENT if is_metric else self.options.radius))
 
-    def _held_against_geometry(self, found: _Found) -> _Found | None:
+    def _held_against_geometry(self, found: Found) -> Found | None:
         """What the look found; with verification only where geometry confirms it, and as it measures it."""
         if self._verifier is None:
             return found
@@ -310,81 +244,9 @@ class LoopCloser:
             return _of(sighting) if away <= self.options.radius else None
         return replace(found, inliers=sighting.inliers) if away <= 2 * self.options.radius else None
 
-    # --- By look --------------------------------------------------------------------------------------------
-
-    def _by_look(self, similarities: np.ndarray, odometry: Pose) -> _Found | None:
-        """The place whose surroundings resemble all of the window, and no other's do as much."""
-        options, oldest = self.options, self._recent[0]
-        scores = self._recent[-1].scores
-        is_enough = len(self._recent) >= _FEWEST and self._way_since(oldest) >= options.window
-        if not is_enough or not len(oldest.scores):
-            return None
-        candidates = self._candidates(scores)
-        supports, facings = self._support(candidates, odometry)
-        best = int(np.argmax(supports))
-        place, facing = int(candidates[best]), float(facings[best])
-        positions = self._map.poses[candidates, :3]
-        rivals = supports[np.linalg.norm(positions - positions[best], axis=1) > options.radius]
-        score = float(supports[best])
-        margin = score - max(0.0, float(rivals.max(initial=0.0)))
-        # The window alone may speak for the place where a street leaves another one that looks like it.
-        is_seen = scores[place] >= 0.5 * options.min_score
-        if score < options.min_score or margin < options.min_margin or not is_seen:
-            return None
-        return self._around(place, facing, similarities)
-
-    def _candidates(self, scores: np.ndarray) -> np.ndarray:
-        """Rows that resemble the present image most, and those to which the images behind it lead."""
-        led = [np.argsort(-scores)[:_CANDIDATES]]
-        for recent in self._recent:
-            ways = self._map.ways[np.argsort(-recent.scores)[:_LED_BY_EACH]]
-            since = self._way_since(recent)
-            for way in (since, -since):
-                led.append(
-                    np.searchsorted(self._map.ways[: len(scores)], ways + way).clip(0, len(scores) - 1)
-                )
-        return np.unique(np.concatenate(led))
-
-    def _support(self, candidates: np.ndarray, odometry: Pose) -> tuple[np.ndarray, np.ndarray]:
-        """Mean score of the window along the way that ends at each candidate, and the better facing."""
-        oldest = len(self._recent[0].scores)
-        poses = self._map.poses
-        tree = cKDTree(poses[:oldest, :3])
-        reach = 1.5 * max(self._rule.distance or 1.0, 1.0)
-        back = odometry.inverse()
-        behind = np.array([(back @ recent.pose).position for recent in self._recent])
-        rotations = Rotation.from_quat(poses[candidates, 3:])
-        supports = []
-        for facing in _FACINGS:
-            turned = Rotation.from_euler("z", facing).apply(behind)
-            ways = rotations.as_matrix() @ turned.T  # (C, 3, W)
-            predicted = poses[candidates, :3, None] + ways
-            distances, nearest = tree.query(np.moveaxis(predicted, 1, 2))  # (C, W)
-            found = np.stack(
-                [recent.scores[nearest[:, index]] for index, recent in enumerate(self._recent)], axis=1
-            )
-            supports.append(np.where(distances <= reach, found, 0.0).mean(axis=1))
-        facing = np.argmax(supports, axis=0)
-        return np.max(supports, axis=0), np.array(_FACINGS)[facing]
-
-    def _around(self, place: int, facing: float, similarities: np.ndarray) -> _Found:
-        """Pose from the similarities of the keyframes around the place."""
-        away = np.linalg.norm(self._map.poses[: len(similarities), :3] - self._map.poses[place, :3], axis=1)
-        around = np.flatnonzero(away <= self.options.radius)
-        around = around[np.argsort(-similarities[around])][:10]
-        if similarities[place] < similarities[around[0]]:
-            around = np.concatenate([[place], around[around != place]])
-        matches = self._matches(around, similarities)
-        between = np.diff(self._map.ways[max(0, place - _BESIDE) : place + _BESIDE + 1])
-        spacing = max(float(np.median(between)), self._rule.distance or 0.0)
-        prior = estimate_pose(matches, spacing, self.options.radius)
-        assert prior is not None  # all keyframes have poses
-        pose = prior.pose @ Pose.from_xyz_yaw(0.0, 0.0, yaw=facing)
-        return _Found(place, pose, prior.covariance, float(similarities[place]), 0)
-
     # --- The drive so far -----------------------------------------------------------------------------------
 
-    def _closure(self, found: _Found, stamp: int) -> LoopClosure:
+    def _closure(self, found: Found, stamp: int) -> LoopClosure:
         start = self._map.pose(found.place)
         axes = np.kron(np.eye(2), start.rotation.inv().as_matrix())
         return LoopClosure(
@@ -417,5 +279,5 @@ class LoopCloser:
             self._verifier = Verifier(self._map, self.options.verification)
 
 
-def _of(sighting: Sighting) -> _Found:
-    return _Found(sighting.place, sighting.pose, sighting.covariance, sighting.similarity, sighting.inliers)
+def _of(sighting: Sighting) -> Found:
+    return Found(sighting.place, sighting.pose, sighting.covariance, sighting.similarity, sighting.inliers)

@@ -10,7 +10,8 @@ import pytest
 
 from netvlad_core.data.geometry import Pose
 from netvlad_core.errors import ImageError, MapError
-from netvlad_core.localization.loop_closure import LoopCloser, LoopClosure, LoopClosureOptions
+from netvlad_core.localization.loop_closure import LoopCloser, LoopClosure
+from netvlad_core.localization.loop_options import LoopClosureOptions
 from netvlad_core.localization.verification import VerificationOptions
 from netvlad_core.mapping.map_writer import MapFacts, write_places, writing_map
 from netvlad_core.mapping.place_map import PlaceMap

@@ -11,7 +11,8 @@ from demo.drives import FIRST, write_drive
 from netvlad_core.data.bags import BagSource
 from netvlad_core.data.frames import Frame
 from netvlad_core.data.geometry import Pose
-from netvlad_core.localization.loop_closure import LoopCloser, LoopClosure, LoopClosureOptions
+from netvlad_core.localization.loop_closure import LoopCloser, LoopClosure
+from netvlad_core.localization.loop_options import LoopClosureOptions
 from netvlad_core.localization.verification import VerificationOptions
 from netvlad_core.model.extractor import Extractor
 
