@@ -29,7 +29,7 @@ class _Map(SimpleNamespace):
 
 def _answer(state: State, poses: list[Pose | None], prior: PosePrior | None = None) -> Localization:
     matches = [Match(i, 0, 0.9, pose) for i, pose in enumerate(poses)]
-    return Localization(0, state, matches, prior, np.zeros(4, np.float32))
+    return Localization(0, state, matches, prior, np.zeros(4, np.float32), 0.5)
 
 
 def test_places_are_dots_in_the_map_frame():

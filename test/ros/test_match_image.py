@@ -20,7 +20,7 @@ _RED, _BLUE = np.array([250, 0, 0], np.uint8), np.array([0, 0, 250], np.uint8)
 )
 def test_query_is_left_and_place_is_right(state, query_size, place_size):
     query, place = np.tile(_RED, (*query_size, 1)), np.tile(_BLUE, (*place_size, 1))
-    answer = Localization(0, state, [Match(3, 0, 0.5, None)], None, np.zeros(4, np.float32))
+    answer = Localization(0, state, [Match(3, 0, 0.5, None)], None, np.zeros(4, np.float32), 0.5)
     picture = draw_match(query, place, answer)
     assert (picture.dtype, picture.shape[0]) == (np.uint8, 276)
     middle = picture[150]
