@@ -261,13 +261,15 @@ class Localizer:
         return _Seen(ranked, sighting, 1.0 if is_sure else _UNMEASURED)
 
     def _seen_prior(self, verifier: Verifier, seen: _Seen) -> PosePrior | None:
-        """Pose prior of the places that geometry confirms; None without any, and where it was afar."""
+        """Pose prior of the places that geometry confirms; None without any, afar, and against its pose."""
         if seen.sighting is None or not seen.sighting.is_near:
             return None
         confirmed = [match for match in seen.matches if verifier.confirms(match)]
         radius = self.options.agreement_radius
         prior = estimate_pose(confirmed, self.place_map.header.spacing, radius)
-        return None if prior is None else _refined(prior, seen.sighting)
+        if prior is None or (seen.sighting.is_metric and not agrees(prior, seen.sighting)):
+            return None
+        return _refined(prior, seen.sighting)
 
     def forget(self) -> None:
         """Drop what `track` has learned: the robot was carried, or another drive begins."""
