@@ -141,17 +141,14 @@ class PlaceMap:
             If it is missing, of another format version, or a file of it is missing, truncated or changed.
         """
         path = Path(path)
-        if not path.is_dir():
-            raise MapError(f"there is no map {path}: it is not a folder")
-        header = MapHeader.read(path / HEADER_FILE)
         while True:
+            folder = _identity(path)
             opened: PlaceMap | MapError
             try:
-                opened = cls._load(path, header, verify)
+                opened = cls._load(path, MapHeader.read(path / HEADER_FILE), verify)
             except MapError as error:
                 opened = error
-            before, header = header, MapHeader.read(path / HEADER_FILE)
-            if before == header:
+            if _identity(path) == folder:
                 break  # else the folder was replaced meanwhile, and what was read may be of both maps
         if isinstance(opened, MapError):
             raise opened
@@ -235,6 +232,14 @@ def describe_files(folder: Path, names: Iterable[str]) -> dict[str, dict[str, An
     return {
         name: {"bytes": (folder / name).stat().st_size, "sha256": sha256_of(folder / name)} for name in names
     }
+
+
+def _identity(path: Path) -> tuple[int, int]:
+    """What tells a folder from the one that replaces it."""
+    if not path.is_dir():
+        raise MapError(f"there is no map {path}: it is not a folder")
+    status = path.stat()
+    return status.st_ino, status.st_ctime_ns
 
 
 def _load_array(path: Path, dtype: type, shape: tuple[int, ...]) -> np.ndarray:
