@@ -26,9 +26,9 @@ _VIEWS = 4
 _LARGEST_TURN = np.radians(30.0)
 # Rows of the map beside a place in which such views are looked for.
 _ROWS_AROUND = 12
-# Images in which the parts that show the robot are looked for, at least and at most, and metres between two
-# that show other scenes.
-_FEWEST_LOOKED_AT, _MOST_LOOKED_AT = 12, 24
+# Images in which the parts that show the robot are looked for: of places that grow in number while images
+# wait, and of a map. Metres between two that show other scenes.
+_LOOKED_AT, _LOOKED_AT_IN_MAP = 12, 24
 _ELSEWHERE = 20.0
 # Places whose features and points are kept; a drive asks for the same ones again and again.
 _KEPT = 512
@@ -95,7 +95,7 @@ class Verifier:
         self._features: OrderedDict[int, LocalFeatures] = OrderedDict()
         self._points: OrderedDict[int, dict[int, np.ndarray]] = OrderedDict()
         self._own_parts = find_own_parts([])
-        self._looked_among = _FEWEST_LOOKED_AT // 2  # places
+        self._looked_among = _LOOKED_AT // 2  # places
         self._lock = RLock()  # a robot's images and a service's are verified by two threads
 
     def query(self, image: np.ndarray, camera: Camera | None = None) -> Query:
@@ -164,14 +164,14 @@ class Verifier:
         image = self._map.image(place)
         return NO_FEATURES if image is None else find_features(image, self.options.features)
 
-    def look_for_own_parts(self) -> None:
-        """Find which parts of the images show the robot; places that grow in number are looked at again."""
+    def look_for_own_parts(self, most: int = _LOOKED_AT) -> None:
+        """Find in so many images which parts show the robot; again, when the places have doubled."""
         with self._lock:
             count = len(self._map)
             if count < 2 * self._looked_among:
                 return
             self._looked_among = count
-            number = min(count, _MOST_LOOKED_AT)
+            number = min(count, most)
             rows = np.linspace(0, count - 1, number).astype(int).tolist()
             features = [self._find(row) for row in rows]
             own_parts = find_own_parts([
@@ -222,7 +222,7 @@ def verifier_of(place_map: PlaceMap, options: VerificationOptions) -> Verifier:
             "it with --store-images full"
         )
     verifier = Verifier(place_map, options)
-    verifier.look_for_own_parts()  # now, and not while the first image waits
+    verifier.look_for_own_parts(_LOOKED_AT_IN_MAP)  # now, and not while the first image waits
     return verifier
 
 
