@@ -10,6 +10,8 @@ import numpy as np
 # SIFT finds next to nothing in smaller images, e.g. thumbnails.
 _SMALLEST_SIDE = 240
 _CONTRAST = 0.01  # a quarter of Lowe's: dusk and corridors have little
+# Pixels within which a point is found again, in an image of 240 rows; the blur grows with the image.
+_TOLERANCE, _REFERENCE_ROWS = 2.0, 240
 
 
 @dataclass(frozen=True, eq=False)
@@ -29,6 +31,11 @@ class LocalFeatures:
 
     def __len__(self) -> int:
         return len(self.points)
+
+    @property
+    def tolerance(self) -> float:
+        """Pixels within which a point is found again."""
+        return _TOLERANCE * min(self.size) / _REFERENCE_ROWS
 
     def take(self, rows: np.ndarray) -> LocalFeatures:
         """Some of them: rows (M,) int, or (N,) bool."""

@@ -13,8 +13,6 @@ from scipy.ndimage import binary_dilation
 from netvlad_core.localization.local_features import LocalFeatures, match_features
 
 _GRID = (24, 32)  # rows and columns
-_STANDS_STILL = 2.0  # pixels, in an image of 240 rows
-_REFERENCE_ROWS = 240
 # Of the pairs of images: a cell in which features stand still in so many is the robot's. Where nothing of it
 # is in sight, the far end of a street comes to 0.08.
 _SHARE = 0.1
@@ -28,7 +26,7 @@ def find_own_parts(pairs: Sequence[tuple[LocalFeatures, LocalFeatures]]) -> np.n
 
     Parameters
     ----------
-    pairs : images of one camera that show different scenes.
+    pairs : images of one camera and size that show different scenes.
 
     Returns
     -------
@@ -37,8 +35,8 @@ def find_own_parts(pairs: Sequence[tuple[LocalFeatures, LocalFeatures]]) -> np.n
     votes = np.zeros(_GRID)
     for one, other in pairs:
         matches = match_features(one, other)
-        moved = one.points[matches[:, 0]] / one.size - other.points[matches[:, 1]] / other.size
-        still = np.linalg.norm(moved * one.size, axis=1) <= _STANDS_STILL * min(one.size) / _REFERENCE_ROWS
+        moved = one.points[matches[:, 0]] - other.points[matches[:, 1]]
+        still = np.linalg.norm(moved, axis=1) <= one.tolerance
         rows, columns = np.unique(_cells(one)[matches[still, 0]], axis=0).T
         votes[rows, columns] += 1
     own = binary_dilation(votes >= max(_FEWEST_VOTES, _SHARE * len(pairs)), np.ones((3, 3)))

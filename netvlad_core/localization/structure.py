@@ -14,8 +14,6 @@ from netvlad_core.data.camera import Camera
 from netvlad_core.data.geometry import Pose
 from netvlad_core.localization.local_features import LocalFeatures, match_features
 
-_TOLERANCE = 2.0  # pixels, in an image of 240 rows
-_REFERENCE_ROWS = 240
 _LEAST_PARALLAX = np.radians(1.0)
 FEWEST_POINTS = 15
 _LEAST_SHARE = 0.5  # of the points seen
@@ -79,7 +77,7 @@ def triangulate(view: View, others: Sequence[View]) -> dict[int, np.ndarray]:
         angle = _angle_between(found - view.optical.position, found - other.optical.position)
         good = np.isfinite(found).all(axis=1) & (angle >= _LEAST_PARALLAX)
         for v, ray in zip((view, other), rays):
-            good &= _errors(found, v.optical, ray) * v.camera.focal_length <= _tolerance(v.features)
+            good &= _errors(found, v.optical, ray) * v.camera.focal_length <= v.features.tolerance
         for row, point, size in zip(matches[good, 0], found[good], angle[good]):
             if size > angles.get(int(row), 0.0):
                 points[int(row)], angles[int(row)] = point + origin, float(size)
@@ -106,7 +104,7 @@ def resect(
         return None
     scene, pixels = (np.array(column, np.float64) for column in zip(*seen))
     rays = camera.rays(pixels)
-    focal, tolerance = camera.focal_length, _tolerance(query)
+    focal, tolerance = camera.focal_length, query.tolerance
     cv2.setRNGSeed(0)
     origin = scene.mean(axis=0)  # maps far from their own one, e.g. UTM, would cost digits
     scene -= origin
@@ -177,7 +175,3 @@ def _angle_between(a: np.ndarray, b: np.ndarray) -> np.ndarray:
     with np.errstate(invalid="ignore"):
         cosine = (a * b).sum(axis=1) / (np.linalg.norm(a, axis=1) * np.linalg.norm(b, axis=1))
     return np.arccos(np.clip(np.nan_to_num(cosine, nan=1.0), -1, 1))
-
-
-def _tolerance(features: LocalFeatures) -> float:
-    return _TOLERANCE * min(features.size) / _REFERENCE_ROWS

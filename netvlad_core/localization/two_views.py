@@ -12,9 +12,6 @@ from scipy.spatial.transform import Rotation
 from netvlad_core.data.camera import Camera
 from netvlad_core.localization.local_features import LocalFeatures, match_features
 
-# Pixels from the epipolar line, in an image of 240 rows; the blur grows with the image.
-_TOLERANCE = 2.0
-_REFERENCE_ROWS = 240
 _CONFIDENCE = 0.999
 _MOST_TRIALS = 2000
 _FEWEST_FEATURES = 20
@@ -78,7 +75,7 @@ def compare(
     matches = match_features(query, place)
     if len(matches) < _FEWEST_MATCHES:
         return TwoViews(Case.FEW_MATCHES, _NO_INLIERS)
-    tolerance = _TOLERANCE * min(query.size) / _REFERENCE_ROWS
+    tolerance = query.tolerance
     a, b = query.points[matches[:, 0]].astype(np.float64), place.points[matches[:, 1]].astype(np.float64)
     if query_camera is None or place_camera is None:
         is_inlier = _epipolar_inliers(a, b, tolerance)

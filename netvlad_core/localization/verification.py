@@ -173,12 +173,12 @@ class Verifier:
             self._looked_among = count
             number = min(count, most)
             rows = np.linspace(0, count - 1, number).astype(int).tolist()
-            features = [self._find(row) for row in rows]
+            seen = [(row, features) for row in rows if len(features := self._find(row))]
             own_parts = find_own_parts([
-                (features[i], features[j])
-                for gap in (number // 2, number // 3)
-                for i, j in enumerate((np.arange(number) + gap) % number)
-                if features[i].size == features[j].size and self._is_elsewhere(rows[i], rows[j])
+                (one, other)
+                for gap in (len(seen) // 2, len(seen) // 3)
+                for (row, one), (far, other) in zip(seen, [*seen[gap:], *seen[:gap]])
+                if one.size == other.size and self._is_elsewhere(row, far)
             ])  # fmt: skip
             if (own_parts != self._own_parts).any():
                 self._own_parts = own_parts
@@ -187,7 +187,9 @@ class Verifier:
 
     def _is_elsewhere(self, one: int, other: int) -> bool:
         a, b = self._map.pose(one), self._map.pose(other)
-        return a is None or b is None or float(np.linalg.norm(a.position - b.position)) > _ELSEWHERE
+        if a is None or b is None:
+            return one != other
+        return float(np.linalg.norm(a.position - b.position)) > _ELSEWHERE
 
     def _points_of(self, place: int) -> dict[int, np.ndarray]:
         with self._lock:
