@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable
+import os
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -142,14 +144,14 @@ class PlaceMap:
         """
         path = Path(path)
         while True:
-            folder = _identity(path)
             opened: PlaceMap | MapError
-            try:
-                opened = cls._load(path, MapHeader.read(path / HEADER_FILE), verify)
-            except MapError as error:
-                opened = error
-            if _identity(path) == folder:
-                break  # else the folder was replaced meanwhile, and what was read may be of both maps
+            with _held(path) as is_still_there:
+                try:
+                    opened = cls._load(path, MapHeader.read(path / HEADER_FILE), verify)
+                except MapError as error:
+                    opened = error
+                if is_still_there():
+                    break  # else the folder was replaced meanwhile, and what was read may be of both maps
         if isinstance(opened, MapError):
             raise opened
         return opened
@@ -234,12 +236,16 @@ def describe_files(folder: Path, names: Iterable[str]) -> dict[str, dict[str, An
     }
 
 
-def _identity(path: Path) -> tuple[int, int]:
-    """What tells a folder from the one that replaces it."""
+@contextmanager
+def _held(path: Path) -> Iterator[Callable[[], bool]]:
+    """Yield whether the path still names the folder; while that is held its inode is given to no other."""
     if not path.is_dir():
         raise MapError(f"there is no map {path}: it is not a folder")
-    status = path.stat()
-    return status.st_ino, status.st_ctime_ns
+    folder = os.open(path, os.O_RDONLY)
+    try:
+        yield lambda: path.is_dir() and os.path.samestat(os.fstat(folder), path.stat())
+    finally:
+        os.close(folder)
 
 
 def _load_array(path: Path, dtype: type, shape: tuple[int, ...]) -> np.ndarray:
