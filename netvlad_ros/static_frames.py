@@ -12,11 +12,7 @@ from rclpy.qos import DurabilityPolicy, QoSProfile
 from netvlad_core.data.geometry import Pose
 from netvlad_core.data.transforms import TransformTree, frame_name, pose_of
 from netvlad_core.errors import PoseError
-
-try:
-    from tf2_msgs.msg import TFMessage
-except ImportError:  # not on PyPI
-    TFMessage = None
+from netvlad_ros.tf_message import TFMessage
 
 _QOS = QoSProfile(depth=100, durability=DurabilityPolicy.TRANSIENT_LOCAL)
 

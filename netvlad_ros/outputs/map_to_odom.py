@@ -13,11 +13,7 @@ from std_msgs.msg import Header
 from netvlad_core.data.geometry import Pose
 from netvlad_core.localization.localizer import Localization
 from netvlad_ros.conversions import pose_to_message
-
-try:
-    from tf2_msgs.msg import TFMessage
-except ImportError:  # not on PyPI
-    TFMessage = None
+from netvlad_ros.tf_message import TFMessage
 
 if TYPE_CHECKING:
     from netvlad_ros.localize_node import LocalizeNode

@@ -12,15 +12,15 @@ pytest.importorskip("rclpy")
 pytest.importorskip("colcon")
 from rclpy.node import Node
 
-from netvlad_ros.static_frames import StaticFrames, TFMessage
+from netvlad_ros.static_frames import StaticFrames
+from netvlad_ros.tf_message import TFMessage
 from support.interfaces import generate
 
 # A publisher that has gone before the node comes, two hops, a broken transform, and one that is said anew.
 _PROGRAM = """
 import time
-import numpy as np
 import rclpy
-from geometry_msgs.msg import Transform, TransformStamped
+from geometry_msgs.msg import TransformStamped
 from nav_msgs.msg import Odometry
 from rclpy.node import Node
 from rclpy.qos import DurabilityPolicy, QoSProfile

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+from types import SimpleNamespace
+
 import numpy as np
 import pytest
 
 pytest.importorskip("rclpy")
-from geometry_msgs.msg import Point
+from geometry_msgs.msg import Point, TransformStamped, Vector3
 from sensor_msgs.msg import CameraInfo
 
-from netvlad_ros.conversions import stamp_to_nanoseconds
+from netvlad_core.data.geometry import Pose
+from netvlad_ros.conversions import pose_to_message, stamp_to_nanoseconds
 from netvlad_ros.msg import PlaceMatches
 from support.robot import raw, wait_until
 
@@ -45,6 +48,32 @@ def test_poses_are_metric_and_matches_count_inliers(start, evening_street):
             for pose in robot.heard["pose"]
         ]
         assert np.median(errors) < 0.5
+
+
+def test_camera_is_where_tf_static_mounts_it(start, evening_street):
+    """The same images from a camera a metre further ahead on the robot: the robot is a metre behind."""
+    place_map, frames = evening_street
+    robot = start(map=place_map.path, sequence_filter=False, verification=True, min_similarity=0.0)
+    robot.wait_until_it_answers()
+    further = pose_to_message(Pose.from_xyz_yaw(1.0, 0.0) @ place_map.camera.mounting)
+    stamped = TransformStamped(child_frame_id="/camera")
+    stamped.header.frame_id = "base_link"
+    stamped.transform.translation = Vector3(x=further.position.x, y=further.position.y, z=further.position.z)
+    stamped.transform.rotation = further.orientation
+    robot.node._static_frames._hear(SimpleNamespace(transforms=[stamped]))  # no wheel has a TFMessage
+    info = _camera_info(1.0, place_map.camera)
+    info.header.frame_id = "camera"
+    publish = robot.talk("camera_info", CameraInfo, 1)
+    wait_until(lambda: publish(info) or robot.node._camera_info == info, 20, "the calibration")
+    expected = {f.stamp: (f.pose @ Pose.from_xyz_yaw(-1.0, 0.0)).position for f in frames}
+    for frame in frames:
+        robot.ask(raw(frame.decode(), frame.stamp))
+    wait_until(lambda: len(robot.heard["pose"]) > len(frames) // 2, 10, "the poses")
+    errors = [
+        _error(pose.pose.pose.position, expected[stamp_to_nanoseconds(pose.header.stamp)])
+        for pose in robot.heard["pose"]
+    ]
+    assert np.median(errors) < 0.5
 
 
 def test_map_without_images_does_not_open(start, map_path, tmp_path, street):

@@ -28,7 +28,7 @@ project({name})
 find_package(ament_cmake REQUIRED)
 find_package(rosidl_default_generators REQUIRED)
 {found}
-rosidl_generate_interfaces(${{PROJECT_NAME}} {files} DEPENDENCIES {depends})
+rosidl_generate_interfaces(${{PROJECT_NAME}} {files} {depends})
 ament_package()
 """
 
@@ -44,8 +44,9 @@ def generate(
     (folder / "package.xml").write_text(_PACKAGE.format(name=name, depends=tags))
     found = "\n".join(f"find_package({package} REQUIRED)" for package in depends)
     files = " ".join(f"msg/{message}.msg" for message in definitions)
-    cmake = _CMAKE.format(name=name, found=found, files=files, depends=" ".join(depends))
-    (folder / "CMakeLists.txt").write_text(cmake if depends else cmake.replace(" DEPENDENCIES )", ")"))
+    needs = " ".join(["DEPENDENCIES", *depends]) if depends else ""
+    cmake = _CMAKE.format(name=name, found=found, files=files, depends=needs)
+    (folder / "CMakeLists.txt").write_text(cmake)
     command = [
         "colcon", "--log-base", "log", "build", "--merge-install", "--cmake-args",
         f"-DPython3_EXECUTABLE={sys.executable}", "-DBUILD_TESTING=OFF",
