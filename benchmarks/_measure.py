@@ -10,7 +10,7 @@ from pathlib import Path
 
 import torch
 
-from netvlad_core.evaluation.loop_closure import PrecisionRecall
+from netvlad_core.evaluation.precision_recall import PrecisionRecall
 
 
 def median_seconds(calls: Mapping[str, Callable[[], object]], rounds: int) -> dict[str, float]:

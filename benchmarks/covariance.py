@@ -22,14 +22,14 @@ from _measure import print_table
 from scenes import Change, Part, blurred, cropped, dark
 from scipy.stats import chi2
 
-from netvlad_core.data.bags import BagSource
-from netvlad_core.data.datasets import CatalogueSource
+from netvlad_core.data.bags.source import BagSource
+from netvlad_core.data.catalogue import CatalogueSource
 from netvlad_core.data.frames import FrameSource
 from netvlad_core.data.geometry import Pose
 from netvlad_core.evaluation.drive import localize_frames
+from netvlad_core.localization.geometry.verification import VerificationOptions
 from netvlad_core.localization.localizer import Localizer
 from netvlad_core.localization.pose_prior import PosePrior
-from netvlad_core.localization.verification import VerificationOptions
 from netvlad_core.mapping.builder import BuildOptions, build_map
 from netvlad_core.mapping.keyframes import KEEP_ALL, KeyframeRule
 

@@ -14,7 +14,7 @@ import numpy as np
 from _measure import print_table
 
 from netvlad_core.data.geometry import Pose
-from netvlad_core.localization.sequence_filter import SequenceFilter
+from netvlad_core.localization.tracking.sequence_filter import SequenceFilter
 from netvlad_core.search import open_index
 
 _CANDIDATES = 1000

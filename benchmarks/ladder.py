@@ -20,10 +20,10 @@ from scenes import Drive, Workshop, add_arguments, workshop
 from scipy.stats import chi2
 
 from netvlad_core.data.geometry import Pose
-from netvlad_core.evaluation.loop_closure import PrecisionRecall, precision_recall
+from netvlad_core.evaluation.precision_recall import PrecisionRecall, precision_recall
 from netvlad_core.evaluation.recall import positives_within
+from netvlad_core.localization.geometry.verification import VerificationOptions
 from netvlad_core.localization.localizer import Localization, Localizer
-from netvlad_core.localization.verification import VerificationOptions
 from netvlad_core.mapping.place_map import PlaceMap
 
 STEPS = ("raw top-1", "sequence filter", "verification", "both")

@@ -23,18 +23,18 @@ import real_sets
 from _measure import print_table
 from scipy.stats import chi2
 
-from examples.slam_backend.drift import Drift
-from netvlad_core.data.bags import BagSource
+from netvlad_core.data.bags.source import BagSource
 from netvlad_core.data.camera import Camera
-from netvlad_core.data.datasets import CatalogueSource
+from netvlad_core.data.catalogue import CatalogueSource
 from netvlad_core.data.geometry import Pose, rotation_between
-from netvlad_core.evaluation.loop_closure import precision_recall
-from netvlad_core.localization.loop_closure import LoopCloser, LoopClosure
-from netvlad_core.localization.loop_options import LoopClosureOptions
-from netvlad_core.localization.verification import VerificationOptions
+from netvlad_core.evaluation.precision_recall import precision_recall
+from netvlad_core.localization.geometry.verification import VerificationOptions
+from netvlad_core.localization.loops.loop_closure import LoopCloser, LoopClosure
+from netvlad_core.localization.loops.loop_options import LoopClosureOptions
 from netvlad_core.mapping.keyframes import KeyframeRule, select_keyframes
 from netvlad_core.model.extractor import Extractor
 from netvlad_core.model.fitting import fit_network
+from town.drift import Drift
 
 _RIGHT = 10.0  # metres
 _FACING = np.radians(60.0)

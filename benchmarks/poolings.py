@@ -32,7 +32,7 @@ from _measure import print_conditions, print_table
 from torch import Tensor
 from torch.nn import functional
 
-from netvlad_core.data.bags import BagSource
+from netvlad_core.data.bags.source import BagSource
 from netvlad_core.data.images import read_image
 from netvlad_core.evaluation.recall import positives_within
 from netvlad_core.mapping.keyframes import default_rule, select_keyframes

@@ -18,8 +18,8 @@ import cv2
 import numpy as np
 import real_sets
 
-from netvlad_core.data.bags import BagSource
-from netvlad_core.data.datasets import CatalogueSource
+from netvlad_core.data.bags.source import BagSource
+from netvlad_core.data.catalogue import CatalogueSource
 from netvlad_core.data.frames import Frame, FrameSource
 from netvlad_core.data.geometry import Pose
 from netvlad_core.mapping.builder import BuildOptions, build_map
@@ -134,7 +134,7 @@ class Workshop:
 
     def rendered(self, town: str, light: str) -> FrameSource:
         """A drive through a town at noon or in the evening, or through `elsewhere N` in the evening."""
-        from demo.drives import FIRST, SECOND_DRIVE, write_drive
+        from town.drives import FIRST, SECOND_DRIVE, write_drive
 
         options: dict[str, Any]
         if town.startswith("elsewhere"):

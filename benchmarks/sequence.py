@@ -24,8 +24,8 @@ from scenes import (
     workshop,
 )
 
-from netvlad_core.evaluation.loop_closure import PrecisionRecall, precision_recall
-from netvlad_core.localization.sequence_filter import Belief, SequenceFilter, State
+from netvlad_core.evaluation.precision_recall import PrecisionRecall, precision_recall
+from netvlad_core.localization.tracking.sequence_filter import Belief, SequenceFilter, State
 from netvlad_core.mapping.place_map import PlaceMap
 
 _SECOND = 10**9

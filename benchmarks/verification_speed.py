@@ -13,8 +13,8 @@ import cv2
 import numpy as np
 from _measure import print_table
 
+from netvlad_core.localization.geometry.verification import Verifier
 from netvlad_core.localization.retrieval import matches_of
-from netvlad_core.localization.verification import Verifier
 from netvlad_core.mapping import place_map as layout
 from netvlad_core.mapping.place_map import MapHeader, PlaceMap, describe_files
 

@@ -10,7 +10,7 @@ from pathlib import Path
 from time import monotonic
 from typing import Any
 
-from netvlad_core.data.bags import BagSource
+from netvlad_core.data.bags.source import BagSource
 from netvlad_core.errors import NetvladError
 from netvlad_core.mapping.place_map import PlaceMap
 
@@ -76,7 +76,7 @@ def _drives(options: argparse.Namespace) -> tuple[Path, Path, str]:
 
 def _rendered_drives(folder: Path, short: bool) -> tuple[Path, Path]:
     """Bags of both drives through the town; rendered once."""
-    from demo.drives import FIRST, SECOND_DRIVE, write_drive
+    from town.drives import FIRST, SECOND_DRIVE, write_drive
 
     extent = _SHORT if short else {}
     bags = []

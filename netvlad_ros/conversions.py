@@ -15,7 +15,7 @@ from netvlad_core.data.geometry import Pose
 from netvlad_core.data.images import decode_message
 from netvlad_core.errors import ImageError
 from netvlad_core.localization.localizer import Localization
-from netvlad_core.localization.loop_closure import LoopClosure
+from netvlad_core.localization.loops.loop_closure import LoopClosure
 from netvlad_core.localization.pose_prior import PosePrior
 from netvlad_core.localization.retrieval import Match
 from netvlad_core.mapping.place_map import PlaceMap

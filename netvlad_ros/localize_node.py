@@ -28,9 +28,9 @@ from visualization_msgs.msg import MarkerArray
 
 from netvlad_core.data.camera import Camera, CameraError
 from netvlad_core.errors import ImageError, NetvladError, PoseError
+from netvlad_core.localization.geometry.verification import Query, VerificationOptions
 from netvlad_core.localization.localizer import Localization, Localizer, LocalizerOptions
-from netvlad_core.localization.sequence_filter import SequenceOptions
-from netvlad_core.localization.verification import Query, VerificationOptions
+from netvlad_core.localization.tracking.sequence_filter import SequenceOptions
 from netvlad_core.mapping.place_map import PlaceMap
 from netvlad_core.memory import keep_freed_memory
 from netvlad_ros import conversions, markers

@@ -22,8 +22,8 @@ from sensor_msgs.msg import CameraInfo, CompressedImage, Image
 from netvlad_core.data.camera import Camera, CameraError
 from netvlad_core.data.geometry import Pose
 from netvlad_core.errors import ImageError, NetvladError, PoseError
-from netvlad_core.localization.growing_map import Keyframes
-from netvlad_core.localization.loop_closure import LoopCloser
+from netvlad_core.localization.loops.growing_map import Keyframes
+from netvlad_core.localization.loops.loop_closure import LoopCloser
 from netvlad_core.mapping.map_writer import MapFacts, check_output, write_images, write_places, writing_map
 from netvlad_core.mapping.place_map import CAMERA_FILE, NETWORK_FILE, PlaceMap
 from netvlad_core.memory import keep_freed_memory

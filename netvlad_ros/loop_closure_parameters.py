@@ -7,8 +7,8 @@ from dataclasses import replace
 from rclpy.node import Node
 
 from netvlad_core.errors import NetvladError
-from netvlad_core.localization.loop_options import LoopClosureOptions
-from netvlad_core.localization.verification import VerificationOptions
+from netvlad_core.localization.geometry.verification import VerificationOptions
+from netvlad_core.localization.loops.loop_options import LoopClosureOptions
 from netvlad_core.mapping.keyframes import KeyframeRule
 from netvlad_ros.parameters import NodeParameter
 

@@ -51,7 +51,7 @@ def extractor(checkpoint: Path) -> Extractor:
 @pytest.fixture(scope="session")
 def street_map(checkpoint: Path, tmp_path_factory: pytest.TempPathFactory) -> PlaceMap:
     """Map of street(seed=1, metres=80), a place every 2 m; not to be changed by a test."""
-    from netvlad_core.data.datasets import CatalogueSource
+    from netvlad_core.data.catalogue import CatalogueSource
     from netvlad_core.mapping.builder import BuildOptions, build_map
     from support.street import write_catalogue
 
@@ -64,10 +64,10 @@ def street_map(checkpoint: Path, tmp_path_factory: pytest.TempPathFactory) -> Pl
 @pytest.fixture(scope="session")
 def evening_street(tmp_path_factory: pytest.TempPathFactory) -> tuple[PlaceMap, list[Frame]]:
     """A map of forty metres of the rendered town at noon, and images of an evening in the other lane."""
-    from demo.drives import FIRST, SECOND_DRIVE, write_drive
-    from netvlad_core.data.bags import BagSource
+    from netvlad_core.data.bags.source import BagSource
     from netvlad_core.mapping.builder import BuildOptions, build_map
     from netvlad_core.mapping.keyframes import KeyframeRule
+    from town.drives import FIRST, SECOND_DRIVE, write_drive
 
     folder, size = tmp_path_factory.mktemp("evening_street"), (320, 240)
     write_drive(folder / "noon", FIRST, length=40.0, image_rate=4.0, size=size)

@@ -14,7 +14,6 @@ import pytest
 
 pytest.importorskip("gtsam")
 pytest.importorskip("rclpy")
-from examples.slam_backend.drift import Drift
 from examples.slam_backend.pose_graph import PoseGraph
 from netvlad_core.data.geometry import Pose
 from netvlad_core.data.trajectory import read_tum
@@ -22,6 +21,7 @@ from netvlad_core.evaluation.trajectory import absolute_trajectory_error
 from netvlad_core.model.checkpoints import save_checkpoint
 from netvlad_core.model.fitting import fit_network
 from support.street import street, view
+from town.drift import Drift
 
 _ROOT = Path(__file__).resolve().parents[1]
 

@@ -14,9 +14,9 @@ import numpy as np
 import pytest
 
 from netvlad_core.cli import main
-from netvlad_core.data.datasets import CatalogueSource
+from netvlad_core.data.catalogue import CatalogueSource
 from netvlad_core.errors import MapError
-from netvlad_core.evaluation.precision import compare_precisions
+from netvlad_core.evaluation.arithmetic import compare_precisions
 from netvlad_core.localization.localizer import Localizer
 from netvlad_core.mapping.builder import BuildOptions, build_map
 from netvlad_core.mapping.place_map import PlaceMap

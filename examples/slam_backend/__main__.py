@@ -38,13 +38,13 @@ from netvlad_core.data.sources import open_source
 from netvlad_core.data.trajectory import Trajectory
 from netvlad_core.errors import NetvladError, SourceError
 from netvlad_core.evaluation.trajectory import absolute_trajectory_error
-from netvlad_core.localization.loop_options import LoopClosureOptions
+from netvlad_core.localization.loops.loop_options import LoopClosureOptions
 from netvlad_core.model.packaged import PACKAGED_NETWORK
 from netvlad_ros.conversions import image_to_message, pose_to_message, stamp_from_nanoseconds
 from netvlad_ros.executor import ThreadedExecutor
 from netvlad_ros.loop_closure_node import LoopClosureNode
+from town.drift import Drift
 
-from .drift import Drift
 from .node import BackEnd, add_message
 from .pose_graph import PoseGraph
 

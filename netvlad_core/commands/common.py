@@ -12,7 +12,7 @@ from netvlad_core.model.spec import PRECISIONS
 
 if TYPE_CHECKING:
     from netvlad_core.data.frames import FrameSource
-    from netvlad_core.data.place_set import PlaceSet
+    from netvlad_core.data.place_sets.place_set import PlaceSet
     from netvlad_core.localization.localizer import Localizer
 
 
@@ -124,8 +124,8 @@ def add_verification(command: argparse.ArgumentParser) -> None:
 
 
 def open_localizer(options: argparse.Namespace, top_k: int = 10) -> Localizer:
+    from netvlad_core.localization.geometry.verification import VerificationOptions
     from netvlad_core.localization.localizer import Localizer, LocalizerOptions
-    from netvlad_core.localization.verification import VerificationOptions
 
     verification = VerificationOptions() if getattr(options, "verify", False) else None
     localizer_options = LocalizerOptions(top_k, options.min_similarity, verification=verification)

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 from netvlad_core.commands.common import add_place_set, open_place_set, positive
 
 if TYPE_CHECKING:
-    from netvlad_core.data.dataset_check import Overlap, SplitCheck, Spread
+    from netvlad_core.data.place_sets.check import Overlap, SplitCheck, Spread
 
 SUMMARY = "say what a collection of places holds and what is wrong with it"
 REMARK = (
@@ -48,7 +48,7 @@ def add_arguments(command: argparse.ArgumentParser) -> None:
 def run(options: argparse.Namespace) -> None:
     from tqdm import tqdm
 
-    from netvlad_core.data.dataset_check import check_place_sets
+    from netvlad_core.data.place_sets.check import check_place_sets
     from netvlad_core.data.place_sets.recognise import splits_of
 
     splits: Sequence[str | None] = [options.split]

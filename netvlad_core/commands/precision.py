@@ -56,7 +56,7 @@ def add_arguments(command: argparse.ArgumentParser) -> None:
 
 
 def run(options: argparse.Namespace) -> None:
-    from netvlad_core.evaluation.precision import compare_precisions
+    from netvlad_core.evaluation.arithmetic import compare_precisions
     from netvlad_core.mapping.place_map import PlaceMap
 
     place_map = PlaceMap.open(options.map)

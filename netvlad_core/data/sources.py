@@ -5,9 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass, fields
 from pathlib import Path
 
-from netvlad_core.data.bag_file import is_bag
-from netvlad_core.data.bags import BagSource
-from netvlad_core.data.datasets import CatalogueSource
+from netvlad_core.data.bags.bag_file import is_bag
+from netvlad_core.data.bags.source import BagSource
+from netvlad_core.data.catalogue import CatalogueSource
 from netvlad_core.data.frames import FrameSource
 from netvlad_core.data.geometry import Pose
 from netvlad_core.data.trajectory import MAX_GAP

@@ -9,8 +9,8 @@ from itertools import pairwise
 import numpy as np
 from scipy.spatial.transform import Rotation
 
+from netvlad_core.data.bags.pose_log import PoseLog
 from netvlad_core.data.geometry import Pose
-from netvlad_core.data.pose_log import PoseLog
 from netvlad_core.data.trajectory import Trajectory
 from netvlad_core.errors import SourceError
 

@@ -11,10 +11,10 @@ import numpy as np
 
 from netvlad_core.data.frames import Frame
 from netvlad_core.errors import SourceError
-from netvlad_core.evaluation.loop_closure import PrecisionRecall, precision_recall
+from netvlad_core.evaluation.precision_recall import PrecisionRecall, precision_recall
 from netvlad_core.evaluation.recall import CORRECT_RADIUS, positives_within
 from netvlad_core.localization.localizer import Localizer, LocalizerOptions
-from netvlad_core.localization.sequence_filter import SequenceOptions
+from netvlad_core.localization.tracking.sequence_filter import SequenceOptions
 from netvlad_core.model.streaming import describe_frames
 
 

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 
 from netvlad_core.data.images import read_image, resize_to_fit
-from netvlad_core.data.place_set import PlaceImages
+from netvlad_core.data.place_sets.place_set import PlaceImages
 from netvlad_core.evaluation.place_recognition import SetResult
 
 # Pixels of the longer side; enough to see why, small enough to send around.

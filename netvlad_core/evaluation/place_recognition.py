@@ -10,7 +10,7 @@ import numpy as np
 
 from netvlad_core.data.frames import Frame
 from netvlad_core.data.images import read_image
-from netvlad_core.data.place_set import PlaceImages, PlaceSet
+from netvlad_core.data.place_sets.place_set import PlaceImages, PlaceSet
 from netvlad_core.errors import SourceError
 from netvlad_core.evaluation.average_precision import average_precision
 from netvlad_core.evaluation.recall import RECALL_AT, ranks_of_first_correct

@@ -14,17 +14,17 @@ import numpy as np
 from netvlad_core.data.camera import Camera
 from netvlad_core.data.geometry import Pose
 from netvlad_core.errors import CheckpointError, ImageError, MapError
+from netvlad_core.localization.geometry.sighting import Sighting, margin, sight
+from netvlad_core.localization.geometry.verification import Query, VerificationOptions, Verifier, verifier_of
 from netvlad_core.localization.pose_prior import AGREEMENT_RADIUS, PosePrior, agrees, estimate_pose
 from netvlad_core.localization.retrieval import Match, matches_of, retrieve
-from netvlad_core.localization.sequence_filter import (
+from netvlad_core.localization.tracking.sequence_filter import (
     SAME_SPOT,
     Belief,
     SequenceFilter,
     SequenceOptions,
     State,
 )
-from netvlad_core.localization.sighting import Sighting, margin, sight
-from netvlad_core.localization.verification import Query, VerificationOptions, Verifier, verifier_of
 from netvlad_core.mapping.place_map import PlaceMap
 from netvlad_core.model.extractor import Extractor
 from netvlad_core.search import open_index

@@ -10,8 +10,8 @@ from scipy.spatial.transform import Rotation
 from scipy.stats import chi2
 
 from netvlad_core.data.geometry import Pose, rotation_between
+from netvlad_core.localization.geometry.sighting import Sighting
 from netvlad_core.localization.retrieval import Match
-from netvlad_core.localization.sighting import Sighting
 
 # Matches further than this from the best one show another place, whatever the heading: the paper's positive
 # radius.

@@ -13,11 +13,11 @@ import cv2
 import numpy as np
 from tqdm import tqdm
 
-from netvlad_core.data.bag_file import is_bag
-from netvlad_core.data.datasets import CatalogueSource
+from netvlad_core.data.bags.bag_file import is_bag
+from netvlad_core.data.catalogue import CatalogueSource
 from netvlad_core.data.frames import Frame, FrameSource
 from netvlad_core.data.images import read_image
-from netvlad_core.data.place_set import PlaceImages
+from netvlad_core.data.place_sets.place_set import PlaceImages
 from netvlad_core.data.sources import SourceOptions, open_source
 from netvlad_core.errors import ImageError, SourceError
 from netvlad_core.files import replace_directory

@@ -6,7 +6,7 @@ import numpy as np
 from rclpy.node import Node
 
 from netvlad_core.errors import NetvladError
-from netvlad_core.localization.loop_closure import LoopClosure
+from netvlad_core.localization.loops.loop_closure import LoopClosure
 
 _DEPTH = 100  # as Swarm-SLAM has it
 

@@ -6,8 +6,8 @@ import cv2
 import numpy as np
 import pytest
 
-from netvlad_core.data.bags import BagSource
-from netvlad_core.data.datasets import CatalogueSource
+from netvlad_core.data.bags.source import BagSource
+from netvlad_core.data.catalogue import CatalogueSource
 from netvlad_core.data.geometry import Pose
 from netvlad_core.data.sources import SourceOptions, open_source
 from netvlad_core.errors import SourceError

@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 from scipy.spatial.transform import Rotation, Slerp
 
+from netvlad_core.data.bags.pose_log import BACKWARDS, NOT_FINITE, ZERO_QUATERNION, PoseLog
 from netvlad_core.data.geometry import Pose
-from netvlad_core.data.pose_log import BACKWARDS, NOT_FINITE, ZERO_QUATERNION, PoseLog
 from netvlad_core.data.trajectory import Trajectory, read_tum, stamp_from_seconds, write_tum
 from netvlad_core.errors import SourceError
 

@@ -10,7 +10,7 @@ import yaml
 
 from netvlad_core.cli import main
 from netvlad_core.evaluation.calibration import propose
-from netvlad_core.evaluation.loop_closure import precision_recall
+from netvlad_core.evaluation.precision_recall import precision_recall
 from netvlad_core.mapping.place_map import PlaceMap
 from support.street import street, write_catalogue
 

@@ -13,8 +13,8 @@ import pytest
 
 from netvlad_core.cli import main
 from netvlad_core.data.images import read_image
-from netvlad_core.data.place_set import PlaceImages, PlaceSet
 from netvlad_core.data.place_sets.msls import SUBTASK
+from netvlad_core.data.place_sets.place_set import PlaceImages, PlaceSet
 from netvlad_core.data.place_sets.recognise import open_place_set
 from netvlad_core.errors import SourceError
 from netvlad_core.evaluation.failures import draw_failure, worst_failures

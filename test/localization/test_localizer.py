@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from netvlad_core.data.datasets import CatalogueSource
+from netvlad_core.data.catalogue import CatalogueSource
 from netvlad_core.data.geometry import Pose
 from netvlad_core.errors import CheckpointError, ImageError, MapError
 from netvlad_core.localization.localizer import Localization, Localizer, LocalizerOptions, State

@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from netvlad_core.data.datasets import CatalogueSource
+from netvlad_core.data.catalogue import CatalogueSource
 from netvlad_core.errors import MapError, SourceError
 from netvlad_core.files import replace_directory
 from netvlad_core.localization.localizer import Localizer

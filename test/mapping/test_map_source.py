@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from netvlad_core.data.datasets import CatalogueSource
+from netvlad_core.data.catalogue import CatalogueSource
 from netvlad_core.errors import ImageError, SourceError
 from netvlad_core.mapping.builder import BuildOptions, build_map
 from netvlad_core.mapping.map_source import MapSource, is_map

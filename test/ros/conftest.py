@@ -131,7 +131,7 @@ def _seen_again(image: np.ndarray) -> np.ndarray:
 
 
 def _build(street: Street, folder: Path, seed: int) -> Path:
-    from netvlad_core.data.datasets import CatalogueSource
+    from netvlad_core.data.catalogue import CatalogueSource
     from netvlad_core.mapping.builder import BuildOptions, build_map
 
     source = CatalogueSource.from_csv(street.write(folder / "street"))

@@ -28,7 +28,7 @@ import rclpy
 from cslam_common_interfaces.msg import GlobalDescriptors, LocalKeyframeMatch
 from rclpy.node import Node
 from netvlad_core.data.geometry import Pose
-from netvlad_core.localization.loop_closure import LoopClosure
+from netvlad_core.localization.loops.loop_closure import LoopClosure
 from netvlad_ros.outputs.swarm_slam import SwarmSlam
 
 rclpy.init()

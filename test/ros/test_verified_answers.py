@@ -77,7 +77,7 @@ def test_camera_is_where_tf_static_mounts_it(start, evening_street):
 
 
 def test_map_without_images_does_not_open(start, map_path, tmp_path, street):
-    from netvlad_core.data.datasets import CatalogueSource
+    from netvlad_core.data.catalogue import CatalogueSource
     from netvlad_core.mapping.builder import BuildOptions, build_map
 
     source = CatalogueSource.from_csv(street.write(tmp_path / "street"))

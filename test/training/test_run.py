@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from netvlad_core.data.datasets import CatalogueSource
+from netvlad_core.data.catalogue import CatalogueSource
 from netvlad_core.mapping.builder import BuildOptions, build_map
 from netvlad_core.model.checkpoints import load_checkpoint
 from netvlad_core.training.config import TrainingConfig

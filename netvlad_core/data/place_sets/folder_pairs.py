@@ -23,9 +23,9 @@ from netvlad_core.data.at_names import (
     pose_of_name,
     zone_of_name,
 )
+from netvlad_core.data.catalogue import image_names
 from netvlad_core.data.catalogue_csv import read_catalogue
-from netvlad_core.data.datasets import image_names
-from netvlad_core.data.place_set import PlaceImages, PlaceSet, moved_apart
+from netvlad_core.data.place_sets.place_set import PlaceImages, PlaceSet, moved_apart
 from netvlad_core.data.place_sets.tables import read_columns
 from netvlad_core.errors import SourceError
 

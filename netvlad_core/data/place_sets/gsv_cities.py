@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 
 from netvlad_core.data.geodesy import east_north_up
-from netvlad_core.data.place_set import PlaceImages, PlaceSet, heading_of_compass, moved_apart
+from netvlad_core.data.place_sets.place_set import PlaceImages, PlaceSet, heading_of_compass, moved_apart
 from netvlad_core.data.place_sets.tables import numbers, read_columns
 from netvlad_core.errors import SourceError
 

@@ -15,7 +15,7 @@ from typing import Any
 
 import numpy as np
 
-from netvlad_core.data.place_set import PlaceImages, PlaceSet
+from netvlad_core.data.place_sets.place_set import PlaceImages, PlaceSet
 from netvlad_core.errors import SourceError
 
 _NAMES = {

@@ -5,8 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Protocol
 
-from netvlad_core.data.place_set import PlaceSet
 from netvlad_core.data.place_sets import folder_pairs, gsv_cities, labelled_table, msls, pitts, retrieval
+from netvlad_core.data.place_sets.place_set import PlaceSet
 from netvlad_core.errors import SourceError
 
 

@@ -12,8 +12,8 @@ from pathlib import Path
 
 import numpy as np
 
-from netvlad_core.data.datasets import image_names
-from netvlad_core.data.place_set import PlaceImages, PlaceSet
+from netvlad_core.data.catalogue import image_names
+from netvlad_core.data.place_sets.place_set import PlaceImages, PlaceSet
 from netvlad_core.errors import SourceError
 
 _QUERY = "_query.txt"

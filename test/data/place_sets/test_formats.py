@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 
 from netvlad_core.data.images import read_image
-from netvlad_core.data.place_set import PlaceSet
 from netvlad_core.data.place_sets.msls import SUBTASK
+from netvlad_core.data.place_sets.place_set import PlaceSet
 from netvlad_core.data.place_sets.recognise import open_place_set, splits_of
 from support.place_sets import (
     at_name,

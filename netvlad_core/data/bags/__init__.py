@@ -1,0 +1,1 @@
+"""A drive recorded as a rosbag: images, poses and calibration."""

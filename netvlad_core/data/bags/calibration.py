@@ -1,0 +1,47 @@
+"""The calibration of the camera of a bag: camera_info beside its images, and its place on the robot."""
+
+from __future__ import annotations
+
+import logging
+from pathlib import Path
+
+from netvlad_core.data.bags.bag_file import Bag, BrokenMessage
+from netvlad_core.data.bags.poses import read_static_transforms
+from netvlad_core.data.camera import Camera, CameraError
+from netvlad_core.data.transforms import frame_name
+from netvlad_core.errors import SourceError
+
+_log = logging.getLogger(__name__)
+_TYPE = "sensor_msgs/CameraInfo"
+
+
+def read_camera(path: Path, image_topic: str, base_frame: str) -> Camera | None:
+    """The camera whose images a topic carries.
+
+    Parameters
+    ----------
+    image_topic : /camera/image_raw or one below it; its calibration is on /camera/camera_info.
+    base_frame : name of the robot's frame.
+
+    Returns
+    -------
+    None where the bag does not tell: without a calibration, or without the way to the base in /tf_static. A
+    camera is of use but not required, so what is wrong with it goes to the log.
+    """
+    with Bag(path) as bag:
+        places = image_topic.split("/")
+        beside = ["/".join([*places[:end], "camera_info"]) for end in range(len(places) - 1, 0, -1)]
+        topic = next((name for name in beside if name in bag.topics and bag.topics[name].type == _TYPE), None)
+        if topic is None or not bag.topics[topic].count:
+            return None
+        try:
+            info = bag.decode(next(bag.messages([topic])))
+            frame = frame_name(info.header.frame_id)
+            mounting = read_static_transforms(bag).fixed_between(base_frame, frame)
+            if mounting is None:
+                _log.warning("/tf_static does not join the camera frame %s to %s", frame, base_frame)
+                return None
+            return Camera.from_message(info, mounting)
+        except (BrokenMessage, CameraError, SourceError) as error:
+            _log.warning("going on without the calibration on %s: %s", topic, error)
+            return None

@@ -1,0 +1,56 @@
+"""Parts of the image that show the robot and not the world: a hood, the rim of a lens, dirt, a watermark.
+
+Their features agree between any two images, and would confirm places that have nothing else in common.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+from scipy.ndimage import binary_dilation
+
+from netvlad_core.localization.geometry.local_features import LocalFeatures, match_features
+
+_GRID = (24, 32)  # rows and columns
+# Of the pairs of images: a cell in which features stand still in so many is the robot's. Where nothing of it
+# is in sight, the far end of a street comes to 0.08.
+_SHARE = 0.1
+_FEWEST_VOTES = 3
+# A larger part of the image is not the robot, but a scene that all of the images show.
+_MOST_OF_IMAGE = 0.5
+
+
+def find_own_parts(pairs: Sequence[tuple[LocalFeatures, LocalFeatures]]) -> np.ndarray:
+    """Where features stand still though the robot does not.
+
+    Parameters
+    ----------
+    pairs : images of one camera and size that show different scenes.
+
+    Returns
+    -------
+    (24, 32) bool, the image in cells; none where there are no pairs, or all of them show one scene.
+    """
+    votes = np.zeros(_GRID)
+    for one, other in pairs:
+        matches = match_features(one, other)
+        moved = one.points[matches[:, 0]] - other.points[matches[:, 1]]
+        still = np.linalg.norm(moved, axis=1) <= one.tolerance
+        rows, columns = np.unique(_cells(one)[matches[still, 0]], axis=0).T
+        votes[rows, columns] += 1
+    own = binary_dilation(votes >= max(_FEWEST_VOTES, _SHARE * len(pairs)), np.ones((3, 3)))
+    return own if own.mean() <= _MOST_OF_IMAGE else np.zeros(_GRID, bool)
+
+
+def without(features: LocalFeatures, own_parts: np.ndarray) -> LocalFeatures:
+    """The features of the world."""
+    if not len(features) or not own_parts.any():
+        return features
+    return features.take(~own_parts[tuple(_cells(features).T)])
+
+
+def _cells(features: LocalFeatures) -> np.ndarray:
+    """(N, 2) int, row and column of the cell of each feature."""
+    cells = (features.points[:, ::-1] / features.size[::-1] * _GRID).astype(int)
+    return cells.clip(0, np.array(_GRID) - 1)

@@ -1,0 +1,1 @@
+"""Find the places that come back within one drive."""

@@ -1,0 +1,283 @@
+"""Places that come back while the robot drives: the map grows with the drive and is searched at once."""
+
+from __future__ import annotations
+
+from collections import deque
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from netvlad_core.data.camera import Camera
+from netvlad_core.data.geometry import Pose
+from netvlad_core.errors import ImageError, MapError
+from netvlad_core.localization.geometry.sighting import Sighting, sight
+from netvlad_core.localization.geometry.verification import Verifier
+from netvlad_core.localization.loops.growing_map import GrowingMap, Keyframes
+from netvlad_core.localization.loops.loop_look import FEWEST, Found, LookSearch, Recent
+from netvlad_core.localization.loops.loop_options import LoopClosureOptions
+from netvlad_core.mapping.keyframes import KeyframeRule, has_moved
+from netvlad_core.mapping.place_map import PlaceMap
+
+_MEMORY = 50  # keyframes over which the usual similarity of neighbours is taken
+# Metres by which two metric sightings may differ from the odometry between them.
+_AGREEMENT = 3.0
+
+
+@dataclass(frozen=True)
+class LoopClosure:
+    """Two moments at one place.
+
+    Attributes
+    ----------
+    from_id, to_id : running numbers of the keyframes, the earlier one first.
+    from_stamp, to_stamp : nanoseconds.
+    relative : pose of `to` in the base frame of `from`.
+    covariance : (6, 6) float64 of it, order x y z roll pitch yaw, m^2 and rad^2, about the axes of `from`.
+    similarity : inner product of the two descriptors.
+    inliers : local features that support it; 0 where geometry did not.
+    """
+
+    from_id: int
+    to_id: int
+    from_stamp: int
+    to_stamp: int
+    relative: Pose
+    covariance: np.ndarray
+    similarity: float
+    inliers: int = 0
+
+
+class LoopCloser:
+    """Finds returns in one drive, by look and by odometry over the last metres, and by geometry if asked.
+
+    A single similar image proves nothing: buildings repeat. A closure is given when the images of the last
+    metres resemble, on average, the places that odometry predicts around the candidate, and no other place
+    does as well. With verification geometry must confirm the last image there; or it puts several of them
+    there by itself, and odometry agrees. Memory and time for an image are bounded by `most_keyframes`.
+
+    Attributes
+    ----------
+    camera : calibration with which geometry gives metres, None while it is not known.
+    """
+
+    def __init__(self, options: LoopClosureOptions | None = None, earlier: PlaceMap | None = None) -> None:
+        """Begin a drive.
+
+        Parameters
+        ----------
+        earlier : map of an earlier drive, in which places are looked for as well; their ids are its rows.
+
+        Raises
+        ------
+        MapError
+            If it has no poses.
+        """
+        if earlier is not None and not earlier.has_poses:
+            raise MapError(f"the map {earlier.path} has no poses, so no drive can be joined to it")
+        self.options = options or LoopClosureOptions()
+        self.earlier = earlier
+        self.camera: Camera | None = None
+        self._begin()
+
+    def _begin(self, next_id: int = 0) -> None:
+        self._rule = self.options.keyframes
+        verifies = self.options.verification is not None
+        self._map = GrowingMap(self.options.most_keyframes, self.earlier, verifies, next_id)
+        self._verifier = Verifier(self._map, self.options.verification) if verifies else None
+        self._recent: deque[Recent] = deque()
+        self._last: Pose | None = None
+        self._closed_at = -np.inf
+        self._neighbours = 0.0  # usual similarity of two keyframes that follow each other
+        self._joint: Pose | None = None  # frame of the earlier map <- odom
+        if len(self._map) > 1:
+            known = self._map.descriptors
+            self._neighbours = float(np.median(np.einsum("nd,nd->n", known[1:], known[:-1])))
+
+    def __len__(self) -> int:
+        """Keyframes in memory."""
+        return len(self._map)
+
+    @property
+    def next_id(self) -> int:
+        """Number that the next keyframe gets."""
+        return self._map.next_id
+
+    def wants(self, odometry: Pose) -> bool:
+        """Whether an image taken there, odom <- base_link, would be a keyframe."""
+        return self._last is None or has_moved(odometry, self._last, self._rule)
+
+    def add(
+        self, descriptor: np.ndarray, stamp: int, odometry: Pose, image: np.ndarray | None = None
+    ) -> LoopClosure | None:
+        """Take the next image.
+
+        Parameters
+        ----------
+        descriptor : (D,) float32, L2-normalised.
+        stamp : nanoseconds; one before the last is a clock that was reset, and the drive begins anew.
+        odometry : odom <- base_link at the stamp.
+        image : uint8 RGB (H, W, 3), for verification.
+
+        Returns
+        -------
+        A closure, or None: no keyframe, no place that is old enough, or none that stands out.
+
+        Raises
+        ------
+        ImageError
+            If the descriptor is not finite.
+        """
+        if not np.isfinite(descriptor).all():  # it would stay in the map for good
+            raise ImageError("the descriptor of the image is not finite")
+        if self._last is not None and stamp < self._map.stamps[-1]:
+            self._begin(self._map.next_id)  # who hears the closures may still know the old numbers
+        if not self.wants(odometry):
+            return None
+        self._map.camera = self.camera
+        similarities = self._map.descriptors @ descriptor if len(self) else np.empty(0)
+        if self._last is not None:
+            self._map.way += float(np.linalg.norm(odometry.position - self._last.position))
+            share = max(1 / _MEMORY, 1 / len(self))
+            self._neighbours += share * (float(similarities[-1]) - self._neighbours)
+        self._last = odometry
+        closure = self._close(similarities, stamp, odometry, image)
+        if self._map.is_full:
+            self._thin_out()
+        self._map.append(descriptor, stamp, odometry, image)
+        return closure
+
+    def _close(
+        self, similarities: np.ndarray, stamp: int, odometry: Pose, image: np.ndarray | None
+    ) -> LoopClosure | None:
+        similarities = similarities[: self._count_of_old(stamp)]
+        scores = self._likeness(similarities)
+        sighting = self._sight(similarities, odometry, image)
+        self._recent.append(Recent(odometry, self._map.way, scores, sighting))
+        while len(self._recent) > FEWEST and self._way_since(self._recent[1]) >= self.options.window:
+            self._recent.popleft()
+        if self._map.way - self._closed_at < self.options.spacing:
+            return None
+        search = LookSearch(self._map, self._recent, self.options, self._rule.distance or 0.0)
+        found = search.find(similarities, odometry)
+        found = self._by_geometry() if found is None else self._held_against_geometry(found)
+        if found is None:
+            return None
+        self._closed_at = self._map.way
+        closure = self._closure(found, stamp)
+        if self.earlier is not None and closure.from_id < len(self.earlier):
+            at_place = self.earlier.pose(closure.from_id)
+            assert at_place is not None  # the map has poses
+            self._joint = at_place @ closure.relative @ odometry.inverse()
+        return closure
+
+    def _way_since(self, recent: Recent) -> float:
+        return self._map.way - recent.way
+
+    def _likeness(self, similarities: np.ndarray) -> np.ndarray:
+        """0 for a usual pair of images, 1 for neighbours of the drive; takes light and network out."""
+        if not len(similarities):
+            return similarities
+        usual = float(similarities.mean())
+        return (similarities - usual) / max(self._neighbours - usual, 0.05)
+
+    def _count_of_old(self, stamp: int) -> int:
+        """Keyframes that lie long enough behind; they are in the order of driving."""
+        options, first = self.options, self._map.first_of_drive
+        stamps, ways = self._map.stamps[first:], self._map.ways[first:]
+        return first + min(
+            int(np.searchsorted(stamps, stamp - options.min_time * 1e9, "right")),
+            int(np.searchsorted(ways, self._map.way - options.min_way, "right")),
+        )
+
+    # --- By geometry ----------------------------------------------------------------------------------------
+
+    def _sight(self, similarities: np.ndarray, odometry: Pose, image: np.ndarray | None) -> Sighting | None:
+        """Hold the image against those that resemble it most and those where the last sighting leads."""
+        verifier, options = self._verifier, self.options.verification
+        if verifier is None or options is None or image is None or not len(similarities):
+            return None
+        rows = list(np.argsort(-similarities, kind="stable")[: options.most_places])
+        last = next((r for r in reversed(self._recent) if r.sighting is not None), None)
+        if last is not None and last.sighting is not None:
+            predicted = last.sighting.pose @ last.pose.inverse() @ odometry
+            away = np.linalg.norm(self._map.poses[: len(similarities), :3] - predicted.position, axis=1)
+            nearest = int(np.argmin(away))
+            if away[nearest] <= self.options.radius and nearest not in rows:
+                rows = [nearest, *rows[:-1]]
+        query = verifier.query(image, self.camera)
+        ranked = verifier.rank(query, self._map.matches(rows, similarities))
+        return sight(verifier, query, ranked, self.options.radius)
+
+    def _by_geometry(self) -> Found | None:
+        """The present sighting, where enough of the window's and most of them agree with it."""
+        now = self._recent[-1]
+        if now.sighting is None or not now.sighting.is_near:
+            return None
+        # Rows of equal houses agree over tens of metres, but the image as a whole looks less like them.
+        if now.scores[now.sighting.place] < self.options.min_score:
+            return None
+        others = [r for r in list(self._recent)[:-1] if r.sighting is not None]
+        agreeing = 1 + sum(self._agree(recent, now) for recent in others)
+        if agreeing < self.options.sightings or 2 * agreeing <= len(others) + 1:
+            return None
+        return _of(now.sighting)
+
+    def _agree(self, one: Recent, other: Recent) -> bool:
+        """Whether odometry leads from one sighting to the other."""
+        if one.sighting is None or other.sighting is None:
+            return False
+        seen = one.sighting.pose.inverse() @ other.sighting.pose
+        driven = one.pose.inverse() @ other.pose
+        is_metric = one.sighting.is_metric and other.sighting.is_metric
+        away = np.linalg.norm(seen.position - driven.position)
+        return bool(away <= (_AGREEMENT if is_metric else self.options.radius))
+
+    def _held_against_geometry(self, found: Found) -> Found | None:
+        """What the look found; with verification only where geometry confirms it, and as it measures it."""
+        if self._verifier is None:
+            return found
+        sighting = self._recent[-1].sighting
+        if sighting is None:
+            return None
+        away = np.linalg.norm(sighting.pose.position - found.pose.position)
+        if sighting.is_metric:
+            return _of(sighting) if away <= self.options.radius else None
+        return replace(found, inliers=sighting.inliers) if away <= 2 * self.options.radius else None
+
+    # --- The drive so far -----------------------------------------------------------------------------------
+
+    def _closure(self, found: Found, stamp: int) -> LoopClosure:
+        start = self._map.pose(found.place)
+        axes = np.kron(np.eye(2), start.rotation.inv().as_matrix())
+        return LoopClosure(
+            from_id=int(self._map.ids[found.place]),
+            to_id=self._map.next_id,
+            from_stamp=int(self._map.stamps[found.place]),
+            to_stamp=stamp,
+            relative=start.inverse() @ found.pose,
+            covariance=axes @ found.covariance @ axes.T,
+            similarity=found.similarity,
+            inliers=found.inliers,
+        )
+
+    def keyframes(self) -> Keyframes:
+        """The drive so far, to be written as a map; with an earlier map its places too, in its frame.
+
+        Raises
+        ------
+        MapError
+            If there is no keyframe yet, or none has been seen in the earlier map: then nobody knows how the
+            two belong together.
+        """
+        return self._map.keyframes(self._joint)
+
+    def _thin_out(self) -> None:
+        self._map.thin_out()
+        self._rule = KeyframeRule(2 * (self._rule.distance or 1.0), self._rule.angle, self._rule.time)
+        self._recent.clear()  # what it holds, and what the verifier keeps, is by the old rows
+        if self._verifier is not None:
+            self._verifier = Verifier(self._map, self.options.verification)
+
+
+def _of(sighting: Sighting) -> Found:
+    return Found(sighting.place, sighting.pose, sighting.covariance, sighting.similarity, sighting.inliers)

@@ -1,0 +1,1 @@
+"""Follow a drive through the map: the sequence filter."""

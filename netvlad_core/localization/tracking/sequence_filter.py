@@ -1,0 +1,345 @@
+"""Where on the map, or off it, has the robot been driving? A discrete Bayes filter over the places.
+
+A single image is never safe to act on: look-alike and unmapped places reach high similarities. Along a drive,
+though, only the true places keep matching in the order in which the robot passes them.
+
+Every place has a probability, facing along or against its heading: a background that all places share and an
+excess of the few that matched lately, so an update costs about the same in a map of any size. An image counts
+by how much more it looks like a place than the other images of the drive did, in standard deviations of its
+similarities to the map. That takes light, network and places that resemble everything (a blank wall, a dark
+corner) out of it.
+
+Two questions are asked of the best place. Does it lead over every other part of the map, along the drive? Off
+the map some place is always the best one, but by chance it leads little. And do the images look like it more
+than like any other part of the map? A street of the same course and light as a mapped one can be followed for
+long, but its images prefer other places as often as not.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import IntEnum
+
+import numpy as np
+
+from netvlad_core.data.geometry import Pose
+from netvlad_core.localization.tracking.place_motion import Motion, PlaceMotion
+
+# Of odds: a state is left later than it is entered.
+_HYSTERESIS = 4.0
+# Of the background: a smaller excess is dropped.
+_NEGLIGIBLE = 0.05
+# Way, in spacings of the map, or turn that makes an image news at all; below it belief and evidence stand.
+_NEWS = 0.5
+_NEWS_TURN = np.radians(15)
+# Without odometry: an image so little different from the last one was taken on the same spot.
+SAME_SPOT = 0.3
+# Then the speed is one of these shares of the usual one, forward or backward, and seldom changes.
+_SPEEDS = (0.5, 0.71, 1.0, 1.41, 2.0)
+_SPEED_SIGMA = 0.15
+_SPEED_TURN_SIGMA = np.radians(60)
+_SPEED_CHANGE = 0.05
+_DIRECTION_CHANGE = 0.02
+# Odometry that says more has been reset.
+_FASTEST = 50.0  # m/s
+# Share of `radius` in which the place believed in may look best, against the rest of the map.
+_BESIDE = 0.3
+# Standard deviations that some other part of any map reaches.
+_USUAL_RIVAL = 1.0
+# Weight of an image in what the images of late say.
+_LATELY = 0.5
+# Share of a belief that stays on the map, at the least, when the robot does.
+_STAYS = 0.5
+# Images after which what places usually look like is half forgotten.
+_MEMORY = 1000.0
+
+
+class State(IntEnum):
+    """What the localizer knows; a pose goes with LOCALIZED only."""
+
+    LOST = 0
+    AMBIGUOUS = 1
+    LOCALIZED = 2
+
+
+@dataclass(frozen=True)
+class SequenceOptions:
+    """How evidence becomes belief. The defaults were chosen on drives in changed light and unmapped streets.
+
+    Attributes
+    ----------
+    min_belief : probability of the best place with its surroundings from which the state is LOCALIZED.
+    radius : metres (places, in a map without poses) that count as the surroundings of a place.
+    sharpness : log-likelihood of a place for each standard deviation of similarity, up to `highest_score`.
+    habit : images after which half of a place's usual similarity to the drive is taken off.
+    chance : log-odds by which the best place leads over all others on a drive off the map.
+    margin : standard deviations by which the best place must beat the rest of the map, on average.
+    gain : log-odds of being on the map for each standard deviation beyond the margin, within `gap_range`.
+    leave, enter : probability that the robot leaves or enters the map between two images.
+    contradiction : no pose where the images of late prefer another part of the map by this many deviations.
+    leak : share of belief that an image spreads over all places: the robot may have been carried.
+    against : prior probability that it faces against the heading of the places.
+    odometry_sigma : uncertainty of odometry, share of way and turn.
+    turn_sigma : radians, uncertainty of the turn between two places.
+    speed : m/s where there is no odometry (places a second, in a map without poses); None takes that of the
+        drive which made the map.
+    """
+
+    min_belief: float = 0.9
+    radius: float = 10.0
+    sharpness: float = 0.6
+    highest_score: float = 6.0
+    habit: float = 20.0
+    chance: float = 1.0
+    margin: float = 0.4
+    gain: float = 0.3
+    gap_range: tuple[float, float] = (-1.5, 4.0)
+    leave: float = 0.002
+    enter: float = 0.005
+    contradiction: float = 0.5
+    leak: float = 0.003
+    against: float = 0.1
+    odometry_sigma: float = 0.1
+    turn_sigma: float = 0.3
+    speed: float | None = None
+
+
+@dataclass(frozen=True)
+class Belief:
+    """What the images so far say.
+
+    Attributes
+    ----------
+    state : LOST, AMBIGUOUS or LOCALIZED.
+    on_map : probability that the robot is on the map.
+    place : the most probable one.
+    probability : that the robot is within `radius` of that place.
+    spread : metres, standard deviation of the position there.
+    is_reversed : the robot faces against the heading of the place.
+    confidence : to rank images by: log-odds that go on where the probability comes near to 1, less by the
+        standard deviations by which the image itself prefers another part of the map. A drive that has just
+        left it still has a strong belief.
+    """
+
+    state: State
+    on_map: float
+    place: int
+    probability: float
+    spread: float
+    is_reversed: bool
+    confidence: float = -np.inf
+
+
+class SequenceFilter:
+    """Follows one robot through one map.
+
+    Parameters
+    ----------
+    poses : (N, 7) float64, map <- base_link of the places, x y z qx qy qz qw; NaN where unknown. A map
+        without any becomes a line with a metre from place to place.
+    stamps : (N,) int64, nanoseconds, of the places; they tell the usual speed.
+    """
+
+    def __init__(
+        self, poses: np.ndarray, stamps: np.ndarray | None = None, options: SequenceOptions | None = None
+    ) -> None:
+        self.options = options or SequenceOptions()
+        self.motion = PlaceMotion(np.asarray(poses, dtype=np.float64))
+        self._usual_speed = _usual_speed(self.motion.spacing, stamps)
+        self.forget()
+
+    def forget(self) -> None:
+        """Start anew: the robot may be anywhere."""
+        count = len(self.motion.positions)
+        self._last: tuple[int, Pose | None] | None = None
+        self._seen = 0.0
+        self._scores_seen = np.zeros(count)
+        self._on_map = 0.1
+        self._doubt = self._gap = 0.0
+        self._spread_out()
+        self._belief = Belief(State.LOST, self._on_map, 0, 0.0, np.inf, False)
+
+    def _spread_out(self) -> None:
+        count = len(self.motion.positions)
+        # Along and against the heading; a second axis for the speeds, where they are guessed.
+        self._prior = np.array([1 - self.options.against, self.options.against]) / count
+        self._background = self._prior.copy()
+        self._excess = np.zeros((2, 1, count))
+
+    def update(
+        self,
+        places: np.ndarray,
+        similarities: np.ndarray,
+        typical: tuple[float, float],
+        stamp: int,
+        odometry: Pose | None = None,
+        novelty: float = 1.0,
+    ) -> Belief:
+        """Take an image into account.
+
+        Parameters
+        ----------
+        places : (C,) int, the places most similar to the image, or all places.
+        similarities : (C,) float, theirs.
+        typical : mean and standard deviation of the image's similarity to the places at large.
+        stamp : nanoseconds. A stamp before the last one is a clock that was reset: all is forgotten.
+        odometry : odom <- base_link at the stamp, or None; without it time passes at the usual speed.
+        novelty : where there is no odometry, how much the image differs from the last one, 1 as much as
+            neighbouring places do; an image of a standing robot is no new evidence.
+        """
+        if self._last is not None and stamp < self._last[0]:
+            self.forget()
+        motion = self._motion_to(stamp, odometry, novelty)
+        if motion is not None:
+            news = 1.0
+            if self._last is not None:
+                news = min(1.0, motion.length / self.motion.spacing + abs(motion.turn) / (2 * _NEWS_TURN))
+                self._move(motion)
+            self._last = (stamp, odometry)
+            self._weigh(places, similarities, typical, news)
+            self._belief = self._judge()
+        return self._belief
+
+    def _motion_to(self, stamp: int, odometry: Pose | None, novelty: float) -> Motion | None:
+        """Movement since the last image that counted; None if the robot has not moved enough since."""
+        options = self.options
+        if self._last is None:
+            return Motion.unknown()
+        last_stamp, before = self._last
+        seconds = (stamp - last_stamp) / 1e9
+        if odometry is not None and before is not None and self.motion.has_poses:
+            motion = Motion.between(before, odometry, options.odometry_sigma, options.turn_sigma)
+            if motion.length <= max(_FASTEST * seconds, self.motion.spacing):
+                has_moved = motion.length >= _NEWS * self.motion.spacing or abs(motion.turn) >= _NEWS_TURN
+                return motion if has_moved else None
+        if novelty < SAME_SPOT:
+            self._last = (stamp, odometry)
+            return None
+        length = (options.speed or self._usual_speed) * seconds
+        if length < _NEWS * self.motion.spacing:
+            return None
+        return Motion(np.array([length, 0.0, 0.0]), 0.0, _SPEED_SIGMA * length, _SPEED_TURN_SIGMA, True)
+
+    def _move(self, motion: Motion) -> None:
+        """Prediction: the excess moves along the map; what leaves it may be anywhere."""
+        if motion.length > self.motion.farthest:
+            self._spread_out()
+            return
+        leak, speeds = self.options.leak, _SPEEDS if motion.is_guess else (1.0,)
+        excess = self._excess
+        if excess.shape[1] != len(speeds):
+            excess = np.repeat(excess.sum(axis=1, keepdims=True) / len(speeds), len(speeds), axis=1)
+        moved = np.stack([
+            [self.motion.move(excess[i, j], motion.at(speed), bool(i)) for j, speed in enumerate(speeds)]
+            for i in (0, 1)
+        ])  # fmt: skip
+        if motion.is_guess:
+            moved = _CHANGES @ moved
+            moved = (1 - _DIRECTION_CHANGE) * moved + _DIRECTION_CHANGE * moved[::-1]
+        self._excess = (1 - leak) * moved
+        self._background *= 1 - leak
+        self._carry_on(excess.sum(), moved.sum())
+        missing = 1 - self._excess.sum() - self._background.sum() * excess.shape[2]
+        self._background += missing * self._prior
+
+    def _carry_on(self, held: float, stayed: float) -> None:
+        """Odds of being on the map, when so much of a belief has stayed on it in a movement."""
+        # In the midst of the map most of it stays; where it does not, the robot has left.
+        share = min(1.0, stayed / (_STAYS * held)) if held > 0 else 1.0
+        on_map, options = self._on_map * share, self.options
+        self._on_map = (1 - options.leave) * on_map + options.enter * (1 - on_map)
+
+    def _weigh(
+        self, places: np.ndarray, similarities: np.ndarray, typical: tuple[float, float], news: float
+    ) -> None:
+        """Correction by one image."""
+        options = self.options
+        scores = (similarities - typical[0]) / max(typical[1], 1e-6)
+        # The places that are no candidates score at most as much as the last candidate.
+        lowest = max(0.0, scores.min()) if len(places) < self._excess.shape[2] else 0.0
+        scores = self._unusual(places, scores, news)
+        usable = np.clip(scores, lowest, max(options.highest_score, lowest)) - lowest
+        likelihood = np.exp(news * options.sharpness * usable)
+        background = (self._background / self._excess.shape[1])[:, None, None]
+        self._excess[:, :, places] = (background + self._excess[:, :, places]) * likelihood - background
+        total = self._excess.sum() + self._background.sum() * self._excess.shape[2]
+        self._excess /= total
+        self._background /= total
+        self._excess[self._excess < _NEGLIGIBLE * background / total] = 0.0
+
+        distances = self.motion.distances_to(self._best()[1], places)
+        beside = max(_BESIDE * options.radius, 2 * self.motion.spacing)
+        here = max(scores[distances <= beside].max(initial=-np.inf), 0.0)
+        rival = max(scores[distances > options.radius].max(initial=-np.inf), _USUAL_RIVAL)
+        self._gap = float(here - rival)
+        self._doubt -= _LATELY * news * (self._gap + self._doubt)
+        log_odds = news * options.gain * np.clip(self._gap - options.margin, *options.gap_range)
+        self._on_map = _probability(np.log(_odds(self._on_map)) + log_odds)
+
+    def _unusual(self, places: np.ndarray, scores: np.ndarray, news: float) -> np.ndarray:
+        """Scores of the image beyond those of the images before it."""
+        beyond = scores - self._scores_seen[places] / (self._seen + self.options.habit)
+        self._scores_seen[places] += news * scores
+        self._seen += news
+        if self._seen > _MEMORY:
+            self._seen /= 2
+            self._scores_seen /= 2
+        return beyond
+
+    def _best(self) -> tuple[int, int]:
+        """Direction (0 along, 1 against the heading) and place of the highest probability."""
+        excess = self._excess.sum(axis=1)
+        direction, place = np.unravel_index(int(np.argmax(excess)), excess.shape)
+        return int(direction), int(place)
+
+    def _judge(self) -> Belief:
+        options = self.options
+        direction, place = self._best()
+        excess = self._excess.sum(axis=1)
+        held = np.flatnonzero(excess.any(axis=0))  # places with more than the background
+        distances = self.motion.distances_to(place, held)
+        is_near = distances <= options.radius
+        weights = excess[direction, held[is_near]]
+        spread = float(np.sqrt(weights @ distances[is_near] ** 2 / max(weights.sum(), 1e-12)))
+
+        # Log-odds over the background.
+        heights = np.log1p(excess[:, held].sum(axis=0) / self._background.sum())
+        lead = float(heights[is_near].max(initial=0.0) - heights[~is_near].max(initial=0.0)) - options.chance
+        probability = self._on_map * _probability(lead)
+        confidence = lead + float(np.log(_odds(self._on_map))) + min(self._gap, 0.0)
+        was_localized = self._belief.state is State.LOCALIZED
+        enough = _odds(options.min_belief) / (_HYSTERESIS if was_localized else 1.0)
+        state = State.LOST
+        if _odds(probability) >= enough and self._doubt < options.contradiction:
+            state = State.LOCALIZED
+        elif self._on_map > 0.5:
+            state = State.AMBIGUOUS
+        return Belief(state, self._on_map, place, probability, spread, bool(direction), confidence)
+
+
+def _speed_changes() -> np.ndarray:
+    """(V, V) share of each speed that goes on as each other one: it is kept, or changes to a next one."""
+    count = len(_SPEEDS)
+    changes = (1 - _SPEED_CHANGE) * np.eye(count)
+    for speed in range(count):
+        others = [other for other in (speed - 1, speed + 1) if 0 <= other < count]
+        changes[others, speed] = _SPEED_CHANGE / len(others)
+    return changes
+
+
+_CHANGES = _speed_changes()
+
+
+def _odds(probability: float) -> float:
+    return probability / max(1e-12, 1 - probability)
+
+
+def _probability(log_odds: float) -> float:
+    return float(1 / (1 + np.exp(-log_odds)))
+
+
+def _usual_speed(spacing: float, stamps: np.ndarray | None) -> float:
+    """Speed of the drive that made the map; a metre a second where its stamps say nothing."""
+    steps = np.diff(stamps) / 1e9 if stamps is not None else np.empty(0)
+    steps = steps[steps > 0]
+    return spacing / float(np.median(steps)) if len(steps) else 1.0

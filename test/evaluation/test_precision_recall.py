@@ -1,0 +1,34 @@
+"""Precision and recall, by counting."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from netvlad_core.evaluation.precision_recall import precision_recall, recall_at_full_precision
+
+_SCORES = np.array([0.9, 0.8, 0.8, 0.6, 0.5, -np.inf])
+_CORRECT = np.array([True, True, False, True, False, False])
+# The third image shows no mapped place; the last one does, but nothing was offered for it.
+_ANSWERABLE = np.array([True, True, False, True, True, True])
+
+
+def test_curve_counts_every_threshold_once_and_ties_together() -> None:
+    curve = precision_recall(_SCORES, _CORRECT, _ANSWERABLE)
+    np.testing.assert_array_equal(curve.thresholds, [0.9, 0.8, 0.6, 0.5])
+    np.testing.assert_allclose(curve.precision, [1, 2 / 3, 3 / 4, 3 / 5])
+    np.testing.assert_allclose(curve.recall, [1 / 5, 2 / 5, 3 / 5, 3 / 5])
+
+
+def test_threshold_is_the_lowest_that_is_precise_enough() -> None:
+    curve = precision_recall(_SCORES, _CORRECT, _ANSWERABLE)
+    assert (curve.threshold_for(1.0), curve.recall_at(1.0)) == (0.9, 0.2)
+    assert (curve.threshold_for(0.7), curve.recall_at(0.7)) == (0.6, pytest.approx(0.6))
+    assert recall_at_full_precision(_SCORES, _CORRECT, _ANSWERABLE) == pytest.approx(0.2)
+
+
+@pytest.mark.parametrize("scores", [np.full(3, -np.inf), np.array([0.5, 0.4, 0.3])])
+def test_nothing_correct_gives_no_threshold(scores: np.ndarray) -> None:
+    curve = precision_recall(scores, np.zeros(3, bool), np.ones(3, bool))
+    assert curve.threshold_for(0.99) is None
+    assert curve.recall_at(0.99) == 0.0

@@ -1,0 +1,92 @@
+"""Points from places whose poses are known, and the pose of a query from them."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from scipy.spatial.transform import Rotation
+from scipy.stats import chi2
+
+from netvlad_core.data.geometry import Pose
+from netvlad_core.localization.geometry.local_features import match_features
+from netvlad_core.localization.geometry.structure import Resection, View, resect, triangulate
+from support.scene import CAMERA, look, scattered
+
+# A map far from its origin, turned.
+_MAP = Pose.from_xyz_yaw(5000.0, -3000.0, 20.0, yaw=1.0)
+_POINTS = _MAP.rotation.apply(scattered(300)) + _MAP.position
+_PLACES = [_MAP @ Pose.from_xyz_yaw(x, 0.0) for x in (0.0, 2.0, -2.0, 4.0)]
+_TRUE = _MAP @ Pose.from_xyz_yaw(0.7, 1.5, yaw=0.15)
+
+
+def _views(noise: float) -> list[View]:
+    return [
+        View(look(_POINTS, pose, noise, seed=seed), CAMERA, pose)
+        for seed, pose in enumerate(_PLACES, start=1)
+    ]
+
+
+def _resect(noise: float, wrong: float = 0.0, seed: int = 0) -> Resection | None:
+    place, *others = _views(noise)
+    query = look(_POINTS, _TRUE, noise, wrong, seed)
+    matches = match_features(query, place.features)
+    return resect(triangulate(place, others), matches, query, CAMERA)
+
+
+def test_points_are_where_they_are() -> None:
+    place, *others = _views(noise=0.0)
+    found = triangulate(place, others)
+    exact = {row.tobytes(): point for row, point in zip(*_descriptors_and_points())}
+    errors = [
+        np.linalg.norm(point - exact[place.features.descriptors[row].tobytes()])
+        for row, point in found.items()
+    ]
+    assert len(found) > 100
+    assert np.max(errors) < 0.05
+
+
+def _descriptors_and_points() -> tuple[np.ndarray, np.ndarray]:
+    place = look(_POINTS, _PLACES[0])
+    everything = np.random.default_rng(99).normal(size=(len(_POINTS), 128))
+    everything /= np.linalg.norm(everything, axis=1, keepdims=True)
+    rows = [int(np.argmax(everything.astype(np.float32) @ d)) for d in place.descriptors]
+    return place.descriptors, _POINTS[rows]
+
+
+def test_query_is_found_to_the_centimetre_without_noise() -> None:
+    resection = _resect(noise=0.0)
+    assert resection is not None
+    assert np.linalg.norm(resection.pose.position - _TRUE.position) < 0.01
+    assert (resection.pose.rotation.inv() * _TRUE.rotation).magnitude() < np.radians(0.05)
+
+
+def test_wrong_matches_do_no_harm() -> None:
+    resection = _resect(noise=0.5, wrong=0.35)
+    assert resection is not None
+    assert np.linalg.norm(resection.pose.position - _TRUE.position) < 0.3
+
+
+def test_errors_stay_inside_what_the_covariance_says() -> None:
+    inside = []
+    for seed in range(20):
+        resection = _resect(noise=0.7, seed=100 + seed)
+        assert resection is not None
+        turn = (resection.pose.rotation * _TRUE.rotation.inv()).as_rotvec()
+        error = np.concatenate([resection.pose.position - _TRUE.position, turn])
+        inside.append(error @ np.linalg.solve(resection.covariance, error) <= chi2.ppf(0.95, 6))
+        np.testing.assert_array_equal(resection.covariance, resection.covariance.T)
+    assert np.mean(inside) >= 0.9
+
+
+def test_views_from_one_point_give_no_points() -> None:
+    place = _views(noise=0.0)[0]
+    turned = Pose(_PLACES[0].position, (_PLACES[0].rotation * Rotation.from_euler("z", 0.0)).as_quat())
+    assert not triangulate(place, [View(look(_POINTS, turned), CAMERA, turned)])
+
+
+@pytest.mark.parametrize("count", [0, 5])
+def test_few_points_give_no_pose(count: int) -> None:
+    place, *others = _views(noise=0.0)
+    points = dict(list(triangulate(place, others).items())[:count])
+    query = look(_POINTS, _TRUE)
+    assert resect(points, match_features(query, place.features), query, CAMERA) is None

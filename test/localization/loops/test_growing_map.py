@@ -1,0 +1,86 @@
+"""The places of a drive that goes on: images kept and thinned out, an earlier map before them."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from netvlad_core.data.catalogue import CatalogueSource
+from netvlad_core.data.geometry import Pose
+from netvlad_core.localization.loops.growing_map import GrowingMap
+from netvlad_core.mapping.builder import BuildOptions, build_map
+from netvlad_core.mapping.map_writer import MapFacts, write_images, write_places, writing_map
+from netvlad_core.mapping.place_map import PlaceMap
+from support.scene import CAMERA
+from support.street import street, view, write_catalogue
+
+
+def _image(shade: int) -> np.ndarray:
+    return np.full((60, 80, 3), shade, np.uint8)
+
+
+def _drive(rows: int, **options: object) -> GrowingMap:
+    growing = GrowingMap(most=8, keeps_images=True, **options)  # type: ignore[arg-type]
+    for row in range(rows):
+        if growing.is_full:
+            growing.thin_out()
+        growing.way = float(row)
+        growing.append(np.eye(4, dtype=np.float32)[row % 4], row, Pose.from_xyz_yaw(row, 0), _image(10 * row))
+    return growing
+
+
+def test_images_stay_with_their_rows_when_every_second_one_goes() -> None:
+    growing = _drive(10)
+    assert len(growing) == 6
+    assert growing.ids.tolist() == [0, 2, 4, 6, 8, 9]
+    for row, number in enumerate(growing.ids):
+        image = growing.image(row)
+        assert image is not None
+        assert abs(int(image[30, 40, 0]) - 10 * number) <= 2
+        assert growing.pose(row).position[0] == number
+
+
+def test_without_being_asked_no_image_is_kept() -> None:
+    growing = GrowingMap(most=8)
+    growing.append(np.ones(4, np.float32), 0, Pose.identity(), _image(1))
+    assert growing.image(0) is None
+    assert growing.keyframes(None).images is None
+
+
+def test_drive_with_images_becomes_a_map_with_images(tmp_path: Path) -> None:
+    growing = _drive(5)
+    growing.camera = CAMERA
+    kept = growing.keyframes(None)
+    assert kept.images is not None
+    assert kept.camera is CAMERA
+    with writing_map(tmp_path / "map", MapFacts("model@0", "odom", "a drive", "", {}, None, "full")) as new:
+        write_places(new, kept.stamps, kept.poses, ["a"] * 5, kept.descriptors)
+        write_images(new, kept.images)
+    place_map = PlaceMap.open(tmp_path / "map", verify=True)
+    for row in range(5):
+        image = place_map.image(row)
+        assert image is not None
+        assert abs(int(image[30, 40, 0]) - 10 * row) <= 2
+
+
+@pytest.mark.parametrize("stored", ["none", "full"])
+def test_images_of_an_earlier_map_come_from_its_file(checkpoint: Path, tmp_path: Path, stored: str) -> None:
+    fronts = street(seed=1, metres=20)
+    catalogue = write_catalogue(tmp_path / "drive", fronts, range(0, 12, 4))
+    options = BuildOptions(weights=checkpoint, device="cpu", store_images=stored)
+    earlier = build_map(CatalogueSource.from_csv(catalogue), tmp_path / "map", options, progress=False)
+    growing = GrowingMap(most=50, earlier=earlier, keeps_images=True)
+    growing.camera = CAMERA
+    descriptor = np.zeros(earlier.header.dimension, np.float32)
+    growing.append(descriptor, 0, Pose.identity(), view(fronts, 3.0))
+    assert growing.first_of_drive == 3
+    assert growing.camera_of(0) is None
+    assert growing.camera_of(3) is CAMERA
+    assert (growing.image(0) is None) == (stored == "none")
+    assert np.linalg.norm(growing.poses[0, :3] - growing.poses[3, :3]) > 1e5
+    both = growing.keyframes(Pose.identity())
+    assert len(both.stamps) == 4
+    assert (both.images is None) == (stored == "none")
+    assert both.camera is None  # a map has room for one calibration

@@ -1,0 +1,57 @@
+"""A street driven twice by a calibrated camera: geometry measures how far apart the two passes are."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+pytest.importorskip("panda3d")
+
+from netvlad_core.data.bags.source import BagSource
+from netvlad_core.data.frames import Frame
+from netvlad_core.data.geometry import Pose
+from netvlad_core.localization.geometry.verification import VerificationOptions
+from netvlad_core.localization.loops.loop_closure import LoopCloser, LoopClosure
+from netvlad_core.localization.loops.loop_options import LoopClosureOptions
+from netvlad_core.model.extractor import Extractor
+from town.drives import FIRST, write_drive
+
+_START, _SECOND = 10**18, 10**9
+_APART = Pose.from_xyz_yaw(500.0, 200.0, yaw=1.0)  # where odometry has got to when the second pass begins
+
+
+@pytest.fixture(scope="module")
+def passes(tmp_path_factory: pytest.TempPathFactory) -> BagSource:
+    """50 m of a rendered street, twice as many images as one pass takes."""
+    path = tmp_path_factory.mktemp("street") / "drive"
+    write_drive(path, FIRST, start=20.0, length=50.0, image_rate=8.0, size=(320, 240))
+    return BagSource.open(path)
+
+
+def _close(frames: list[Frame], odometry: list[Pose], closer: LoopCloser) -> list[LoopClosure]:
+    extractor, found = Extractor.load(device="cpu"), []
+    for number, (frame, pose) in enumerate(zip(frames, odometry, strict=True)):
+        image = frame.decode()
+        found.append(closer.add(extractor(image)[0], _START + number * _SECOND, pose, image))
+    return [closure for closure in found if closure is not None]
+
+
+def test_relative_pose_is_metric_and_its_covariance_honest(passes: BagSource) -> None:
+    frames = [frame for frame in passes if frame.pose is not None]
+    first, second = frames[::2], frames[1::2]
+    true = [frame.pose for frame in (*first, *second) if frame.pose is not None]
+    drifted = [*true[: len(first)], *(_APART @ pose for pose in true[len(first) :])]
+    verification = VerificationOptions(min_inliers=40, most_places=5)
+    options = LoopClosureOptions(spacing=0.0, verification=verification)
+    closer = LoopCloser(options)
+    closer.camera = passes.camera
+    assert closer.camera is not None
+    closures = _close([*first, *second], drifted, closer)
+    assert len(closures) > 10
+    for closure in closures:
+        assert closure.inliers >= 40
+        start, end = (true[(stamp - _START) // _SECOND] for stamp in (closure.from_stamp, closure.to_stamp))
+        truth = start.inverse() @ end
+        error = closure.relative.position - truth.position
+        assert np.linalg.norm(error) < 0.1
+        assert error @ np.linalg.solve(closure.covariance[:3, :3], error) < 11.3  # 99 % of them

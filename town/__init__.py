@@ -1,0 +1,1 @@
+"""A rendered town: test data, training data and the demonstration's drives."""

@@ -1,0 +1,144 @@
+"""A small town as data: streets, houses, trees, parked cars and street furniture, all from one seed.
+
+Nothing here knows how it is drawn.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from town.furniture import hang_signs, park_cars, place_lamps, plant_trees
+from town.houses import build_row
+from town.plan import Building, District, Street, Thing
+from town.route import Route
+
+CROSSINGS = {
+    "A": (0, 0), "B": (84, -5), "C": (164, 3), "D": (169, 76), "E": (87, 80), "F": (-5, 71),
+    "S": (82, -62), "N": (92, 138), "O": (224, 9),
+}  # fmt: skip
+# The middle street B-E is driven twice, in the same direction: a figure of eight that starts and ends in it.
+ROUTE = "EFABEDCB"
+
+
+MARKET = District(("plaster", "plaster", "stone"), (3, 4), (7, 12), ("gable", "mansard"), shops=0.9)
+MILL = District(("brick",), (2, 3), (7, 16), ("gable", "flat"), shops=0.3)
+OFFICES = District(("glass", "concrete", "panel"), (4, 6), (15, 24), ("flat",), shops=0.35)
+VILLAS = District(("plaster", "brick", "stone"), (2, 2), (9, 12), ("hip", "gable"), setback=4.5, gap=4.0)
+STATELY = District(("stone", "plaster", "brick"), (4, 5), (11, 17), ("mansard", "flat"), shops=0.2)
+OLD_TOWN = District(("timber", "timber", "plaster"), (2, 3), (5.5, 8), ("gable_front", "gable"), shops=0.35)
+MIXED = District(
+    ("brick", "plaster", "concrete", "stone"), (3, 5), (9, 15), ("gable", "flat", "mansard"), shops=0.5
+)
+
+
+CHURCH = ((26.0, 108.0), 0.35)  # corner of the nave, heading of its long side (radians)
+
+
+@dataclass(frozen=True)
+class Town:
+    streets: list[Street]
+    buildings: list[Building]
+    trees: list[Thing]
+    cars: list[Thing]
+    lamps: list[Thing]
+    signs: list[Thing]
+    hedges: list[np.ndarray]  # (2, 2) end points each
+    route: Route
+    seed: int
+    bounds: tuple[float, float, float, float] = field(default=(-70.0, -100.0, 250.0, 170.0))  # x0 y0 x1 y1
+
+
+_SHIFT = 12.0  # metres, the most that another plan moves a crossing in x and in y
+# An estate has these on both sides of every street.
+_ESTATE = District(("brick", "plaster"), (3, 4), (9, 13), ("gable",), shops=0.3)
+
+
+def make_town(seed: int = 7, parking_seed: int = 0, designs: int | None = None, plan: int = 0) -> Town:
+    """The town of `seed`; `parking_seed` changes only which cars are parked where.
+
+    With `designs` all of it is one estate of so many different houses in turn, so that streets look alike.
+    Any `plan` but 0 moves the crossings and gives the streets other districts: another town altogether.
+    """
+    rng = np.random.default_rng(seed)
+    crossings, streets = _plan(plan)
+    buildings: list[Building] = []
+    hedges: list[np.ndarray] = []
+    for street in streets:
+        for side, district in ((1, street.left), (-1, street.right)):
+            if district is not None:
+                built = district if designs is None else _ESTATE
+                build_row(rng, streets, street, side, built, buildings, hedges, designs)
+    buildings += _church()
+    return Town(
+        streets=streets,
+        buildings=buildings,
+        trees=plant_trees(rng, streets, buildings),
+        cars=park_cars(np.random.default_rng([seed, parking_seed]), streets),
+        lamps=place_lamps(streets),
+        signs=hang_signs(rng, streets),
+        hedges=hedges,
+        route=Route.through(np.array([_middle(crossings, "BE")] + [crossings[name] for name in ROUTE])),
+        seed=seed,
+    )
+
+
+def _plan(number: int) -> tuple[dict[str, np.ndarray], list[Street]]:
+    rng = np.random.default_rng(number)
+    crossings = {name: np.array(at, float) for name, at in CROSSINGS.items()}
+    districts = [MIXED, MARKET, MILL, OFFICES, VILLAS, STATELY, OLD_TOWN]
+    if number:
+        crossings = {name: at + rng.uniform(-_SHIFT, _SHIFT, 2) for name, at in crossings.items()}
+        districts = [districts[i] for i in rng.permutation(len(districts))]
+    return crossings, _streets(crossings, *districts)
+
+
+def _middle(crossings: dict[str, np.ndarray], street: str) -> np.ndarray:
+    return (crossings[street[0]] + crossings[street[1]]) / 2
+
+
+def _streets(
+    crossings: dict[str, np.ndarray],
+    mixed: District,
+    market: District,
+    mill: District,
+    offices: District,
+    villas: District,
+    stately: District,
+    old_town: District,
+) -> list[Street]:
+    def street(
+        name: str, ends: str, half: float, pavement: float, *sides: District | None, **more: object
+    ) -> Street:
+        start, end = (crossings[e] for e in ends)
+        return Street(name, start, end, half, pavement, sides[0], sides[1], **more)  # type: ignore[arg-type]
+
+    return [
+        street("King Street", "BE", 5.2, 3.0, mixed, mixed, tree_side=1),
+        street("Market Street", "AB", 5.0, 3.5, market, market),
+        street("Mill Lane", "BC", 4.6, 2.4, mill, mill),
+        street("Station Road", "CD", 5.6, 3.5, offices, offices, tree_side=-1),
+        street("Garden Row", "DE", 4.8, 2.6, villas, villas, parking=0.3),
+        street("Park Avenue", "EF", 5.2, 3.4, stately, None, tree_side=-1),
+        street("Church Lane", "FA", 3.9, 1.9, old_town, old_town, surface="cobbles", parking=0.0),
+        street("South Street", "BS", 4.6, 2.5, mixed, mill),
+        street("North Street", "EN", 4.6, 2.5, villas, stately),
+        street("Depot Road", "CO", 4.6, 2.5, offices, mill),
+    ]
+
+
+def _church() -> list[Building]:
+    """A nave and its tower in the park: the landmark seen from far."""
+    corner, heading = CHURCH
+    u, v = np.array([np.cos(heading), np.sin(heading)]), np.array([-np.sin(heading), np.cos(heading)])
+
+    def block(x: float, y: float, length: float, width: float, floors: int, roof: str) -> Building:
+        a = np.array(corner) + x * u + y * v
+        outline = np.array([a, a + length * u, a + length * u + width * v, a + width * v])
+        wall, trim, slate = (198, 186, 160), (150, 140, 120), (84, 96, 92)
+        return Building(
+            outline, floors, 4.5, "stone", wall, trim, roof, slate, None, (0, 0, 0), seed=len(roof)
+        )
+
+    return [block(0, 0, 20, 10, 2, "gable"), block(-6.5, 1.75, 6.5, 6.5, 5, "spire")]
