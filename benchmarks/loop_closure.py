@@ -27,6 +27,7 @@ from netvlad_core.data.bags.source import BagSource
 from netvlad_core.data.camera import Camera
 from netvlad_core.data.catalogue import CatalogueSource
 from netvlad_core.data.geometry import Pose, rotation_between
+from netvlad_core.data.radii import POSITIVE_WITHIN
 from netvlad_core.evaluation.precision_recall import precision_recall
 from netvlad_core.localization.geometry.verification import VerificationOptions
 from netvlad_core.localization.loops.loop_closure import LoopCloser, LoopClosure
@@ -36,7 +37,6 @@ from netvlad_core.model.extractor import Extractor
 from netvlad_core.model.fitting import fit_network
 from town.drift import Drift
 
-_RIGHT = 10.0  # metres
 _FACING = np.radians(60.0)
 _ELLIPSE = float(chi2.ppf(0.95, 2))
 _OTHER_TOWNS = ("town_8", "town_9")
@@ -90,7 +90,7 @@ def revisits(drive: Drive, options: LoopClosureOptions) -> np.ndarray:
     found = []
     for row in range(len(stamps)):
         old = (stamps <= stamps[row] - options.min_time * 1e9) & (ways <= ways[row] - options.min_way)
-        near = np.linalg.norm(positions - positions[row], axis=1) <= _RIGHT
+        near = np.linalg.norm(positions - positions[row], axis=1) <= POSITIVE_WITHIN
         found.append((old & near & (rotation_between(quaternions, quaternions[row]) <= _FACING)).any())
     return np.array(found)
 
@@ -123,7 +123,7 @@ def evaluate(drive: Drive, descriptors: np.ndarray, seeds: int, options: LoopClo
         for row, closure in closures.items():
             true = drive.poses[rows_of[closure.from_stamp]].inverse() @ drive.poses[row]
             scores[row] = closure.inliers + closure.similarity
-            right[row] = np.linalg.norm(true.position) <= _RIGHT
+            right[row] = np.linalg.norm(true.position) <= POSITIVE_WITHIN
             error = (closure.relative.position - true.position)[:2]
             errors.append(float(np.linalg.norm(error)))
             inside.append(error @ np.linalg.solve(closure.covariance[:2, :2], error) <= _ELLIPSE)

@@ -34,6 +34,7 @@ from torch.nn import functional
 
 from netvlad_core.data.bags.source import BagSource
 from netvlad_core.data.images import read_image
+from netvlad_core.data.radii import POSITIVE_WITHIN
 from netvlad_core.evaluation.recall import positives_within
 from netvlad_core.mapping.keyframes import default_rule, select_keyframes
 from netvlad_core.model.backbones import DEFAULT_BACKBONE, backbone_named
@@ -106,7 +107,7 @@ def rendered_places(folder: Path) -> Places:
         source = BagSource.open(folder / name)
         frames = list(select_keyframes(source, default_rule(source)))[::step]
         shots.append([Shot(f.decode, *f.pose.position[:2].tolist()) for f in frames if f.pose])
-    return Places(shots[0], {"evening": shots[1]}, radius=10.0)
+    return Places(shots[0], {"evening": shots[1]}, radius=POSITIVE_WITHIN)
 
 
 def _dusk(read: Callable[[], np.ndarray], seed: int) -> np.ndarray:

@@ -16,7 +16,7 @@ from matplotlib.figure import SubFigure
 
 from demo.play import Recording
 from netvlad_core.data.frames import Frame
-from netvlad_core.evaluation.recall import CORRECT_RADIUS
+from netvlad_core.data.radii import CORRECT_WITHIN, POSITIVE_WITHIN
 from netvlad_core.mapping.place_map import PlaceMap
 from netvlad_ros.msg import PlaceMatches
 
@@ -77,9 +77,8 @@ def summary(answers: list[Answer], recording: Recording) -> str:
     """Figures in a few lines of at most 80 columns."""
     played, answered = len(recording.played), len(recording.matches)
     lines = [f"images played {played}, answered {answered} (a newer image overtakes one that waits)"]
-    lines.append(f"Recall@1      {_share([a.distance <= CORRECT_RADIUS for a in answers])} within 25 m")
-    for radius in (10, 5):
-        lines.append(f"              {_share([a.distance <= radius for a in answers])} within {radius} m")
+    for title, radius in (("Recall@1", CORRECT_WITHIN), ("", POSITIVE_WITHIN), ("", POSITIVE_WITHIN / 2)):
+        lines.append(f"{title:14}{_share([a.distance <= radius for a in answers])} within {radius:g} m")
     states = [f"{sum(a.state == state for a in answers)} {name}" for state, name in _STATES.items()]
     lines.append(f"states        {', '.join(states)}")
     errors = np.array([a.pose_error for a in answers if a.pose_error is not None])
@@ -119,12 +118,12 @@ def _draw_paths(axes: Axes, answers: list[Answer], place_map: PlaceMap) -> None:
     truth = np.array([a.frame.pose.position[:2] for a in answers if a.frame.pose])
     for index in range(0, len(answers), max(1, len(answers) // _MOST_LINES)):
         answer = answers[index]
-        color = _RIGHT if answer.distance <= CORRECT_RADIUS else _WRONG
+        color = _RIGHT if answer.distance <= CORRECT_WITHIN else _WRONG
         line = np.array([truth[index], places[answer.place]])
         axes.plot(*line.T, color=color, linewidth=0.9, alpha=0.8, zorder=1)
     axes.plot(*places.T, ".", color=_MAP, markersize=5, label="places of the map (first drive)", zorder=2)
     axes.plot(*truth.T, ".", color=_INK, markersize=3, label="second drive, true positions", zorder=3)
-    axes.plot([], [], color=_RIGHT, label="best match, within 25 m")
+    axes.plot([], [], color=_RIGHT, label=f"best match, within {CORRECT_WITHIN:g} m")
     axes.plot([], [], color=_WRONG, label="best match, wrong")
     axes.set(xlabel="x (m)", ylabel="y (m)", aspect="equal")
     axes.legend(loc="upper center", bbox_to_anchor=(0.5, 1.16), ncols=2, frameon=False, fontsize=9)
@@ -140,7 +139,7 @@ def _draw_pairs(figure: SubFigure, answers: list[Answer], place_map: PlaceMap) -
         query_axes.imshow(answer.frame.decode())
         image = place_map.image(answer.place)
         place_axes.imshow(np.full((3, 4, 3), 220, np.uint8) if image is None else image)
-        color = _RIGHT if answer.distance <= CORRECT_RADIUS else _WRONG
+        color = _RIGHT if answer.distance <= CORRECT_WITHIN else _WRONG
         for axes, text in (
             (query_axes, "query"),
             (place_axes, f"place {answer.place}, {answer.similarity:.2f}, {answer.distance:.1f} m away"),

@@ -12,6 +12,7 @@ from textwrap import fill
 from typing import TYPE_CHECKING
 
 from netvlad_core.commands.common import add_place_set, open_place_set, positive
+from netvlad_core.data.radii import NEGATIVE_BEYOND, POSITIVE_WITHIN
 
 if TYPE_CHECKING:
     from netvlad_core.data.place_sets.check import Overlap, SplitCheck, Spread
@@ -33,10 +34,18 @@ def add_arguments(command: argparse.ArgumentParser) -> None:
     command.add_argument("action", choices=("check",), help="check: open every image, count everything")
     add_place_set(command)
     command.add_argument(
-        "--positive", type=positive, default=10.0, metavar="M", help="a positive is this near (default: 10)"
+        "--positive",
+        type=positive,
+        default=POSITIVE_WITHIN,
+        metavar="M",
+        help="a positive is this near (default: %(default)g)",
     )
     command.add_argument(
-        "--negative", type=positive, default=25.0, metavar="M", help="a negative is farther (default: 25)"
+        "--negative",
+        type=positive,
+        default=NEGATIVE_BEYOND,
+        metavar="M",
+        help="a negative is farther (default: %(default)g)",
     )
     command.add_argument(
         "--heading", type=positive, metavar="DEG", help="a positive looks the same way within this angle"

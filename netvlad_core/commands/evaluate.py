@@ -17,6 +17,7 @@ from netvlad_core.commands.common import (
     print_counts,
     with_progress,
 )
+from netvlad_core.data.radii import CORRECT_WITHIN
 
 if TYPE_CHECKING:
     from netvlad_core.evaluation.drive import DriveResult
@@ -34,9 +35,9 @@ def add_arguments(command: argparse.ArgumentParser) -> None:
     command.add_argument(
         "--threshold",
         type=positive,
-        default=25.0,
+        default=CORRECT_WITHIN,
         metavar="M",
-        help="a place this near is correct (default: 25)",
+        help="a place this near is correct (default: %(default)g)",
     )
     command.add_argument("--json", action="store_true", help="print JSON")
 

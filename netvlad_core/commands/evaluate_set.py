@@ -19,6 +19,7 @@ from netvlad_core.commands.common import (
     open_place_set,
     positive,
 )
+from netvlad_core.data.radii import CORRECT_WITHIN
 from netvlad_core.model.packaged import PACKAGED_NETWORK
 
 if TYPE_CHECKING:
@@ -49,7 +50,7 @@ def add_arguments(command: argparse.ArgumentParser) -> None:
         "--threshold",
         type=positive,
         metavar="M",
-        help="a place this near is correct (default: the set's, 25)",
+        help=f"a place this near is correct (default: the set's, {CORRECT_WITHIN:g})",
     )
     command.add_argument(
         "--heading", type=positive, metavar="DEG", help="and looks the same way within this angle"

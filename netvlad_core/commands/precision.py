@@ -17,6 +17,7 @@ from netvlad_core.commands.common import (
     print_counts,
     with_progress,
 )
+from netvlad_core.data.radii import CORRECT_WITHIN
 from netvlad_core.errors import NetvladError
 from netvlad_core.model.spec import PRECISIONS
 
@@ -48,9 +49,9 @@ def add_arguments(command: argparse.ArgumentParser) -> None:
     command.add_argument(
         "--threshold",
         type=positive,
-        default=25.0,
+        default=CORRECT_WITHIN,
         metavar="M",
-        help="a place this near is correct (default: 25)",
+        help="a place this near is correct (default: %(default)g)",
     )
     add_device(command)
 

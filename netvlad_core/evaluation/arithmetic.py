@@ -10,8 +10,9 @@ from time import perf_counter
 import numpy as np
 
 from netvlad_core.data.frames import Frame
+from netvlad_core.data.radii import CORRECT_WITHIN
 from netvlad_core.errors import ImageError, SourceError
-from netvlad_core.evaluation.recall import CORRECT_RADIUS, positives_within, recall_at
+from netvlad_core.evaluation.recall import positives_within, recall_at
 from netvlad_core.mapping.place_map import PlaceMap
 from netvlad_core.model.extractor import Extractor
 from netvlad_core.search import open_index
@@ -42,7 +43,7 @@ def compare_precisions(
     frames: Iterable[Frame],
     extractors: Mapping[str, Extractor],
     left_out: Counter[str],
-    threshold: float = CORRECT_RADIUS,
+    threshold: float = CORRECT_WITHIN,
 ) -> dict[str, PrecisionResult]:
     """Describe each query with every extractor; they take turns, so other work slows all of them alike.
 

@@ -10,9 +10,10 @@ from pathlib import Path
 import numpy as np
 
 from netvlad_core.data.frames import Frame
+from netvlad_core.data.radii import CORRECT_WITHIN
 from netvlad_core.errors import SourceError
 from netvlad_core.evaluation.precision_recall import PrecisionRecall, precision_recall
-from netvlad_core.evaluation.recall import CORRECT_RADIUS, positives_within
+from netvlad_core.evaluation.recall import positives_within
 from netvlad_core.localization.localizer import Localizer, LocalizerOptions
 from netvlad_core.localization.tracking.sequence_filter import SequenceOptions
 from netvlad_core.model.streaming import describe_frames
@@ -46,7 +47,7 @@ class Scores:
 
 
 def score_drive(
-    localizer: Localizer, frames: Iterable[Frame], left_out: Counter[str], threshold: float = CORRECT_RADIUS
+    localizer: Localizer, frames: Iterable[Frame], left_out: Counter[str], threshold: float = CORRECT_WITHIN
 ) -> Scores:
     """Judge every image of a drive by itself and as part of the drive, and compare with its true pose.
 

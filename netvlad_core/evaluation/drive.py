@@ -10,8 +10,9 @@ import numpy as np
 
 from netvlad_core.data.frames import Frame
 from netvlad_core.data.geometry import Pose
+from netvlad_core.data.radii import CORRECT_WITHIN
 from netvlad_core.errors import SourceError
-from netvlad_core.evaluation.recall import CORRECT_RADIUS, RECALL_AT, positives_within, recall_at
+from netvlad_core.evaluation.recall import RECALL_AT, positives_within, recall_at
 from netvlad_core.localization.localizer import Localization, Localizer, State
 from netvlad_core.mapping.place_map import PlaceMap
 from netvlad_core.model.streaming import describe_frames
@@ -65,7 +66,7 @@ def localize_frames(
 def evaluate_drive(
     place_map: PlaceMap,
     answers: Iterable[tuple[Pose | None, Localization]],
-    threshold: float = CORRECT_RADIUS,
+    threshold: float = CORRECT_WITHIN,
 ) -> DriveResult:
     """Compare answers with the true poses of their images.
 

@@ -7,12 +7,12 @@ from collections.abc import Sequence
 import numpy as np
 from scipy.spatial.distance import cdist
 
-# The paper's radius within which a retrieved image counts as correct, metres.
-CORRECT_RADIUS = 25.0
+from netvlad_core.data.radii import CORRECT_WITHIN
+
 RECALL_AT = (1, 5, 10, 20)
 
 
-def positives_within(places: np.ndarray, queries: np.ndarray, radius: float = CORRECT_RADIUS) -> np.ndarray:
+def positives_within(places: np.ndarray, queries: np.ndarray, radius: float = CORRECT_WITHIN) -> np.ndarray:
     """Which places are correct answers for which queries.
 
     Parameters

@@ -13,10 +13,11 @@ import numpy as np
 
 from netvlad_core.data.camera import Camera
 from netvlad_core.data.geometry import Pose
+from netvlad_core.data.radii import POSITIVE_WITHIN
 from netvlad_core.errors import CheckpointError, ImageError, MapError
 from netvlad_core.localization.geometry.sighting import Sighting, margin, sight
 from netvlad_core.localization.geometry.verification import Query, VerificationOptions, Verifier, verifier_of
-from netvlad_core.localization.pose_prior import AGREEMENT_RADIUS, PosePrior, agrees, estimate_pose
+from netvlad_core.localization.pose_prior import PosePrior, agrees, estimate_pose
 from netvlad_core.localization.retrieval import Match, matches_of, retrieve
 from netvlad_core.localization.tracking.sequence_filter import (
     SAME_SPOT,
@@ -55,7 +56,7 @@ class LocalizerOptions:
     top_k: int = 10
     min_similarity: float | None = None
     min_agreement: float = 0.5
-    agreement_radius: float = AGREEMENT_RADIUS
+    agreement_radius: float = POSITIVE_WITHIN
     sequence: SequenceOptions = field(default_factory=SequenceOptions)
     verification: VerificationOptions | None = None
 

@@ -10,12 +10,10 @@ from scipy.spatial.transform import Rotation
 from scipy.stats import chi2
 
 from netvlad_core.data.geometry import Pose, rotation_between
+from netvlad_core.data.radii import POSITIVE_WITHIN
 from netvlad_core.localization.geometry.sighting import Sighting
 from netvlad_core.localization.retrieval import Match
 
-# Matches further than this from the best one show another place, whatever the heading: the paper's positive
-# radius.
-AGREEMENT_RADIUS = 10.0
 # Beyond this difference in heading two cameras at one position see different things.
 _AGREEMENT_ANGLE = np.radians(60.0)
 # Standard deviations, chosen on drives whose poses are known, see docs/localization.md. The query was taken
@@ -44,7 +42,7 @@ class PosePrior:
 
 
 def estimate_pose(
-    matches: Sequence[Match], spacing: float, radius: float = AGREEMENT_RADIUS
+    matches: Sequence[Match], spacing: float, radius: float = POSITIVE_WITHIN
 ) -> PosePrior | None:
     """Weighted mean of the matches that agree with the best one.
 

@@ -7,8 +7,7 @@ from pathlib import Path
 import numpy as np
 from scipy.spatial.distance import cdist
 
-# The paper's radius beyond which two images show different places, metres.
-NEGATIVE_RADIUS = 25.0
+from netvlad_core.data.radii import NEGATIVE_BEYOND
 
 _SAMPLED_PLACES = 500
 _QUANTILE = 0.5
@@ -46,7 +45,7 @@ def similarity_elsewhere(descriptors: Path, positions: np.ndarray) -> float:
     for start in range(0, len(positions), _BLOCK):
         similarities = queries @ _rows(descriptors, start, _BLOCK).T
         distances = cdist(positions[sampled], positions[start : start + _BLOCK])
-        is_elsewhere = distances > NEGATIVE_RADIUS
+        is_elsewhere = distances > NEGATIVE_BEYOND
         best = np.maximum(best, np.where(is_elsewhere, similarities, -np.inf).max(axis=1))
     best = best[np.isfinite(best)]
     return float(np.quantile(best, _QUANTILE)) if len(best) else 0.0

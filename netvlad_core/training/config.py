@@ -8,6 +8,7 @@ from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import Any
 
+from netvlad_core.data.radii import CORRECT_WITHIN, NEGATIVE_BEYOND, POSITIVE_WITHIN
 from netvlad_core.errors import NetvladError
 from netvlad_core.model.backbones import DEFAULT_BACKBONE
 
@@ -90,12 +91,12 @@ class TrainingConfig:
     backbone: str = DEFAULT_BACKBONE
     backbone_weights: str = ""
     clusters: int = 64
-    positive_radius: float = 10.0
+    positive_radius: float = POSITIVE_WITHIN
     min_distance: float = 1.0
     heading_limit: float = 180.0
-    negative_radius: float = 25.0
+    negative_radius: float = NEGATIVE_BEYOND
     time_exclusion: float = 30.0
-    correct_radius: float = 25.0
+    correct_radius: float = CORRECT_WITHIN
     loss: str = "triplet"
     margin: float = 0.1
     negatives: int = 10

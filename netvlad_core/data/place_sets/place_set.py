@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 from scipy.spatial import cKDTree
 
+from netvlad_core.data.radii import CORRECT_WITHIN
 from netvlad_core.errors import SourceError
 
 # Metres between collections whose coordinates do not compare (cities, UTM zones): farther than any threshold.
@@ -105,7 +106,7 @@ class PlaceSet:
     database: PlaceImages
     queries: PlaceImages
     split: str | None = None
-    threshold: float = 25.0
+    threshold: float = CORRECT_WITHIN
     correct: Sequence[np.ndarray] | None = None
     ignored: Sequence[np.ndarray] | None = None
     subsets: Mapping[str, np.ndarray] = field(default_factory=dict)

@@ -9,6 +9,7 @@ import numpy as np
 from scipy.spatial import cKDTree
 
 from netvlad_core.data.place_sets.place_set import PlaceSet
+from netvlad_core.data.radii import NEGATIVE_BEYOND
 from netvlad_core.errors import SourceError
 
 _SHARES = {"train": 0.8, "val": 0.1, "test": 0.1}
@@ -18,7 +19,7 @@ def split_by_place(
     whole: PlaceSet,
     shares: Mapping[str, float] = _SHARES,
     block: float = 100.0,
-    buffer: float = 25.0,
+    buffer: float = NEGATIVE_BEYOND,
     seed: int = 0,
 ) -> dict[str, PlaceSet]:
     """Deal out places at random: labels where every image has one, otherwise square blocks of the ground.

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
+from netvlad_core.data.radii import POSITIVE_WITHIN
 from netvlad_core.localization.geometry.verification import VerificationOptions
 from netvlad_core.mapping.keyframes import KeyframeRule
 
@@ -33,7 +34,7 @@ class LoopClosureOptions:
     min_time: float = 20.0
     min_way: float = 30.0
     window: float = 15.0
-    radius: float = 10.0
+    radius: float = POSITIVE_WITHIN
     min_score: float = 0.5
     min_margin: float = 0.15
     spacing: float = 3.0

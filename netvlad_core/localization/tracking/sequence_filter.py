@@ -23,6 +23,7 @@ from enum import IntEnum
 import numpy as np
 
 from netvlad_core.data.geometry import Pose
+from netvlad_core.data.radii import POSITIVE_WITHIN
 from netvlad_core.localization.tracking.place_motion import Motion, PlaceMotion
 
 # Of odds: a state is left later than it is entered.
@@ -86,7 +87,7 @@ class SequenceOptions:
     """
 
     min_belief: float = 0.9
-    radius: float = 10.0
+    radius: float = POSITIVE_WITHIN
     sharpness: float = 0.6
     highest_score: float = 6.0
     habit: float = 20.0
