@@ -191,8 +191,9 @@ class LoopClosureNode(Node):
                 raise NetvladError("the request names no path to save the map to")
             with self._closer_lock:
                 keyframes = self._closer.keyframes()
-            self._write(keyframes, Path(request.path).expanduser().absolute())
-            response.success = True
+            target = Path(request.path).expanduser().absolute()
+            self._write(keyframes, target)
+            response.success, response.path = True, str(target)
         except Exception as error:  # it would end the node
             known = isinstance(error, NetvladError)
             response.message = str(error) if known else f"{type(error).__name__}: {error}"

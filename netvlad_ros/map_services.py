@@ -54,8 +54,9 @@ class MapServices:
             if localizer is None:
                 raise NetvladError(_NO_MAP)
             place_map = localizer.place_map
-            save_map(place_map, Path(request.path).expanduser() if request.path else place_map.path)
-            response.success = True
+            target = Path(request.path).expanduser() if request.path else place_map.path
+            save_map(place_map, target)
+            response.success, response.path = True, str(target.absolute())
         except Exception as error:
             response.message = self._failure(error)
         return response

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from importlib.util import find_spec
+from types import SimpleNamespace
 
 import cv2
 import numpy as np
@@ -15,9 +17,12 @@ from std_msgs.msg import Header
 
 from netvlad_core.data.geometry import Pose
 from netvlad_core.errors import ImageError
+from netvlad_core.localization.localizer import Localization, State
 from netvlad_core.localization.pose_prior import PosePrior
 from netvlad_core.localization.retrieval import Match
+from netvlad_core.localization.tracking.sequence_filter import Belief
 from netvlad_ros import conversions
+from netvlad_ros.msg import PlaceMatches
 from support.images import known_picture, pixel_bytes
 
 _COLOUR = ("rgb8", "bgr8", "rgba8", "bgra8", "8UC3", "rgb16", "bgr16", "rgba16", "bgra16")
@@ -132,6 +137,21 @@ def test_place_without_a_pose_has_a_pose_of_nan():
     message = conversions.match_to_message(Match(7, -5, 0.25, None))
     assert (message.place_id, message.place_stamp, message.similarity) == (7, Time(), 0.25)
     assert np.isnan([message.pose.position.x, message.pose.orientation.w]).all()
+
+
+def test_message_speaks_of_the_place_believed_in_not_of_the_first_match():
+    belief = Belief(State.LOCALIZED, 1.0, place=7, probability=0.97, spread=1.0, is_reversed=False)
+    matches = [Match(3, 0, 0.9, None), Match(7, 0, 0.8, None)]
+    prior = PosePrior(Pose.identity(), np.eye(6), 1.0)
+    descriptor = np.zeros(4, np.float32)
+    answer = Localization(5, State.LOCALIZED, matches, prior, descriptor, 1.0, belief)
+    facts = SimpleNamespace(header=SimpleNamespace(model_id="model", map_id="map"))
+    message = conversions.matches_to_message(answer, facts, Header(frame_id="odom"))
+    assert (message.state, message.place_id, message.reason) == (PlaceMatches.LOCALIZED, 7, "")
+    assert message.probability == pytest.approx(0.97)
+    assert [match.place_id for match in message.matches] == [3, 7]
+    lost = replace(answer, state=State.LOST, prior=None)
+    assert conversions.matches_to_message(lost, facts, Header()).reason
 
 
 def test_covariance_is_row_major_and_its_header_is_kept():
