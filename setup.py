@@ -19,6 +19,7 @@ setup(
         "numpy>=1.23",
         "opencv-python-headless>=4.6",
         "pillow>=9",
+        "pyyaml>=5.4",
         "rosbags>=0.10",
         "safetensors>=0.4",
         "scipy>=1.9",

@@ -25,5 +25,9 @@ class CheckpointError(NetvladError):
     """A file of weights that is missing, damaged or of an unknown layout."""
 
 
+class SettingError(NetvladError):
+    """A setting of the wrong type, out of its range of an unknown name, or in a file of another kind."""
+
+
 class DownloadError(NetvladError):
     """A file that cannot be fetched: no network, a server that refuses, a connection that broke."""

@@ -1,0 +1,313 @@
+"""Settings: every number that a user may set is declared once, at the field of the options it belongs to.
+
+An options dataclass declares its fields with `setting` and nested options with `group`:
+
+    @dataclass(frozen=True)
+    class SequenceOptions:
+        min_belief: float = setting(0.9, "Probability of LOCALIZED.", 0.05, 1.0, name="min_belief")
+        sharpness: float = setting(0.6, "Log-likelihood per sigma.", 0.0, 10.0, source="0.3 to 1.2 ...")
+
+    @dataclass(frozen=True)
+    class LocalizerOptions:
+        top_k: int = setting(10, "Matches reported for each image.", 1, 1000)
+        min_similarity: float | None = setting(None, "-1: the map's own.", -1.0, 1.0, none=-1.0)
+        sequence: SequenceOptions = group("sequence", SequenceOptions())
+        verification: VerificationOptions | None = group(
+            "geometry", VerificationOptions(), setting(False, "Compare local features.", name="verification")
+        )
+
+Their names are then `top_k`, `min_similarity`, `min_belief`, `sequence.sharpness`, `verification` and
+`geometry.<field>`; no ROS node and no command declares them a second time:
+
+    settings_of(LocalizerOptions())              # {name: Setting}, each with default, range and description
+    with_settings(LocalizerOptions(), {"top_k": 5, "sequence.sharpness": 0.7})      # new options, checked
+    values = read_parameters("campus.yaml", settings_of(LocalizerOptions()))        # {name: value}, checked
+    parameters_text(settings_of(options))        # the YAML of these options, comments included
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import Field, dataclass, field, fields, replace
+from difflib import get_close_matches
+from pathlib import Path
+from textwrap import wrap
+from typing import Any, TypeVar
+
+from netvlad_core.errors import SettingError
+
+Options = TypeVar("Options")
+
+_SETTING, _GROUP = "setting", "group"
+_PARAMETERS = "ros__parameters"
+# Of a name in a file that belongs to nobody here: the share of equal letters that makes it a slip of the pen.
+_SIMILAR = 0.75
+
+
+@dataclass(frozen=True)
+class Setting:
+    """One number, switch or text that a user may set.
+
+    Attributes
+    ----------
+    name : in parameter files and in ROS.
+    default : as files have it: bool, int, float, str or a list of floats; its type is that of the setting.
+    description : one sentence.
+    low, high : bounds of a number, both included; None for no bound.
+    choices : allowed values of a text.
+    source : where the default comes from, the range that was tried, what breaks outside of it.
+    none : what stands for None in a file; None if the field is never None.
+    """
+
+    name: str
+    default: Any
+    description: str
+    low: float | None = None
+    high: float | None = None
+    choices: tuple[str, ...] = ()
+    source: str = ""
+    none: Any = None
+
+    def check(self, value: Any) -> Any:
+        """The value as a file has it, a tuple as a list; raises SettingError with one sentence."""
+        value = list(value) if isinstance(value, tuple) else value
+        if type(value) is int and type(self.default) is float:
+            raise SettingError(f"{self.name} is the whole number {value}; write it as {value}.0")
+        if isinstance(self.default, list):
+            is_list = isinstance(value, list) and len(value) == len(self.default)
+            is_right = is_list and all(self._fits(number, float) for number in value)
+        else:
+            is_right = self._fits(value, type(self.default))
+        if not is_right:
+            raise SettingError(f"{self.name} is {value!r}; expected {self.expected}")
+        return value
+
+    def _fits(self, value: Any, kind: Any) -> bool:
+        if type(value) is not kind:
+            return False
+        if kind in (int, float):
+            low, high = (
+                -math.inf if self.low is None else self.low,
+                math.inf if self.high is None else self.high,
+            )
+            return math.isfinite(value) and low <= value <= high
+        return not self.choices or value in self.choices
+
+    @property
+    def expected(self) -> str:
+        """What a value must be, in words."""
+        if self.choices:
+            return f"one of {', '.join(self.choices)}"
+        kind = type(self.default)
+        words = {bool: "true or false", int: "a whole number", float: "a number", str: "a text"}
+        if kind is list:
+            words[kind], kind = f"a list of {len(self.default)} numbers, each with a decimal point", float
+        bounds = [
+            f" {word} {bound if kind is int else float(bound)}"
+            for word, bound in (("from", self.low), ("to", self.high))
+            if bound is not None
+        ]
+        return words[type(self.default)] + "".join(bounds)
+
+
+@dataclass(frozen=True)
+class _Group:
+    prefix: str
+    default: Any
+    switch: Setting | None
+
+
+def setting(
+    default: Any,
+    description: str,
+    low: float | None = None,
+    high: float | None = None,
+    choices: tuple[str, ...] = (),
+    source: str = "",
+    name: str = "",
+    none: Any = None,
+) -> Any:
+    """A field of a frozen options dataclass that users may set; the arguments are those of `Setting`.
+
+    Parameters
+    ----------
+    name : the whole name, if it is not the prefix of the group and the field's name.
+    none : value in files that stands for None, in the type of the field.
+    """
+    declared = Setting(name, default, description, low, high, choices, source, none)
+    return field(default=default, metadata={_SETTING: declared})
+
+
+def group(prefix: str, default: Any, switch: Any = None) -> Any:
+    """A field with nested options, whose names begin with `prefix` and a dot.
+
+    Parameters
+    ----------
+    default : the nested options, also when they are switched off.
+    switch : `setting(False, "...", name="verification")`: the field is None while the setting is false.
+    """
+    declared = None if switch is None else switch.metadata[_SETTING]
+    is_on = declared is None or declared.default
+    return field(default=default if is_on else None, metadata={_GROUP: _Group(prefix, default, declared)})
+
+
+def settings_of(options: Any, prefix: str = "") -> dict[str, Setting]:
+    """All settings of options by name, nested ones included; the defaults are the values of these options."""
+    found: dict[str, Setting] = {}
+    for member, name in _members(options, prefix):
+        value, (declared, nested) = getattr(options, member.name), _declared(member)
+        if declared:
+            value = declared.none if value is None else value
+            value = list(value) if isinstance(value, tuple) else value
+            found[name] = replace(declared, name=name, default=value)
+        elif nested:
+            if nested.switch:
+                found[nested.switch.name] = replace(nested.switch, default=value is not None)
+            found |= settings_of(nested.default if value is None else value, nested.prefix)
+    return found
+
+
+def with_settings(options: Options, values: Mapping[str, Any], prefix: str = "") -> Options:
+    """The same options with other values; names that are none of theirs are left to others.
+
+    Raises
+    ------
+    SettingError
+        If a value is of the wrong type, out of its range or none of the choices.
+    """
+    known, changes = settings_of(options, prefix), {}
+    for member, name in _members(options, prefix):
+        value, (declared, nested) = getattr(options, member.name), _declared(member)
+        if declared and name in values:
+            given = known[name].check(values[name])
+            given = tuple(given) if isinstance(given, list) else given
+            changes[member.name] = None if declared.none is not None and given == declared.none else given
+        elif nested:
+            inner = nested.default if value is None else value
+            is_on = value is not None
+            if nested.switch and nested.switch.name in values:
+                is_on = known[nested.switch.name].check(values[nested.switch.name])
+            inner = with_settings(inner, values, nested.prefix)  # checked, even when switched off
+            changes[member.name] = inner if is_on else None
+    return replace(options, **changes)  # type: ignore[type-var]
+
+
+def _members(options: Any, prefix: str) -> Iterator[tuple[Field[Any], str]]:
+    for member in fields(options):
+        declared = _declared(member)[0]
+        yield member, (declared and declared.name) or f"{prefix}{'.' if prefix else ''}{member.name}"
+
+
+def _declared(member: Field[Any]) -> tuple[Setting | None, _Group | None]:
+    return member.metadata.get(_SETTING), member.metadata.get(_GROUP)
+
+
+def read_parameters(
+    path: Path | str, known: Mapping[str, Setting], node: str = "localizer"
+) -> dict[str, Any]:
+    """Values of the known settings in a ROS parameter file, by name.
+
+    Sections for every node (`/**`) and for `node`, in any namespace, are read, the special one last. What
+    belongs to other nodes, or to the node alone (its map, its topics), is passed over.
+
+    Raises
+    ------
+    SettingError
+        If the file is no parameter file, a value is wrong, a name is nearly that of a setting, or two
+        namespaces contradict each other.
+    """
+    import yaml
+
+    try:
+        content = yaml.load(Path(path).read_text(encoding="utf-8"), _loader())
+    except (UnicodeDecodeError, yaml.YAMLError) as error:
+        reason = " ".join(str(error).split())
+        raise SettingError(f"{path} is no parameter file: it is not YAML ({reason})") from error
+    sections = list(_sections(content, ""))
+    ours = [(name, values) for name, values in sections if name.split("/")[-1] in ("**", "*", node)]
+    if not ours:
+        found = ", ".join(name for name, _ in sections) or "nothing of the kind"
+        raise SettingError(
+            f"{path} is no parameter file for {node}; expected '/**:' or '{node}:', and below it "
+            f"'{_PARAMETERS}:'; found {found}"
+        )
+    values: dict[str, Any] = {}
+    said_by: dict[str, str] = {}
+    for section, content in sorted(ours, key=lambda one: one[0].split("/")[-1] == node):
+        for name, value in _flat(content):
+            if name not in known:
+                _refuse_slip(path, name, known)
+                continue
+            try:
+                value = known[name].check(value)
+            except SettingError as error:
+                raise SettingError(f"{path}: {error}") from error
+            other = said_by.get(name)
+            if other and other.endswith(node) and section.endswith(node) and value != values[name]:
+                raise SettingError(
+                    f"{path} has {name} for {other} and another one for {section}; expected the settings of "
+                    "one localizer: keep one section"
+                )
+            values[name], said_by[name] = value, section
+    return values
+
+
+def parameters_text(settings: Mapping[str, Setting], title: Iterable[str] = ()) -> str:
+    """A ROS parameter file with the defaults of these settings, each below its description."""
+    import yaml
+
+    lines = [f"# {line}" for line in title] + ["/**:", f"  {_PARAMETERS}:"]
+    for name, declared in settings.items():
+        lines += [f"    # {line}" for line in wrap(declared.description, 100)]
+        value = yaml.safe_dump(declared.default, default_flow_style=True, width=math.inf)
+        lines.append(f"    {name}: {value.splitlines()[0]}")
+    return "\n".join(lines) + "\n"
+
+
+def _loader() -> Any:
+    """PyYAML takes 1e-3, without a dot, for a text; ROS and everybody else for a number."""
+    import re
+
+    import yaml
+
+    class Loader(yaml.SafeLoader):
+        pass
+
+    Loader.add_implicit_resolver(
+        "tag:yaml.org,2002:float",
+        re.compile(r"^[-+]?[0-9]+(\.[0-9]*)?[eE][-+]?[0-9]+$"),
+        list("-+0123456789"),
+    )
+    return Loader
+
+
+def _sections(content: Any, path: str) -> Iterator[tuple[str, Mapping[str, Any]]]:
+    """Name of a node with its namespace, and its parameters."""
+    for name, below in content.items() if isinstance(content, dict) else ():
+        if name == _PARAMETERS:
+            yield path, below if isinstance(below, dict) else {}
+        else:
+            yield from _sections(below, f"{path}/{str(name).strip('/')}")
+
+
+def _flat(values: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
+    for name, value in values.items():
+        if isinstance(value, dict):
+            yield from _flat(value, f"{prefix}{name}.")
+        else:
+            yield f"{prefix}{name}", value
+
+
+def _refuse_slip(path: Path | str, name: str, known: Mapping[str, Setting]) -> None:
+    """Raise SettingError for a name that can only be meant for one of the known settings."""
+    last = {other.split(".")[-1]: other for other in known}
+    groups = {other.split(".")[0] for other in known if "." in other}
+    is_ours = name.split(".")[0] in groups
+    near = last.get(name.split(".")[-1]) if is_ours else last.get(name)
+    near = near or next(iter(get_close_matches(name, known, 1, 0.0 if is_ours else _SIMILAR)), None)
+    if near:
+        raise SettingError(
+            f"{path}: there is no setting {name}; did you mean {near}? What belongs to another node must "
+            "stand below that node's name"
+        )
