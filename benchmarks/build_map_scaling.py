@@ -4,7 +4,7 @@ Speed is that of the frames beyond a first batch, so that what is paid once (ope
 network) does not count against the short drive; it is printed beside. Each case runs in a process of its own.
 
 example:
-  python benchmarks/build_map_scaling.py --frames 64
+  python -m benchmarks.build_map_scaling --frames 64
 """
 
 from __future__ import annotations
@@ -22,10 +22,10 @@ from typing import TypeVar
 
 import cv2
 import numpy as np
-from _measure import peak_megabytes, print_conditions, print_table
 from rosbags.rosbag2 import StoragePlugin, Writer
 from rosbags.typesys import Stores, get_typestore
 
+from benchmarks._measure import peak_megabytes, print_conditions, print_table
 from netvlad_core.data.frames import Frame
 from netvlad_core.data.sources import open_source
 from netvlad_core.mapping.builder import BuildOptions, build_map

@@ -5,7 +5,7 @@ geometric mean. Printed for both initialisations (v1 without bias, v2 with), ove
 are fitted on and over as many of each query, which they have not seen.
 
 example:
-  python benchmarks/cluster_ratio.py --sets vprbench_corridor
+  python -m benchmarks.cluster_ratio --sets vprbench_corridor
 """
 
 from __future__ import annotations
@@ -16,12 +16,12 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
-import real_sets
 import torch
-from _measure import print_conditions, print_table
 from torch import Tensor
 from torch.nn import functional
 
+from benchmarks import real_sets
+from benchmarks._measure import print_conditions, print_table
 from netvlad_core.data.images import read_image
 from netvlad_core.model.backbones import DEFAULT_BACKBONE, backbone_named
 from netvlad_core.model.fitting import cluster, sample_local_descriptors

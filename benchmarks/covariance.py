@@ -17,11 +17,11 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 import numpy as np
-import real_sets
-from _measure import print_table
-from scenes import Change, Part, blurred, cropped, dark
 from scipy.stats import chi2
 
+from benchmarks import real_sets
+from benchmarks._measure import print_table
+from benchmarks.scenes import Change, Part, blurred, cropped, dark
 from netvlad_core.data.bags.source import BagSource
 from netvlad_core.data.catalogue import CatalogueSource
 from netvlad_core.data.frames import FrameSource

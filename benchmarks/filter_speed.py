@@ -11,8 +11,8 @@ import argparse
 from time import process_time
 
 import numpy as np
-from _measure import print_table
 
+from benchmarks._measure import print_table
 from netvlad_core.data.geometry import Pose
 from netvlad_core.localization.tracking.sequence_filter import SequenceFilter
 from netvlad_core.search import open_index

@@ -15,10 +15,10 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
 import numpy as np
-from _measure import draw_curves, print_table
-from scenes import Drive, Workshop, add_arguments, workshop
 from scipy.stats import chi2
 
+from benchmarks._measure import draw_curves, print_table
+from benchmarks.scenes import Drive, Workshop, add_arguments, workshop
 from netvlad_core.data.geometry import Pose
 from netvlad_core.evaluation.precision_recall import PrecisionRecall, precision_recall
 from netvlad_core.evaluation.recall import positives_within

@@ -19,10 +19,10 @@ from pathlib import Path
 from time import perf_counter
 
 import numpy as np
-import real_sets
-from _measure import print_table
 from scipy.stats import chi2
 
+from benchmarks import real_sets
+from benchmarks._measure import print_table
 from netvlad_core.data.bags.source import BagSource
 from netvlad_core.data.camera import Camera
 from netvlad_core.data.catalogue import CatalogueSource

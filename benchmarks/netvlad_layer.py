@@ -5,7 +5,7 @@ residuals (B x K x D x N) and against a loop over the clusters; the three must a
 backward. The memory is the growth of the process's peak, each case in a process of its own.
 
 example:
-  python benchmarks/netvlad_layer.py --batch 2
+  python -m benchmarks.netvlad_layer --batch 2
 """
 
 from __future__ import annotations
@@ -16,10 +16,10 @@ from collections.abc import Callable
 from functools import partial
 
 import torch
-from _measure import median_seconds, peak_megabytes, print_conditions, print_table
 from torch import Tensor
 from torch.nn import functional
 
+from benchmarks._measure import median_seconds, peak_megabytes, print_conditions, print_table
 from netvlad_core.model.netvlad import NetVLAD
 
 Layer = Callable[[NetVLAD, Tensor], Tensor]

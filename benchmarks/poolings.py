@@ -8,11 +8,11 @@ and, unless it whitens, with its clusters fitted anew on the map.
 
 Sets: the real ones, of ietower the floors left out of training; with --dusk each once more, its queries
 darkened as at dusk under lamps (another model of light than the augmentation of the training); with --town
-the rendered town of seed 7, noon against evening, see sequence.py. Intervals: 95 %, bootstrap over queries
-(in the mean of the sets, within each set).
+the rendered town of seed 7, noon against evening (benchmarks.sequence). Intervals: 95 %, bootstrap over
+queries (in the mean of the sets, within each set).
 
 example:
-  python benchmarks/poolings.py --dusk --against "NetVLAD, clusters of the map"
+  python -m benchmarks.poolings --dusk --against "NetVLAD, clusters of the map"
 """
 
 from __future__ import annotations
@@ -26,12 +26,12 @@ from pathlib import Path
 
 import cv2
 import numpy as np
-import real_sets
 import torch
-from _measure import print_conditions, print_table
 from torch import Tensor
 from torch.nn import functional
 
+from benchmarks import real_sets
+from benchmarks._measure import print_conditions, print_table
 from netvlad_core.data.bags.source import BagSource
 from netvlad_core.data.images import read_image
 from netvlad_core.data.radii import POSITIVE_WITHIN
@@ -230,7 +230,7 @@ def main() -> None:
         "--sets", nargs="+", choices=real_sets.SETS, default=list(real_sets.SETS), metavar="S"
     )
     parser.add_argument("--dusk", action="store_true", help="the sets once more with darkened queries")
-    parser.add_argument("--town", type=Path, metavar="FOLDER", help="where sequence.py has rendered the town")
+    parser.add_argument("--town", type=Path, metavar="FOLDER", help="where benchmarks.sequence rendered it")
     parser.add_argument("--weights", type=Path, default=PACKAGED_NETWORK, help="of the trained network")
     parser.add_argument(
         "--against", choices=methods, default=_MAX, help="row of the last column's difference"

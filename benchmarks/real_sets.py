@@ -17,14 +17,12 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from time import monotonic
 
-from tools.default_model.building import TEST_FLOORS
+from benchmarks.ie_tower import STEP, TEST_FLOORS, read_building
 
 ROOT = Path(__file__).resolve().parents[1]
 DATA = ROOT.parent / "shared" / "data"
 # Recall@1 of untrained Lite0 features with 32 VLAD clusters, 240x320, as measured before this project.
 _BASELINES = {"rtabmap_corridor": 97.5, "vprbench_corridor": 84.7}
-# Videos of one building stand this far apart, so that frames of different ones are never one place.
-_FAR = 10_000.0
 
 Rows = list[tuple[Path, float, float, float]]  # image, x and y in metres, yaw
 
@@ -58,18 +56,12 @@ def ietower(data: Path) -> tuple[Rows, Rows, float]:
 
     Correct is what lies in one video within three frames.
     """
-    videos: dict[str, int] = {}
-    split: dict[str, Rows] = {"gallery": [], "query": []}
-    with (data / "ietower" / "dataset.csv").open() as file:
-        for row in csv.DictReader(file):
-            if row["label"] not in TEST_FLOORS:
-                continue
-            match = re.fullmatch(r"(.*)_frame_(\d+)\.jpg", row["image_path"])
-            assert match is not None
-            video = videos.setdefault(match[1], len(videos))
-            path = data / "ietower" / row["image_path"]
-            split[row["split"]].append((path, float(match[2]), video * _FAR, 0.0))
-    return split["gallery"][::2], split["query"], 3.0
+    frames = [frame for frame in read_building(data / "ietower") if frame.floor in TEST_FLOORS]
+    gallery, queries = (
+        [(frame.image, frame.x / STEP, frame.y, 0.0) for frame in frames if frame.is_query is is_query]
+        for is_query in (False, True)
+    )
+    return gallery[::2], queries, 3.0
 
 
 SETS = {read.__name__: read for read in (vprbench_corridor, rtabmap_corridor, toshiki_loop, ietower)}

@@ -16,8 +16,8 @@ from typing import Any
 
 import cv2
 import numpy as np
-import real_sets
 
+from benchmarks import real_sets
 from netvlad_core.data.bags.source import BagSource
 from netvlad_core.data.catalogue import CatalogueSource
 from netvlad_core.data.frames import Frame, FrameSource

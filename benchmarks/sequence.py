@@ -12,8 +12,9 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 
 import numpy as np
-from _measure import draw_curves, print_table
-from scenes import (
+
+from benchmarks._measure import draw_curves, print_table
+from benchmarks.scenes import (
     Drive,
     Workshop,
     add_arguments,
@@ -23,7 +24,6 @@ from scenes import (
     tiny,
     workshop,
 )
-
 from netvlad_core.evaluation.precision_recall import PrecisionRecall, precision_recall
 from netvlad_core.localization.tracking.sequence_filter import Belief, SequenceFilter, State
 from netvlad_core.mapping.place_map import PlaceMap

@@ -3,7 +3,7 @@
 Each process has one thread. Images are of 240x320 pixels from a made-up street, the network is the default.
 
 example:
-  python benchmarks/training_processes.py --places 40
+  python -m benchmarks.training_processes --places 40
 """
 
 from __future__ import annotations
@@ -18,7 +18,8 @@ from tempfile import TemporaryDirectory
 
 import cv2
 import numpy as np
-from _measure import print_conditions, print_table
+
+from benchmarks._measure import print_conditions, print_table
 
 _ROOT = Path(__file__).resolve().parents[1]
 _CONFIG = """

@@ -11,8 +11,8 @@ from time import perf_counter
 
 import cv2
 import numpy as np
-from _measure import print_table
 
+from benchmarks._measure import print_table
 from netvlad_core.localization.geometry.verification import Verifier
 from netvlad_core.localization.retrieval import matches_of
 from netvlad_core.mapping import place_map as layout

@@ -10,10 +10,10 @@ import numpy as np
 import pytest
 import torch
 
+from benchmarks.ie_tower import TEST_FLOORS, VALIDATION_FLOORS, read_building
 from netvlad_core.data.catalogue import CatalogueSource
 from netvlad_core.model.checkpoints import load_checkpoint
 from tools.default_model import town
-from tools.default_model.building import TEST_FLOORS, VALIDATION_FLOORS, read_building
 from tools.default_model.pack import average
 
 

@@ -16,8 +16,8 @@ import os
 from multiprocessing import get_context
 from pathlib import Path
 
-from .building import TEST_FLOORS, VALIDATION_FLOORS, Walk, read_building
-from .town import draw_lights, render_town
+from benchmarks.ie_tower import TEST_FLOORS, VALIDATION_FLOORS, Walk, read_building
+from tools.default_model.town import draw_lights, render_town
 
 TOWNS = tuple(range(101, 109))
 VALIDATION_TOWNS = (201, 202)
