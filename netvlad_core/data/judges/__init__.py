@@ -1,0 +1,1 @@
+"""Judges of what comes in, from bags and from live topics alike: no message is believed over all others."""

@@ -1,0 +1,214 @@
+"""Judges the stamps of one topic by each other and by the time at which their messages came.
+
+A stamp that runs ahead of the time that has passed, or far behind the stamp before it, is left out. If three
+in a row agree with each other, the clock itself was set, and they are the new series.
+"""
+
+from __future__ import annotations
+
+from collections import Counter, deque
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime, timezone
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+from netvlad_core.data.judges.majority import LASTING, Majority
+
+NEVER_SET = "stamp never set"
+REPEATED = "stamp repeated"
+OUT_OF_ORDER = "stamp out of order"
+OTHER_CLOCK = "stamp of another clock"
+SET_BACK = "stamp from before or after the clock was set"
+
+# Nanoseconds. Messages overtake each other by less, and transport delays them by less.
+LATE = 10**9
+# Two clocks that differ by more than any delay of a message are two clocks.
+_SAME_CLOCK = 5 * 10**9
+_RECENT = 21
+
+
+class _Stamped(NamedTuple):
+    stamp: int
+    received: int
+
+
+class Judged(NamedTuple):
+    """A message after its stamp was judged.
+
+    Attributes
+    ----------
+    stamp : int, nanoseconds, the one to use; None if the message is left out.
+    reason : why it is left out, one of the constants of this module; otherwise empty.
+    starts_anew : whether the clock was set back for good: nothing before this message compares with it.
+    confirmed : number of messages just left out as OTHER_CLOCK that turn out to be right.
+    """
+
+    stamp: int | None
+    reason: str = ""
+    starts_anew: bool = False
+    confirmed: int = 0
+
+
+class ClockJudge:
+    """Judges the stamps of a live topic one by one."""
+
+    def __init__(self, ahead: int = LATE) -> None:
+        """Take how far, in nanoseconds, a stamp may run ahead of the time between two messages."""
+        self._ahead = ahead
+        self._series = Majority(self._continues)
+        self._lags: deque[int] = deque(maxlen=_RECENT)
+        self._seen = self._unset = 0
+
+    def judge(self, stamp: int, received: int) -> Judged:
+        """Judge a message.
+
+        Parameters
+        ----------
+        stamp : of its header, nanoseconds; 0 if it was not set.
+        received : time of arrival or recording, nanoseconds.
+        """
+        last = self._series.last
+        self._seen += 1
+        if stamp == 0 and not (last and self._continues(last, _Stamped(0, received))):
+            self._unset += 1
+            if 2 * self._unset <= self._seen:
+                return Judged(None, NEVER_SET)
+            stamp = received
+        return self._judge_set(stamp, received)
+
+    def _judge_set(self, stamp: int, received: int) -> Judged:
+        last = self._series.last
+        if last and 0 <= last.stamp - stamp <= LATE:
+            return Judged(None, REPEATED if stamp == last.stamp else OUT_OF_ORDER)
+        confirmed = self._series.take(_Stamped(stamp, received))
+        if confirmed is None:
+            return Judged(None, OTHER_CLOCK)
+        if confirmed:
+            self._lags.clear()
+        self._lags.append(received - stamp)
+        return Judged(stamp, "", bool(last and stamp < last.stamp), confirmed)
+
+    def _continues(self, before: _Stamped, after: _Stamped) -> bool:
+        step = after.stamp - before.stamp
+        return 0 < step <= max(after.received - before.received, 0) + self._ahead
+
+    @property
+    def lag(self) -> float | None:
+        """Usual time from stamp to arrival in seconds (median of the last 21), None before the first one."""
+        return float(np.median(self._lags)) / 1e9 if self._lags else None
+
+
+@dataclass(frozen=True, eq=False)
+class RecordedClock:
+    """The stamps of a recorded topic after they were judged all together.
+
+    Attributes
+    ----------
+    stamps : (N,) int64, nanoseconds; the time of recording if the topic has no stamps.
+    is_kept : (N,) bool; kept stamps are strictly increasing.
+    reasons : reason to row numbers of the messages left out for it.
+    remark : a sentence if the clock is unusual, otherwise empty.
+    """
+
+    stamps: np.ndarray
+    is_kept: np.ndarray
+    reasons: dict[str, np.ndarray]
+    remark: str
+
+    @property
+    def left_out(self) -> Counter[str]:
+        return Counter({reason: len(rows) for reason, rows in self.reasons.items()})
+
+
+def judge_recording(stamps: ArrayLike, received: ArrayLike) -> RecordedClock:
+    """Judge all stamps of a topic.
+
+    Unlike a live judge this one knows the majority before it starts, and keeps the longest time that runs
+    forward, not the first one.
+
+    Parameters
+    ----------
+    stamps, received : (N,) nanoseconds in the order of recording, see `ClockJudge.judge`.
+    """
+    stamps, received = np.array(stamps, dtype=np.int64), np.asarray(received, dtype=np.int64)
+    reasons = np.full(len(stamps), "", dtype=object)
+    remark = ""
+    is_unset = stamps == 0
+    if 2 * is_unset.sum() > len(stamps):
+        stamps = np.where(is_unset, received, stamps)
+        remark = "it has no stamps; the time of recording stands for them"
+    elif is_unset.any():
+        # The clock of a simulation does start at 0: such a stamp fits those around it.
+        unset, others = np.flatnonzero(is_unset), np.flatnonzero(~is_unset)
+        lags = np.interp(unset, others, (received - stamps)[others])
+        reasons[unset[np.abs(received[unset] - lags) > _SAME_CLOCK]] = NEVER_SET
+    rows = np.flatnonzero(reasons == "")
+    if (np.diff(stamps[rows]) <= 0).any():
+        stretches = _judge_in_order(rows, stamps, received, reasons)
+        best = _longest_chain([(stamps[s[0]], stamps[s[-1]], _duration(received[s])) for s in stretches])
+        for lost in (s for i, s in enumerate(stretches) if i not in best):
+            reasons[lost] = SET_BACK if len(lost) >= LASTING else OTHER_CLOCK
+        if (reasons == SET_BACK).any():
+            remark = f"its clock was set in mid-recording; kept {span(stamps[reasons == ''])}"
+    is_kept = reasons == ""
+    found = {str(reason): np.flatnonzero(reasons == reason) for reason in set(reasons[~is_kept])}
+    return RecordedClock(stamps, is_kept, found, remark)
+
+
+def _judge_in_order(
+    rows: np.ndarray, stamps: np.ndarray, received: np.ndarray, reasons: np.ndarray
+) -> list[list[int]]:
+    """Return the rows of each stretch without a step of the clock; write the reasons of the others."""
+    steps = np.diff(stamps[rows])
+    judge = ClockJudge(max(LATE, 3 * int(np.median(steps[steps > 0])) if (steps > 0).any() else 0))
+    stretches: list[list[int]] = []
+    doubted: list[int] = []
+    for row in rows.tolist():
+        judged = judge._judge_set(int(stamps[row]), int(received[row]))
+        reasons[row] = judged.reason
+        if judged.reason == OTHER_CLOCK:
+            doubted.append(row)
+        elif judged.stamp is not None:
+            if judged.confirmed or not stretches:
+                stretches.append(doubted[len(doubted) - judged.confirmed :])
+                reasons[stretches[-1]] = ""
+                doubted.clear()
+            stretches[-1].append(row)
+    return stretches
+
+
+def _duration(received: np.ndarray) -> int:
+    """Weight of a stretch: its time, so that topics of one recording agree on it; then its messages."""
+    return int(received[-1] - received[0]) + len(received)
+
+
+def _longest_chain(stretches: Sequence[tuple[int, int, int]]) -> set[int]:
+    """Choose stretches (first stamp, last stamp, weight) that follow each other and weigh most together."""
+    first, last, weights = (np.array(values, dtype=np.int64) for values in zip(*stretches))
+    totals, before = weights.copy(), np.full(len(weights), -1)
+    for i in range(1, len(weights)):
+        possible = np.where(last[:i] < first[i], totals[:i], 0)
+        if possible.max() > 0:
+            before[i] = possible.argmax()
+            totals[i] += possible.max()
+    row, chosen = int(totals.argmax()), set()
+    while row >= 0:
+        chosen.add(row)
+        row = int(before[row])
+    return chosen
+
+
+def span(stamps: Sequence[int] | np.ndarray) -> str:
+    """First to last instant, for a sentence; dates tell the clock of a camera since boot from that of day."""
+    ends = [datetime.fromtimestamp(stamp // 10**9, timezone.utc) for stamp in (min(stamps), max(stamps))]
+    return f"{ends[0]:%Y-%m-%d %H:%M:%S} to {ends[1]:%Y-%m-%d %H:%M:%S}"
+
+
+def clock_difference(lag: float | None, other: float | None) -> float:
+    """Seconds by which one topic's clock is behind another's; 0.0 if a delay of messages explains it."""
+    if lag is None or other is None or abs(lag - other) * 1e9 <= _SAME_CLOCK:
+        return 0.0
+    return lag - other

@@ -1,0 +1,50 @@
+"""A series in which each item goes on from the one before, and others that must prove themselves first."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Generic, TypeVar
+
+T = TypeVar("T")
+
+# As many items in a row are no accident; one or two are.
+LASTING = 3
+
+
+class Majority(Generic[T]):
+    """Follows a series. An item that does not continue it is left out, unless others continue that item.
+
+    Attributes
+    ----------
+    last : newest item of the series, None before the first one.
+    """
+
+    def __init__(self, continues: Callable[[T, T], bool]) -> None:
+        """Take the rule: whether the second item can follow the first."""
+        self.last: T | None = None
+        self._continues = continues
+        self._support = 0
+        self._rivals: list[T] = []
+
+    def take(self, item: T) -> int | None:
+        """Judge an item.
+
+        Returns
+        -------
+        None if the item is left out. Otherwise the number of items just left out that it confirms: 0 as long
+        as the series goes on, more once it has lastingly changed.
+        """
+        if self.last is None or self._continues(self.last, item):
+            confirmed = 0
+        else:
+            if self._rivals and not self._continues(self._rivals[-1], item):
+                self._rivals.clear()
+            self._rivals.append(item)
+            if len(self._rivals) <= min(self._support, LASTING - 1):
+                return None
+            confirmed = len(self._rivals) - 1
+            self._support = confirmed
+        self._rivals.clear()
+        self._support += 1
+        self.last = item
+        return confirmed
