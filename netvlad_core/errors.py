@@ -17,6 +17,14 @@ class SourceError(NetvladError):
     """A bag, folder or catalogue that cannot be read, or that lacks what was asked of it."""
 
 
+class BrokenMessage(SourceError):
+    """A message whose bytes do not fit its type."""
+
+
+class CameraError(NetvladError):
+    """A calibration that cannot be used: not calibrated, not finite or of an unknown model."""
+
+
 class MapError(NetvladError):
     """A map on disk that is missing, damaged, of another format version or of another model."""
 

@@ -3,21 +3,23 @@
 from __future__ import annotations
 
 import json
+import re
 from dataclasses import dataclass, replace
 from typing import Any
 
 import cv2
 import numpy as np
+from scipy.spatial.transform import Rotation
 
 from netvlad_core.data.geometry import Pose
-from netvlad_core.errors import NetvladError, PoseError
+from netvlad_core.errors import CameraError, PoseError
 
 # sensor_msgs/CameraInfo's names of distortion models, and how many coefficients OpenCV takes for each.
 _MODELS = {"": (0,), "plumb_bob": (0, 4, 5), "rational_polynomial": (8, 12, 14), "equidistant": (0, 4)}
 
 
-class CameraError(NetvladError):
-    """A calibration that cannot be used: not calibrated, not finite or of an unknown model."""
+# image_proc, stereo_image_proc, ZED and RealSense: image_rect, image_rect_color, image_rect_raw.
+_RECTIFIED = re.compile(r"(^|[/_])rect(ified)?($|[/_])")
 
 
 @dataclass(frozen=True, eq=False)
@@ -40,18 +42,38 @@ class Camera:
     mounting: Pose
 
     @classmethod
-    def from_message(cls, info: Any, mounting: Pose) -> Camera:
+    def from_message(cls, info: Any, mounting: Pose, is_rectified: bool = False) -> Camera:
         """Read a sensor_msgs/CameraInfo of rosbags or of rclpy (ROS 1 writes its fields in capitals).
+
+        Parameters
+        ----------
+        mounting : base_link <- frame of the camera.
+        is_rectified : whether its images are rectified, see `is_rectified`. Then matrix P holds, without
+            distortion, for a camera that is turned by R.
 
         Raises
         ------
         CameraError
             If the camera is not calibrated or its calibration makes no sense.
         """
-        matrix = info.k if hasattr(info, "k") else info.K
-        distortion = info.d if hasattr(info, "d") else info.D
-        model = info.distortion_model
-        return cls.from_values(int(info.width), int(info.height), matrix, model, distortion, mounting)
+        binning = np.array([max(1, info.binning_x), max(1, info.binning_y)])
+        roi = info.roi
+        size = np.array([roi.width or info.width, roi.height or info.height]) // binning
+        model, distortion = info.distortion_model, getattr(info, "d", None)
+        if distortion is None:
+            distortion = info.D
+        matrix = np.array(info.k if hasattr(info, "k") else info.K, np.float64).reshape(3, 3)
+        if is_rectified:
+            model, distortion = "", ()
+            matrix = np.array(info.p if hasattr(info, "p") else info.P, np.float64).reshape(3, 4)[:, :3]
+            turn = np.array(info.r if hasattr(info, "r") else info.R, np.float64).reshape(3, 3)
+            if turn.any() and not np.array_equal(
+                turn, np.eye(3)
+            ):  # drivers of single cameras leave it at zero
+                mounting = mounting @ _turned_back(turn)
+        matrix[:2, 2] -= roi.x_offset, roi.y_offset
+        matrix[:2] /= binning[:, None]
+        return cls.from_values(int(size[0]), int(size[1]), matrix, model, distortion, mounting)
 
     @classmethod
     def from_values(
@@ -124,3 +146,15 @@ class Camera:
             return cls.from_values(**values, mounting=Pose.from_values(mounting[:3], mounting[3:]))
         except (ValueError, TypeError, KeyError, PoseError) as error:
             raise CameraError(f"the description of the camera is not readable: {error!r}") from error
+
+
+def is_rectified(topic: str) -> bool:
+    """Tell from the name of an image topic, or of one below it, whether its images are rectified."""
+    return _RECTIFIED.search(topic) is not None
+
+
+def _turned_back(turn: np.ndarray) -> Pose:
+    """Pose camera <- rectified camera of a matrix R (3, 3); raises CameraError if it is no rotation."""
+    if not np.allclose(turn @ turn.T, np.eye(3), atol=1e-3) or np.linalg.det(turn) < 0:
+        raise CameraError("the matrix R of camera_info is no rotation; calibrate the camera again")
+    return Pose(np.zeros(3), Rotation.from_matrix(turn.T).as_quat())

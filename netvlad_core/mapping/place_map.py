@@ -12,10 +12,10 @@ from typing import Any
 
 import numpy as np
 
-from netvlad_core.data.camera import Camera, CameraError
+from netvlad_core.data.camera import Camera
 from netvlad_core.data.geometry import Pose
 from netvlad_core.data.images import decode_picture
-from netvlad_core.errors import ImageError, MapError
+from netvlad_core.errors import CameraError, ImageError, MapError
 from netvlad_core.files import sha256_of
 
 FORMAT = "netvlad_ros place map"

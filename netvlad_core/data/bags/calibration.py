@@ -5,11 +5,11 @@ from __future__ import annotations
 import logging
 from pathlib import Path
 
-from netvlad_core.data.bags.bag_file import Bag, BrokenMessage
+from netvlad_core.data.bags.bag_file import Bag
 from netvlad_core.data.bags.poses import read_static_transforms
-from netvlad_core.data.camera import Camera, CameraError
+from netvlad_core.data.camera import Camera
 from netvlad_core.data.transforms import frame_name
-from netvlad_core.errors import SourceError
+from netvlad_core.errors import BrokenMessage, CameraError, SourceError
 
 _log = logging.getLogger(__name__)
 _TYPE = "sensor_msgs/CameraInfo"

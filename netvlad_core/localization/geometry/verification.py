@@ -10,9 +10,9 @@ from typing import Protocol, TypeVar
 
 import numpy as np
 
-from netvlad_core.data.camera import Camera, CameraError
+from netvlad_core.data.camera import Camera
 from netvlad_core.data.geometry import Pose, rotation_between
-from netvlad_core.errors import MapError
+from netvlad_core.errors import CameraError, MapError
 from netvlad_core.localization.geometry.local_features import NO_FEATURES, LocalFeatures, find_features
 from netvlad_core.localization.geometry.own_parts import find_own_parts, without
 from netvlad_core.localization.geometry.structure import FEWEST_POINTS, Resection, View, resect, triangulate
