@@ -32,7 +32,7 @@ from netvlad_core.model.extractor import Extractor
 from netvlad_core.model.fitting import fit_network
 from netvlad_core.model.network import PlaceNetwork
 from netvlad_core.model.preprocessing import Preprocessing
-from netvlad_core.model.spec import PRECISIONS
+from netvlad_core.model.spec import PRECISIONS, NetworkSpec
 
 _SETS = ("vprbench_corridor", "rtabmap_corridor", "toshiki_loop", "ietower")
 _VARIANTS = tuple(p for p in PRECISIONS if p != "int8") + tuple(f"{p} ONNX" for p in LOWEST_SIMILARITY)
@@ -83,7 +83,7 @@ def extractors(
             export(network, path, precision, images[:: max(1, len(images) // 100)])
             yield variant, Extractor.load(path, "cpu")
         else:
-            yield variant, Extractor(network, "cpu", precision=precision)
+            yield variant, Extractor.of(network, "cpu", precision=precision)
 
 
 def measure(name: str, backbone: str, weights: Path, variants: list[str], data: Path) -> list[list[str]]:
@@ -92,7 +92,7 @@ def measure(name: str, backbone: str, weights: Path, variants: list[str], data: 
     images = [read_image(path) for path, *_ in (*places, *queries)]
     mapped = images[: len(places)]
     positives = positives_within(_positions(places), _positions(queries), radius)
-    network = fit_network(lambda: iter(mapped), backbone, weights, device="cpu")
+    network = fit_network(lambda: iter(mapped), NetworkSpec.of_backbone(backbone), weights, device="cpu")
     with TemporaryDirectory() as folder:
         runners = dict(extractors(network, variants, mapped, Path(folder)))
     described: dict[str, list[np.ndarray]] = {variant: [] for variant in runners}

@@ -23,7 +23,7 @@ from torch.nn import functional
 from benchmarks import real_sets
 from benchmarks._measure import print_conditions, print_table
 from netvlad_core.data.images import read_image
-from netvlad_core.model.backbones import DEFAULT_BACKBONE, backbone_named
+from netvlad_core.model.backbones import DEFAULT_BACKBONE
 from netvlad_core.model.fitting import cluster, sample_local_descriptors
 from netvlad_core.model.netvlad import NetVLAD
 from netvlad_core.model.network import PlaceNetwork
@@ -45,7 +45,7 @@ def geometric_mean_ratio(layer: NetVLAD, samples: Tensor) -> float:
 def measure(name: str, data: Path) -> Iterator[list[str]]:
     """Rows of the table for one set."""
     places, queries, _ = getattr(real_sets, name)(data)
-    network = PlaceNetwork(NetworkSpec(DEFAULT_BACKBONE, backbone_named(DEFAULT_BACKBONE).preprocessing))
+    network = PlaceNetwork(NetworkSpec.of_backbone())
     network.backbone = load_pretrained(DEFAULT_BACKBONE, IMAGENET)
     fitted, unseen = (
         sample_local_descriptors(network, _images(rows), 0, torch.device("cpu")) for rows in (places, queries)

@@ -199,7 +199,7 @@ def main() -> None:
     ways = {"by look": look, "with verification": replace(look, verification=verification)}
     rows = []
     for drive in drives(options.data, options.town, options.keyframes):
-        extractor = Extractor(fit_network(partial(iter, drive.images), device="cpu"))
+        extractor = Extractor.of(fit_network(partial(iter, drive.images), device="cpu"))
         descriptors = np.concatenate([extractor(image) for image in drive.images])
         for name, closing in ways.items():
             rows.append([drive.name, name, *evaluate(drive, descriptors, options.seeds, closing)])

@@ -37,7 +37,7 @@ from netvlad_core.data.images import read_image
 from netvlad_core.data.radii import POSITIVE_WITHIN
 from netvlad_core.evaluation.recall import positives_within
 from netvlad_core.mapping.keyframes import default_rule, select_keyframes
-from netvlad_core.model.backbones import DEFAULT_BACKBONE, backbone_named
+from netvlad_core.model.backbones import DEFAULT_BACKBONE
 from netvlad_core.model.checkpoints import load_checkpoint
 from netvlad_core.model.fitting import cluster, sample_local_descriptors
 from netvlad_core.model.network import PlaceNetwork
@@ -144,7 +144,7 @@ def gem_pooling(features: Tensor) -> Tensor:
 
 def off_the_shelf() -> PlaceNetwork:
     """The backbone with its ImageNet weights and a NetVLAD layer that is not fitted yet."""
-    network = PlaceNetwork(NetworkSpec(DEFAULT_BACKBONE, backbone_named(DEFAULT_BACKBONE).preprocessing))
+    network = PlaceNetwork(NetworkSpec.of_backbone())
     network.backbone = load_pretrained(DEFAULT_BACKBONE, IMAGENET)
     return network.eval()
 

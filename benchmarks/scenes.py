@@ -27,6 +27,7 @@ from netvlad_core.mapping.place_map import PlaceMap
 from netvlad_core.model.checkpoints import load_checkpoint
 from netvlad_core.model.extractor import Extractor
 from netvlad_core.model.packaged import PACKAGED_NETWORK
+from netvlad_core.model.spec import NetworkSpec
 from netvlad_core.model.streaming import describe_frames
 
 _TOWNS: dict[str, dict[str, int]] = {"town": {}, "estate": {"designs": 4}}
@@ -167,7 +168,9 @@ class Workshop:
         if has_gap:
             source = Part(source, lambda index, frame: not self._is_gap(name, len(source), index, frame))
         weights = None if has_gap else self.place_map(name, clusters, has_gap=True).network_path
-        options = BuildOptions(store_images="full", clusters=clusters, weights=weights)
+        options = BuildOptions(
+            store_images="full", spec=NetworkSpec.of_backbone(clusters=clusters), weights=weights
+        )
         return build_map(source, path, options, progress=False)
 
     @staticmethod

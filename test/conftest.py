@@ -31,9 +31,11 @@ def checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A quick network with installed ImageNet weights and 8 clusters, fitted on a street."""
     from netvlad_core.model.checkpoints import save_checkpoint
     from netvlad_core.model.fitting import fit_network
+    from netvlad_core.model.spec import NetworkSpec
 
     fronts = street(seed=1, metres=80)
-    network = fit_network(lambda: (view(fronts, x) for x in range(0, 80, 10)), clusters=8, device="cpu")
+    spec = NetworkSpec.of_backbone(clusters=8)
+    network = fit_network(lambda: (view(fronts, x) for x in range(0, 80, 10)), spec, device="cpu")
     network.spec = replace(network.spec, preprocessing=replace(network.spec.preprocessing, size=(96,)))
     path = tmp_path_factory.mktemp("checkpoint") / "street.safetensors"
     save_checkpoint(network, path)

@@ -20,6 +20,7 @@ from netvlad_core.data.trajectory import read_tum
 from netvlad_core.evaluation.trajectory import absolute_trajectory_error
 from netvlad_core.model.checkpoints import save_checkpoint
 from netvlad_core.model.fitting import fit_network
+from netvlad_core.model.spec import NetworkSpec
 from support.street import street, view
 from town.drift import Drift
 
@@ -104,7 +105,7 @@ def test_back_end_hears_the_loop_closer_and_straightens_the_drive(tmp_path: Path
     catalogue = tmp_path / "drive.csv"
     catalogue.write_text("image,x,y,yaw,stamp\n" + "\n".join(rows) + "\n")
     weights = tmp_path / "net.safetensors"
-    network = fit_network(lambda: iter(laps[:40]), clusters=16, device="cpu")
+    network = fit_network(lambda: iter(laps[:40]), NetworkSpec.of_backbone(clusters=16), device="cpu")
     save_checkpoint(network, weights)
     environment = {**os.environ, "ROS_DOMAIN_ID": str(101 + os.getpid() % 100)}
     command = [sys.executable, "-m", "examples.slam_backend", catalogue, "--weights", weights]

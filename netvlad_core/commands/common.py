@@ -8,7 +8,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from netvlad_core.model.spec import PRECISIONS
+from netvlad_core.model.spec import PRECISIONS, NetworkSpec
 
 if TYPE_CHECKING:
     from netvlad_core.data.frames import FrameSource
@@ -87,12 +87,14 @@ def add_fit(command: argparse.ArgumentParser) -> None:
 def fit_options(options: argparse.Namespace) -> dict[str, Any]:
     """Keyword arguments of `fit_network` and `BuildOptions`."""
     return {
-        "backbone": options.backbone,
+        "spec": NetworkSpec.of_backbone(
+            options.backbone,
+            clusters=options.clusters,
+            assignment_bias=options.assignment_bias,
+            intra_normalization=not options.no_intra_normalization,
+            whitened_dimension=options.whiten,
+        ),
         "backbone_weights": options.backbone_weights,
-        "clusters": options.clusters,
-        "whitened_dimension": options.whiten,
-        "assignment_bias": options.assignment_bias,
-        "intra_normalization": not options.no_intra_normalization,
         "seed": options.seed,
         "device": options.device,
     }

@@ -20,9 +20,9 @@ from netvlad_core.mapping.journal import Entry, Journal
 from netvlad_core.mapping.keyframes import KeyframeRule, default_rule, select_keyframes
 from netvlad_core.mapping.map_writer import MapFacts, check_output, write_places, writing_map
 from netvlad_core.mapping.place_map import PlaceMap
-from netvlad_core.model.backbones import DEFAULT_BACKBONE
 from netvlad_core.model.extractor import Extractor
 from netvlad_core.model.preprocessing import check_image
+from netvlad_core.model.spec import NetworkSpec
 from netvlad_core.model.streaming import DescribedFrame, describe_frames
 
 IMAGE_STORAGE = ("none", "thumbnail", "full")
@@ -41,8 +41,7 @@ class BuildOptions:
     keyframes : rule for places; None takes `default_rule`.
     store_images : "none" (privacy), "thumbnail" (160 pixels) or "full".
     weights : checkpoint or ONNX file; None fits a head on the drive and keeps the network in the map.
-    backbone, backbone_weights, clusters, whitened_dimension, seed, assignment_bias, intra_normalization : of
-        the fitted network, without weights.
+    spec, backbone_weights, seed : of the network that is fitted without weights, as in `fit_network`.
     require_poses : False accepts a source without poses; its map gives place ids but no pose.
     device, batch_size, precision : as in `Extractor`.
     """
@@ -50,13 +49,9 @@ class BuildOptions:
     keyframes: KeyframeRule | None = None
     store_images: str = "thumbnail"
     weights: Path | None = None
-    backbone: str = DEFAULT_BACKBONE
+    spec: NetworkSpec | None = None
     backbone_weights: Path | None = None
-    clusters: int = 64
-    whitened_dimension: int | None = None
     seed: int = 0
-    assignment_bias: bool = False
-    intra_normalization: bool = True
     require_poses: bool = True
     device: str = "auto"
     batch_size: int | None = None
@@ -156,14 +151,10 @@ def _fit_weights(
     if not path.is_file():
         network = fit_network(
             sample_frames(source, rule, progress),
-            options.backbone,
+            options.spec,
             options.backbone_weights,
-            options.clusters,
-            options.whitened_dimension,
             options.seed,
             options.device,
-            options.assignment_bias,
-            options.intra_normalization,
         )
         save_checkpoint(network, path)
     return path

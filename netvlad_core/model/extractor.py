@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
 from importlib.util import find_spec
 from pathlib import Path
-from typing import TYPE_CHECKING, Protocol, runtime_checkable
+from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
 
@@ -22,7 +22,6 @@ if TYPE_CHECKING:
 Images = np.ndarray | Sequence[np.ndarray]
 
 
-@runtime_checkable
 class Engine(Protocol):
     """What runs a network.
 
@@ -51,12 +50,12 @@ class Engine(Protocol):
 class Extractor:
     """Computes global descriptors; deterministic for a given device, precision and batch.
 
+    `Extractor.load` opens a file, `Extractor.of` takes a network.
+
     Parameters
     ----------
-    network : to be run by torch, or an engine that runs one already.
-    device : "auto" (CUDA where there is one), "cpu", "cuda", "cuda:1", ...; for a network only.
+    engine : runs the network.
     batch_size : images that go through the network together; None takes what suits the device.
-    precision : "float32", "bfloat16" or "float16"; for a network only.
 
     Attributes
     ----------
@@ -66,20 +65,33 @@ class Extractor:
     device, precision : with which it runs.
     """
 
-    def __init__(
-        self,
-        network: PlaceNetwork | Engine,
+    def __init__(self, engine: Engine, batch_size: int | None = None) -> None:
+        self._engine = engine
+        self.model_id = engine.model_id
+        self.spec = engine.spec
+        self.dimension = self.spec.dimension
+        self.device = engine.device
+        self.batch_size = batch_size or _best_batch_size(self.device)
+        self.precision = engine.precision
+
+    @classmethod
+    def of(
+        cls,
+        network: PlaceNetwork,
         device: str = "auto",
         batch_size: int | None = None,
         precision: str = "float32",
-    ) -> None:
-        self._engine = network if isinstance(network, Engine) else _torch_engine(network, device, precision)
-        self.model_id = self._engine.model_id
-        self.spec = self._engine.spec
-        self.dimension = self.spec.dimension
-        self.device = self._engine.device
-        self.batch_size = batch_size or _best_batch_size(self.device)
-        self.precision = self._engine.precision
+    ) -> Extractor:
+        """Run a network by torch.
+
+        Parameters
+        ----------
+        device : "auto" (CUDA if there is one), "cpu", "cuda", "cuda:1", ...
+        precision : "float32", "bfloat16" or "float16".
+        """
+        from netvlad_core.model.torch_engine import TorchEngine
+
+        return cls(TorchEngine(network, device, precision), batch_size)
 
     @classmethod
     def load(
@@ -110,13 +122,13 @@ class Extractor:
         if path.suffix != ".onnx" and precision != "int8" and _has_torch():
             from netvlad_core.model.checkpoints import load_checkpoint
 
-            return cls(load_checkpoint(path), device, batch_size, wanted)
+            return cls.of(load_checkpoint(path), device, batch_size, wanted)
         from netvlad_core.model.onnx_engine import OnnxEngine
 
         engine = OnnxEngine(path, device) if path.suffix == ".onnx" else None
         if engine is None or precision not in ("auto", engine.precision):
             engine = OnnxEngine(_existing_variant(path, wanted), device)
-        return cls(engine, batch_size=batch_size)
+        return cls(engine, batch_size)
 
     def __call__(self, images: Images) -> np.ndarray:
         """Descriptors of one image, of a list of differently sized images, or of a batch.
@@ -179,12 +191,6 @@ def _best_batch_size(device: str) -> int:
 
 def _has_torch() -> bool:
     return find_spec("torch") is not None
-
-
-def _torch_engine(network: PlaceNetwork, device: str, precision: str) -> Engine:
-    from netvlad_core.model.torch_engine import TorchEngine
-
-    return TorchEngine(network, device, precision)
 
 
 def _as_list(images: Images) -> list[np.ndarray]:

@@ -13,7 +13,6 @@ from torch import Tensor
 from torch.nn import functional
 
 from netvlad_core.errors import SourceError
-from netvlad_core.model.backbones import DEFAULT_BACKBONE, backbone_named
 from netvlad_core.model.extractor import Extractor
 from netvlad_core.model.network import PlaceNetwork
 from netvlad_core.model.pretrained import load_pretrained
@@ -34,25 +33,19 @@ SampleImages = Callable[[], Iterator[np.ndarray]]
 
 def fit_network(
     sample_images: SampleImages,
-    backbone: str = DEFAULT_BACKBONE,
+    spec: NetworkSpec | None = None,
     backbone_weights: Path | None = None,
-    clusters: int = 64,
-    whitened_dimension: int | None = None,
     seed: int = 0,
     device: str = "auto",
-    assignment_bias: bool = False,
-    intra_normalization: bool = True,
 ) -> PlaceNetwork:
     """Fit the NetVLAD layer, and whitening where asked for, on a sample of images.
 
     Parameters
     ----------
     sample_images : returns an iterator over uint8 RGB (H, W, 3); called once, and once more for whitening.
-    backbone, backbone_weights : as in `load_pretrained`.
-    clusters : K.
-    whitened_dimension : of the descriptor, or None for no whitening.
+    spec : description of the network; None takes `NetworkSpec.of_backbone()`.
+    backbone_weights : as in `load_pretrained`.
     seed : of the sampling and of k-means; one seed, one network.
-    assignment_bias, intra_normalization : as in `NetworkSpec`.
 
     Raises
     ------
@@ -60,30 +53,23 @@ def fit_network(
         If the images give too few local descriptors for the clusters, only equal ones, or too few images for
         the whitening.
     """
-    preprocessing = backbone_named(backbone).preprocessing
-    spec = NetworkSpec(backbone, preprocessing, clusters, assignment_bias, intra_normalization)
-    network = PlaceNetwork(spec)
-    network.backbone = load_pretrained(backbone, backbone_weights)
+    spec = spec or NetworkSpec.of_backbone()
+    network = PlaceNetwork(replace(spec, whitened_dimension=None))
+    network.backbone = load_pretrained(spec.backbone, backbone_weights)
     samples = sample_local_descriptors(network, sample_images(), seed, find_device(device))
-    if len(samples) <= clusters:
+    if len(samples) <= spec.clusters:
         raise SourceError(
-            f"{len(samples)} local descriptors are too few for {clusters} clusters: give more images"
+            f"{len(samples)} local descriptors are too few for {spec.clusters} clusters: give more images"
         )
-    try:
-        network.netvlad.initialize(cluster(samples, clusters, seed), samples)
-    except ValueError as error:
-        raise SourceError(str(error)) from error
-    if whitened_dimension is None:
+    network.netvlad.initialize(cluster(samples, spec.clusters, seed), samples)
+    if spec.whitened_dimension is None:
         return network.eval()
-    descriptors = np.concatenate([*map(Extractor(network, device), sample_images())])
-    whitened = PlaceNetwork(replace(spec, whitened_dimension=whitened_dimension))
+    descriptors = np.concatenate([*map(Extractor.of(network, device), sample_images())])
+    whitened = PlaceNetwork(spec)
     whitened.backbone, whitened.netvlad = network.backbone.cpu(), network.netvlad.cpu()
-    try:
-        whitened.whitening = Whitening.fit(
-            torch.from_numpy(descriptors), whitened_dimension, _WHITENING_SHRINKAGE
-        )
-    except ValueError as error:
-        raise SourceError(str(error)) from error
+    whitened.whitening = Whitening.fit(
+        torch.from_numpy(descriptors), spec.whitened_dimension, _WHITENING_SHRINKAGE
+    )
     return whitened.eval()
 
 

@@ -8,6 +8,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from netvlad_core.errors import SourceError
+
 # Geometric-mean ratio of the first to the second soft assignment after initialisation is 1 / this.
 _SECOND_TO_FIRST = 0.01
 # Of a local descriptor that can be normalised.
@@ -79,7 +81,7 @@ class NetVLAD(nn.Module):
 
         Raises
         ------
-        ValueError
+        SourceError
             If no centroid is nearer to the samples than another.
         """
         directions = functional.normalize(centroids, dim=1)
@@ -90,7 +92,7 @@ class NetVLAD(nn.Module):
         best = scores.topk(2, dim=1).values
         lead = float((best[:, 0] - best[:, 1]).mean())
         if not lead > 0:
-            raise ValueError("the local descriptors are all alike, so there are no clusters: blank images?")
+            raise SourceError("the local descriptors are all alike, so there are no clusters: blank images?")
         alpha = -math.log(_SECOND_TO_FIRST) / lead
         self.centroids.copy_(centroids)
         if self.assignment.bias is None:

@@ -47,10 +47,7 @@ class PlaceNetwork(nn.Module):
         """
         if not isinstance(self.whitening, Whitening):
             raise NetvladError(f"the descriptor of {self.spec.name} is not whitened, so it cannot be cropped")
-        try:
-            whitening = self.whitening.crop(dimension)
-        except ValueError as error:
-            raise NetvladError(f"{self.spec.name}: {error}") from error
+        whitening = self.whitening.crop(dimension)
         with torch.device("meta"):
             cropped = PlaceNetwork(replace(self.spec, whitened_dimension=dimension))
         cropped.backbone, cropped.netvlad, cropped.whitening = self.backbone, self.netvlad, whitening

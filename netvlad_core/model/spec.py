@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import json
 from dataclasses import asdict, dataclass
+from typing import Any
 
 from netvlad_core.errors import CheckpointError
-from netvlad_core.model.backbones import backbone_named
+from netvlad_core.model.backbones import DEFAULT_BACKBONE, backbone_named
 from netvlad_core.model.preprocessing import Preprocessing
 
-# Of the backbone's arithmetic, which does nearly all of the work; the rest is float32 always.
-PRECISIONS = ("float32", "bfloat16", "float16", "int8")
+# Precisions of the backbone, which does nearly all of the work; NetVLAD and whitening are always float32.
+TORCH_PRECISIONS = ("float32", "bfloat16", "float16")
+PRECISIONS = (*TORCH_PRECISIONS, "int8")  # int8 is calibrated and runs from an ONNX file
 
 
 @dataclass(frozen=True)
@@ -33,6 +35,11 @@ class NetworkSpec:
     assignment_bias: bool = False
     intra_normalization: bool = True
     whitened_dimension: int | None = None
+
+    @classmethod
+    def of_backbone(cls, name: str = DEFAULT_BACKBONE, **options: Any) -> NetworkSpec:
+        """The description with the backbone's own preprocessing; options are the other fields."""
+        return cls(name, backbone_named(name).preprocessing, **options)
 
     @property
     def vlad_dimension(self) -> int:

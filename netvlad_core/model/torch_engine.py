@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import AbstractContextManager, contextmanager, nullcontext
+from contextlib import contextmanager, nullcontext
 
 import numpy as np
 import torch
@@ -13,8 +13,7 @@ from torch.nn import functional
 from netvlad_core.errors import NetvladError
 from netvlad_core.model.network import PlaceNetwork
 from netvlad_core.model.preprocessing import Preprocessing, area_weights, scaled_size
-
-_DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
+from netvlad_core.model.spec import TORCH_PRECISIONS
 
 
 class TorchEngine:
@@ -28,11 +27,10 @@ class TorchEngine:
     """
 
     def __init__(self, network: PlaceNetwork, device: str = "auto", precision: str = "float32") -> None:
-        if precision not in _DTYPES:
-            known = ", ".join(_DTYPES)
+        if precision not in TORCH_PRECISIONS:
+            known = ", ".join(TORCH_PRECISIONS)
             raise NetvladError(f"torch runs {known}, not {precision!r}; int8 needs a calibrated ONNX file")
         self._device = find_device(device)
-        self._dtype = _DTYPES[precision]
         self._network = network.eval().to(self._device, memory_format=torch.channels_last)  # type: ignore[call-overload]
         self.device = str(self._device)
         self.precision = precision
@@ -42,9 +40,7 @@ class TorchEngine:
     @torch.inference_mode()
     def describe(self, images: Sequence[np.ndarray]) -> np.ndarray:
         inputs = preprocess(images, self.spec.preprocessing, self._device)
-        with self._autocast():
-            features = self._network.backbone(inputs)
-        return self._network.aggregate(features.float()).cpu().numpy()
+        return run_network(self._network, inputs, self.precision).cpu().numpy()
 
     @contextmanager
     def limit_threads(self, count: int) -> Iterator[Callable[[], None]]:
@@ -55,10 +51,13 @@ class TorchEngine:
         finally:
             torch.set_num_threads(before)
 
-    def _autocast(self) -> AbstractContextManager[object]:
-        if self._dtype == torch.float32:
-            return nullcontext()
-        return torch.autocast(self._device.type, self._dtype)
+
+def run_network(network: PlaceNetwork, inputs: Tensor, precision: str) -> Tensor:
+    """Descriptors (B, D) float32 of preprocessed images (B, 3, h, w), the backbone in a torch precision."""
+    is_single = precision == "float32"
+    with nullcontext() if is_single else torch.autocast(inputs.device.type, getattr(torch, precision)):
+        features = network.backbone(inputs)
+    return network.aggregate(features.float())
 
 
 @torch.inference_mode()

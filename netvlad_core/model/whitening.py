@@ -6,6 +6,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from netvlad_core.errors import NetvladError, SourceError
+
 _EPSILON = 1e-9
 
 
@@ -25,10 +27,10 @@ class Whitening(nn.Module):
 
     @torch.no_grad()
     def crop(self, dimension: int) -> Whitening:
-        """The whitening to the first `dimension` components; raises ValueError if there are not that many."""
+        """The whitening to the first `dimension` components; raises NetvladError if there are fewer."""
         projection = self.projection
         if not 0 < dimension <= projection.out_features:
-            raise ValueError(
+            raise NetvladError(
                 f"a descriptor whitened to {projection.out_features} dimensions has no first {dimension}"
             )
         cropped = Whitening(projection.in_features, dimension)
@@ -50,12 +52,12 @@ class Whitening(nn.Module):
 
         Raises
         ------
-        ValueError
+        SourceError
             If there are too few descriptors for the wanted dimension.
         """
         count, dimension = descriptors.shape
         if whitened_dimension > min(count - 1, dimension):
-            raise ValueError(
+            raise SourceError(
                 f"whitening to {whitened_dimension} dimensions needs more than that many images and at "
                 f"most the descriptor's {dimension} dimensions; there are {count} images"
             )

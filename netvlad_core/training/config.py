@@ -11,6 +11,7 @@ from typing import Any
 from netvlad_core.data.radii import CORRECT_WITHIN, NEGATIVE_BEYOND, POSITIVE_WITHIN
 from netvlad_core.errors import NetvladError
 from netvlad_core.model.backbones import DEFAULT_BACKBONE
+from netvlad_core.model.spec import TORCH_PRECISIONS
 
 if sys.version_info >= (3, 11):
     import tomllib
@@ -18,7 +19,6 @@ else:
     import tomli as tomllib
 
 LOSSES = ("triplet", "multi-similarity")
-PRECISIONS = ("float32", "bfloat16", "float16")
 CACHE_TYPES = ("float32", "float16")
 OPTIMIZERS = ("sgd", "adamw")
 _PATHS = ("weights", "backbone_weights", "collection", "validation_collection")
@@ -132,7 +132,7 @@ class TrainingConfig:
         for name, choices in (
             ("loss", LOSSES),
             ("optimizer", OPTIMIZERS),
-            ("precision", PRECISIONS),
+            ("precision", TORCH_PRECISIONS),
             ("cache_type", CACHE_TYPES),
         ):
             _expect(getattr(self, name) in choices, name, getattr(self, name), f"one of {', '.join(choices)}")

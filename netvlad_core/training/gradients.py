@@ -10,7 +10,6 @@ the images, compute one and the same loss and add their gradients up.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import nullcontext
 from typing import TypeVar
 
 import numpy as np
@@ -19,13 +18,12 @@ from torch import Tensor, nn
 
 from netvlad_core.errors import NetvladError
 from netvlad_core.model.network import PlaceNetwork
-from netvlad_core.model.torch_engine import preprocess
+from netvlad_core.model.torch_engine import preprocess, run_network
 from netvlad_core.training.batches import Batch
 from netvlad_core.training.config import TrainingConfig
 from netvlad_core.training.processes import Processes
 
 _Result = TypeVar("_Result")
-_DTYPES = {"bfloat16": torch.bfloat16, "float16": torch.float16}
 
 
 class Gradients:
@@ -84,10 +82,7 @@ class Gradients:
         return float(loss.detach()), count
 
     def _forward(self, inputs: Tensor) -> Tensor:
-        dtype = _DTYPES.get(self._config.precision)
-        with torch.autocast(inputs.device.type, dtype) if dtype else nullcontext():
-            features = self._network.backbone(inputs)
-        return self._network.aggregate(features.float())
+        return run_network(self._network, inputs, self._config.precision)
 
     def _describe(self, inputs: Sequence[Tensor]) -> list[Tensor]:
         """Descriptors in parts, with a graph where a single part holds them all."""

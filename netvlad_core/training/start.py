@@ -12,6 +12,7 @@ from netvlad_core.model.checkpoints import load_checkpoint, save_checkpoint
 from netvlad_core.model.fitting import fit_network
 from netvlad_core.model.network import PlaceNetwork
 from netvlad_core.model.packaged import PACKAGED_NETWORK
+from netvlad_core.model.spec import NetworkSpec
 from netvlad_core.training.config import TrainingConfig
 from netvlad_core.training.processes import Processes
 from netvlad_core.training.views import Views
@@ -38,11 +39,10 @@ def initial_network(
     if processes.is_first and not path.is_file():
         network = fit_network(
             lambda: _sample(database),
-            config.backbone,
+            NetworkSpec.of_backbone(config.backbone, clusters=config.clusters),
             Path(config.backbone_weights) if config.backbone_weights else None,
-            config.clusters,
-            seed=config.seed,
-            device=str(processes.device),
+            config.seed,
+            str(processes.device),
         )
         save_checkpoint(network.cpu(), path)
     processes.wait()

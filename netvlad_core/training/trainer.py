@@ -64,7 +64,7 @@ class Trainer:
         self._config, self._run, self._validation = config, run, validation
         self._set, self._network = training_set, network
         parameters = train_only(network, config.trainable)
-        self._extractor = Extractor(network, str(run.processes.device), precision=config.precision)
+        self._extractor = Extractor.of(network, str(run.processes.device), precision=config.precision)
         self._optimizer = _optimizer(parameters, config)
         is_half = config.precision == "float16"
         self._scaler = torch.amp.GradScaler(run.processes.device.type, enabled=is_half)

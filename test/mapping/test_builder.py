@@ -19,6 +19,7 @@ from netvlad_core.localization.localizer import Localizer
 from netvlad_core.mapping.builder import BuildOptions, build_map
 from netvlad_core.mapping.keyframes import KeyframeRule
 from netvlad_core.mapping.place_map import PlaceMap
+from netvlad_core.model.spec import NetworkSpec
 from support.street import HEIGHT, WIDTH, street, view, write_catalogue
 
 _PLACES = 12
@@ -72,7 +73,7 @@ def test_stored_images(
 
 def test_the_same_drive_gives_the_same_map(drive: CatalogueSource, tmp_path: Path) -> None:
     """The fitted network too: provenance is worth nothing if it cannot be repeated."""
-    options = BuildOptions(clusters=4, device="cpu")
+    options = BuildOptions(spec=NetworkSpec.of_backbone(clusters=4), device="cpu")
     maps = [_build(drive, tmp_path / name / "map", options) for name in ("a", "b")]
     assert maps[0].header == maps[1].header
     assert maps[0].header.weights is None

@@ -184,9 +184,12 @@ def test_truncated_file_is_refused(kept: float, resnet_file: Path, tmp_path: Pat
 
 def test_other_backbone_gives_a_working_extractor(resnet_file: Path) -> None:
     from netvlad_core.model.fitting import fit_network
+    from netvlad_core.model.spec import NetworkSpec
 
     images = [view(street(seed=5, metres=10), x) for x in (0, 5)]
-    network = fit_network(lambda: iter(images), "resnet18", resnet_file, clusters=4, device="cpu")
-    descriptors = Extractor(network, "cpu")(images)
+    network = fit_network(
+        lambda: iter(images), NetworkSpec.of_backbone("resnet18", clusters=4), resnet_file, device="cpu"
+    )
+    descriptors = Extractor.of(network, "cpu")(images)
     assert descriptors.shape == (2, 4 * 256)
     np.testing.assert_allclose(np.linalg.norm(descriptors, axis=1), 1, atol=1e-5)

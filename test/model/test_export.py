@@ -53,7 +53,7 @@ def test_every_backbone_agrees_with_torch_at_any_size(
     assert agreement.difference < 1e-5
     odd_sizes = [street_views[0], street_views[1][:97, :131], street_views[2][:, :70], street_views[3][:61]]
     by_onnx = Extractor.load(tmp_path / "n.onnx", "cpu")(odd_sizes)
-    by_torch = Extractor(network, "cpu")(odd_sizes)
+    by_torch = Extractor.of(network, "cpu")(odd_sizes)
     assert (by_onnx * by_torch).sum(axis=1).min() > 0.999  # not 1: the resizings differ by a grey level
     assert (by_torch @ by_torch.T - np.eye(4)).max() < 0.99, "images so alike would hide a wrong graph"
 
@@ -129,7 +129,7 @@ def test_precisions_describe_alike(
 ) -> None:
     files = variant_path(small_checkpoint, precision)
     found, expected = (
-        e(street_views) for e in (Extractor.load(files, "cpu"), Extractor(small_network, "cpu"))
+        e(street_views) for e in (Extractor.load(files, "cpu"), Extractor.of(small_network, "cpu"))
     )
     similarity = (found * expected).sum(axis=1)
     assert similarity.min() > lowest

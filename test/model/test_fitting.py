@@ -13,6 +13,7 @@ from netvlad_core.model.extractor import Extractor
 from netvlad_core.model.fitting import SampleImages, cluster, fit_network, sample_local_descriptors
 from netvlad_core.model.network import PlaceNetwork
 from netvlad_core.model.pretrained import IMAGENET
+from netvlad_core.model.spec import NetworkSpec
 from support.street import street, view
 
 
@@ -25,8 +26,9 @@ def views(count: int) -> SampleImages:
     return images
 
 
-def fit(count: int = 3, **options) -> PlaceNetwork:
-    return fit_network(views(count), backbone_weights=IMAGENET, clusters=4, device="cpu", **options)
+def fit(count: int = 3, whitened_dimension: int | None = None, seed: int = 0) -> PlaceNetwork:
+    spec = NetworkSpec.of_backbone(clusters=4, whitened_dimension=whitened_dimension)
+    return fit_network(views(count), spec, IMAGENET, seed, "cpu")
 
 
 def test_one_seed_gives_one_network() -> None:
@@ -63,7 +65,7 @@ def test_k_means_finds_separate_blobs() -> None:
 
 def test_whitened_network_gives_the_wanted_dimension() -> None:
     network = fit(6, whitened_dimension=5)
-    descriptors = Extractor(network, "cpu")(list(views(6)()))
+    descriptors = Extractor.of(network, "cpu")(list(views(6)()))
     assert descriptors.shape == (6, 5)
     np.testing.assert_allclose(np.linalg.norm(descriptors, axis=1), 1, atol=1e-5)
     off_diagonal = ~np.eye(6, dtype=bool)
@@ -78,7 +80,7 @@ def test_too_few_images_for_the_whitening() -> None:
 
 def test_too_few_images_for_the_clusters() -> None:
     with pytest.raises(SourceError, match="100 local descriptors are too few for 100 clusters"):
-        fit_network(views(1), clusters=100, device="cpu")
+        fit_network(views(1), NetworkSpec.of_backbone(clusters=100), device="cpu")
 
 
 def test_no_images() -> None:

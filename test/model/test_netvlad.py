@@ -7,6 +7,7 @@ import pytest
 import torch
 from scipy.special import softmax
 
+from netvlad_core.errors import SourceError
 from netvlad_core.model.netvlad import NetVLAD
 
 
@@ -116,7 +117,7 @@ def test_first_assignment_is_a_hundred_times_the_second(with_bias: bool) -> None
 @pytest.mark.parametrize("with_bias", [False, True])
 def test_samples_without_clusters_are_refused(with_bias: bool) -> None:
     same = torch.nn.functional.normalize(torch.ones(10, 4), dim=1)
-    with pytest.raises(ValueError, match="all alike"):
+    with pytest.raises(SourceError, match="all alike"):
         NetVLAD(2, 4, with_bias).initialize(same[:2], same)
 
 

@@ -55,7 +55,7 @@ def test_it_sees_past_light() -> None:
         lambda: (view(others, x) for x in range(0, 120, 4)), backbone_weights=IMAGENET, device="cpu"
     )
     alike = []
-    for extractor in (Extractor.load(device="cpu"), Extractor(off_the_shelf, "cpu")):
+    for extractor in (Extractor.load(device="cpu"), Extractor.of(off_the_shelf, "cpu")):
         day = extractor([view(fronts, x) for x in range(0, 120, 12)])
         dim = [(view(fronts, x) * np.array((0.08, 0.05, 0.03))).astype(np.uint8) for x in range(0, 120, 12)]
         similarities = extractor(dim) @ day.T

@@ -7,6 +7,7 @@ import pytest
 import torch
 from torch.nn import functional
 
+from netvlad_core.errors import SourceError
 from netvlad_core.model.whitening import Whitening
 
 VARIANCES = np.array([9.0, 4.0, 1.0, 0.25, 0.04])
@@ -55,11 +56,11 @@ def test_full_shrinkage_is_plain_pca(descriptors: torch.Tensor) -> None:
 
 
 def test_as_many_images_as_dimensions_are_too_few(descriptors: torch.Tensor) -> None:
-    with pytest.raises(ValueError, match=r"to 4 dimensions needs more .* there are 4 images"):
+    with pytest.raises(SourceError, match=r"to 4 dimensions needs more .* there are 4 images"):
         fit(descriptors[:4], 4)
     assert fit(descriptors[:5], 4)(descriptors).shape == (400, 4)
 
 
 def test_more_dimensions_than_the_descriptor_has_are_refused(descriptors: torch.Tensor) -> None:
-    with pytest.raises(ValueError, match="at most the descriptor's 5 dimensions"):
+    with pytest.raises(SourceError, match="at most the descriptor's 5 dimensions"):
         fit(descriptors, 6)

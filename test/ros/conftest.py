@@ -133,7 +133,8 @@ def _seen_again(image: np.ndarray) -> np.ndarray:
 def _build(street: Street, folder: Path, seed: int) -> Path:
     from netvlad_core.data.catalogue import CatalogueSource
     from netvlad_core.mapping.builder import BuildOptions, build_map
+    from netvlad_core.model.spec import NetworkSpec
 
     source = CatalogueSource.from_csv(street.write(folder / "street"))
-    options = BuildOptions(clusters=16, seed=seed, device="cpu")
+    options = BuildOptions(spec=NetworkSpec.of_backbone(clusters=16), seed=seed, device="cpu")
     return build_map(source, folder / "map", options, progress=False).path

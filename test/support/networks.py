@@ -35,7 +35,7 @@ def random_network(
     if whitened_dimension is None:
         return network
     # More than there are images: parts of images serve as well.
-    descriptors = Extractor(network, "cpu")(
+    descriptors = Extractor.of(network, "cpu")(
         [image[:, x : x + 64] for image in images for x in range(0, 96, 16)]
     )
     whitened = PlaceNetwork(replace(spec, whitened_dimension=whitened_dimension))
