@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -150,3 +151,23 @@ def _faiss_index(dimension: int, device: str) -> FaissIndex | None:
         return FaissIndex(index)
     gpu = int(device.partition(":")[2] or 0)
     return FaissIndex(faiss.index_cpu_to_gpu(faiss.StandardGpuResources(), gpu, index))
+
+
+def ranks_of_first_correct(ranked: Sequence[np.ndarray], correct: Sequence[np.ndarray]) -> np.ndarray:
+    """Rank of each query's first correct row.
+
+    Parameters
+    ----------
+    ranked : for each query, rows, best first.
+    correct : for each query, the correct rows.
+
+    Returns
+    -------
+    (Q,) float, from 0; inf if none is among the ranked ones. The share of ranks below n is Recall@n.
+    """
+    ranks = np.full(len(ranked), np.inf)
+    for query, (rows, right) in enumerate(zip(ranked, correct, strict=True)):
+        found = np.flatnonzero(np.isin(rows, right))
+        if len(found):
+            ranks[query] = found[0]
+    return ranks

@@ -4,19 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from functools import partial
 
 import numpy as np
 
 from netvlad_core.data.frames import Frame
-from netvlad_core.data.images import read_image
 from netvlad_core.data.place_sets.place_set import PlaceImages, PlaceSet
 from netvlad_core.errors import SourceError
 from netvlad_core.evaluation.average_precision import average_precision
-from netvlad_core.evaluation.recall import RECALL_AT, ranks_of_first_correct
+from netvlad_core.evaluation.recall import RECALL_AT
 from netvlad_core.model.extractor import Extractor
 from netvlad_core.model.streaming import describe_frames
-from netvlad_core.search import open_index
+from netvlad_core.search import open_index, ranks_of_first_correct
 
 Progress = Callable[[Sequence[Frame], str], Iterator[Frame]]
 
@@ -106,22 +104,11 @@ def _described(
     images: PlaceImages, extractor: Extractor, progress: Progress, what: str, left_out: dict[str, str]
 ) -> Iterator[tuple[list[int], np.ndarray]]:
     """Rows and descriptors (B, D), a batch at a time; images that cannot be read are noted."""
-    frames = [
-        Frame(str(images.path(row)), row, None, partial(_read, images, row)) for row in range(len(images))
-    ]
-    for batch in describe_frames(progress(frames, what), extractor):
+    for batch in describe_frames(progress(images.frames(), what), extractor):
         good = [described for described in batch if described.descriptor is not None]
         left_out.update({d.frame.name: str(d.error) for d in batch if d.descriptor is None})
         if good:
             yield [d.frame.stamp for d in good], np.array([d.descriptor for d in good])
-
-
-def _read(images: PlaceImages, row: int) -> np.ndarray:
-    image = read_image(images.path(row))
-    if images.regions is None:
-        return image
-    x0, y0, x1, y1 = np.maximum(images.regions[row], 0)
-    return np.ascontiguousarray(image[y0:y1, x0:x1])
 
 
 def _rank(

@@ -28,26 +28,6 @@ def positives_within(places: np.ndarray, queries: np.ndarray, radius: float = CO
     return cdist(queries, places) <= radius
 
 
-def ranks_of_first_correct(ranked: Sequence[np.ndarray], positives: Sequence[np.ndarray]) -> np.ndarray:
-    """Where each query's first correct place stands, for databases too large for a table of all pairs.
-
-    Parameters
-    ----------
-    ranked : for each query, places, best first.
-    positives : for each query, the correct places.
-
-    Returns
-    -------
-    (Q,) float, from 0; inf where none is among the ranked ones. Its share below n is Recall@n.
-    """
-    ranks = np.full(len(ranked), np.inf)
-    for query, (places, correct) in enumerate(zip(ranked, positives, strict=True)):
-        found = np.flatnonzero(np.isin(places, correct))
-        if len(found):
-            ranks[query] = found[0]
-    return ranks
-
-
 def recall_at(
     retrieved: np.ndarray, positives: np.ndarray, counts: Sequence[int] = RECALL_AT
 ) -> dict[int, float]:

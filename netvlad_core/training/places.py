@@ -6,8 +6,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from scipy.spatial import cKDTree
 
+from netvlad_core.data.neighbours import looks_along, rows_with_label, rows_within
 from netvlad_core.errors import SourceError
 from netvlad_core.training.config import TrainingConfig
 from netvlad_core.training.views import Views
@@ -47,18 +47,14 @@ class TrainingSet:
         SourceError
             If there is a single image, or no query with both a positive and a negative.
         """
-        views = database if queries is None else database + queries
-        rows = np.arange(len(views))
-        database_rows = rows[: len(database)]
-        query_rows = rows if queries is None else rows[len(database) :]
+        views, database_rows, query_rows = joined(database, queries)
         if len(views) < 2:
             raise SourceError(f"a training set needs several images; found {len(views)}")
+        near = of_one_place(views, database_rows, query_rows, config.negative_radius)
         if views.labels is not None:
-            near = _rows_with_label(views.labels, database_rows, query_rows)
             positives = [found[found != row] for row, found in zip(query_rows, near)]
         else:
-            near = _rows_within(views, database_rows, query_rows, config.negative_radius)
-            candidates = _rows_within(views, database_rows, query_rows, config.positive_radius)
+            candidates = of_one_place(views, database_rows, query_rows, config.positive_radius)
             positives = [_allowed(views, row, found, config) for row, found in zip(query_rows, candidates)]
         usable = [q for q, found in enumerate(positives) if len(found)]
         if not usable:
@@ -78,29 +74,37 @@ class TrainingSet:
         )
 
 
-def _rows_within(views: Views, database: np.ndarray, queries: np.ndarray, radius: float) -> list[np.ndarray]:
-    found = cKDTree(views.positions[database]).query_ball_point(
-        views.positions[queries], radius, return_sorted=True
-    )
-    return [database[np.asarray(rows, dtype=np.int64)] for rows in found]
+def joined(database: Views, queries: Views | None) -> tuple[Views, np.ndarray, np.ndarray]:
+    """All images, and the rows of database and queries; without queries each image asks for the others."""
+    if queries is None:
+        rows = np.arange(len(database))
+        return database, rows, rows
+    rows = np.arange(len(database) + len(queries))
+    return database + queries, rows[: len(database)], rows[len(database) :]
+
+
+def of_one_place(views: Views, database: np.ndarray, queries: np.ndarray, radius: float) -> list[np.ndarray]:
+    """For each query the images of the database with its label, without labels those within metres of it."""
+    if views.labels is not None:
+        found = rows_with_label(views.labels[database], views.labels[queries])
+    else:
+        found = rows_within(views.positions[database], views.positions[queries], radius)
+    return [database[rows] for rows in found]
+
+
+def is_same_moment(views: Views, query: int, rows: np.ndarray, seconds: float) -> np.ndarray:
+    """Whether images were taken on the drive of the query and within seconds of it; itself was."""
+    is_near = np.abs(views.stamps[rows] - views.stamps[query]) <= seconds * 1e9
+    return is_near & (views.drives[rows] == views.drives[query])
 
 
 def _allowed(views: Views, query: int, rows: np.ndarray, config: TrainingConfig) -> np.ndarray:
     """Those of the rows that are far enough, of a near heading, and not taken just before or after."""
     distances = np.linalg.norm(views.positions[rows] - views.positions[query], axis=1)
-    turns = np.abs(np.angle(np.exp(1j * (views.headings[rows] - views.headings[query]))))
-    apart = np.abs(views.stamps[rows] - views.stamps[query]) > config.time_exclusion * 1e9
-    other_drive = views.drives[rows] != views.drives[query]
     is_far = (distances > config.min_distance) | (config.min_distance == 0)
-    in_heading = ~(turns > np.radians(config.heading_limit) + 1e-9)  # NaN, unknown, stays
-    return rows[is_far & in_heading & (apart | other_drive) & (rows != query)]
-
-
-def _rows_with_label(labels: np.ndarray, database: np.ndarray, queries: np.ndarray) -> list[np.ndarray]:
-    order = np.argsort(labels[database], kind="stable")
-    names, starts = np.unique(labels[database][order], return_index=True)
-    rows_of = dict(zip(names, np.split(database[order], starts[1:])))
-    return [rows_of.get(labels[row], np.empty(0, np.int64)) for row in queries]
+    in_heading = looks_along(views.headings[rows], views.headings[query], np.radians(config.heading_limit))
+    same_moment = is_same_moment(views, query, rows, config.time_exclusion)
+    return rows[is_far & in_heading & ~same_moment]
 
 
 def _no_positive(queries: int, by_label: bool, config: TrainingConfig) -> str:

@@ -13,11 +13,12 @@ from netvlad_core.errors import NetvladError
 from netvlad_core.training.config import TrainingConfig
 from netvlad_core.training.places import TrainingSet
 from netvlad_core.training.processes import Processes
+from netvlad_core.training.sources import read_views
 from netvlad_core.training.start import initial_network
 from netvlad_core.training.state import Progress
 from netvlad_core.training.trainer import BEST, LAST, STATE, Run, Trainer
 from netvlad_core.training.validation import Validation
-from netvlad_core.training.views import Views, read_views
+from netvlad_core.training.views import Views
 
 
 def train(

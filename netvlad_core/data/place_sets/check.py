@@ -11,10 +11,10 @@ from pathlib import Path
 from typing import TypeVar
 
 import numpy as np
-from scipy.spatial import cKDTree
 
 from netvlad_core.data.images import picture_size
-from netvlad_core.data.place_sets.place_set import PlaceImages, PlaceSet, rows_within
+from netvlad_core.data.neighbours import rows_within
+from netvlad_core.data.place_sets.place_set import PlaceImages, PlaceSet
 from netvlad_core.errors import ImageError
 
 # Metres within which two images of different splits show the same place without doubt.
@@ -154,9 +154,8 @@ def _check(
     counts = None if positives is None else np.array([len(rows) for rows in positives])
     negatives = None
     if database.positions is not None and queries.positions is not None and len(queries):
-        tree = cKDTree(database.positions)
-        near = tree.query_ball_point(queries.positions, negative, return_length=True)
-        negatives = Spread.of(len(database) - near)
+        near = rows_within(database.positions, queries.positions, negative)
+        negatives = Spread.of(len(database) - np.array([len(rows) for rows in near]))
     _, per_label = np.unique(_column("labels", database, queries), return_counts=True)
     return SplitCheck(
         name=places.name,

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, fields, replace
+from functools import partial
 from pathlib import Path
 
 import numpy as np
-from scipy.spatial import cKDTree
 
+from netvlad_core.data.frames import Frame
+from netvlad_core.data.images import read_image
+from netvlad_core.data.neighbours import looks_along, rows_with_label, rows_within
 from netvlad_core.data.radii import CORRECT_WITHIN
 from netvlad_core.errors import SourceError
 
@@ -64,6 +67,18 @@ class PlaceImages:
 
     def path(self, row: int) -> Path:
         return self.folder / self.names[row]
+
+    def frames(self) -> list[Frame]:
+        """The images, to be decoded later; names are absolute paths and stamps the rows."""
+        return [Frame(str(self.path(row)), row, None, partial(self.read, row)) for row in range(len(self))]
+
+    def read(self, row: int) -> np.ndarray:
+        """The part of an image that counts, uint8 RGB (H, W, 3); raises ImageError if it cannot be read."""
+        image = read_image(self.path(row))
+        if self.regions is None:
+            return image
+        x0, y0, x1, y1 = np.maximum(self.regions[row], 0)
+        return np.ascontiguousarray(image[y0:y1, x0:x1])
 
     def take(self, rows: np.ndarray) -> PlaceImages:
         """The images of some rows (indices or a mask)."""
@@ -132,9 +147,7 @@ class PlaceSet:
             within = self.threshold if within is None else within
             found = rows_within(database.positions, queries.positions, within)
         elif database.labels is not None and queries.labels is not None:
-            rows_of = _rows_by_label(database.labels)
-            none = np.empty(0, np.int64)
-            found = [rows_of.get(label, none) for label in queries.labels]
+            found = rows_with_label(database.labels, queries.labels)
         else:
             raise SourceError(
                 f"{self.name} has neither positions nor labels nor a ground-truth file: nothing says which "
@@ -144,11 +157,8 @@ class PlaceSet:
             return found
         if database.headings is None or queries.headings is None:
             raise SourceError(f"{self.name} has no headings, so positives cannot be limited by heading")
-        limited = []
-        for rows, own in zip(found, queries.headings, strict=True):
-            turn = np.abs(np.angle(np.exp(1j * (database.headings[rows] - own))))
-            limited.append(rows[~(turn > heading)])  # NaN, unknown, stays
-        return limited
+        headings = database.headings
+        return [rows[looks_along(headings[rows], own, heading)] for rows, own in zip(found, queries.headings)]
 
     def with_images(self, database: np.ndarray, queries: np.ndarray) -> PlaceSet:
         """The same set with some of its images (rows or masks); the lists follow."""
@@ -172,14 +182,6 @@ class PlaceSet:
         )
 
 
-def rows_within(places: np.ndarray, queries: np.ndarray, radius: float) -> list[np.ndarray]:
-    """Rows of the places (N, 2) within the radius of each query (Q, 2), ascending; all in metres."""
-    if not len(places) or not len(queries):
-        return [np.empty(0, np.int64)] * len(queries)
-    found = cKDTree(places).query_ball_point(queries, radius, return_sorted=True)
-    return [np.asarray(rows, dtype=np.int64) for rows in found]
-
-
 def moved_apart(positions: np.ndarray, collection: int | np.ndarray) -> np.ndarray:
     """Positions (N, 2) of one of several collections (or that of each image), far from the others."""
     return positions + np.outer(np.broadcast_to(collection, len(positions)), [_APART, 0.0])
@@ -188,9 +190,3 @@ def moved_apart(positions: np.ndarray, collection: int | np.ndarray) -> np.ndarr
 def heading_of_compass(degrees: np.ndarray) -> np.ndarray:
     """Headings in radians, from +x (east) counter-clockwise in [-pi, pi], of degrees clockwise from north."""
     return -np.angle(np.exp(1j * np.radians(np.asarray(degrees, dtype=np.float64) - 90.0)))
-
-
-def _rows_by_label(labels: np.ndarray) -> dict[str, np.ndarray]:
-    order = np.argsort(labels, kind="stable")
-    names, starts = np.unique(labels[order], return_index=True)
-    return dict(zip(names, np.split(order, starts[1:]), strict=True)) if len(order) else {}

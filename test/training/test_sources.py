@@ -9,7 +9,7 @@ import pytest
 
 from netvlad_core.data.sources import SourceOptions
 from netvlad_core.errors import ImageError, SourceError
-from netvlad_core.training.views import read_views
+from netvlad_core.training.sources import read_views
 from support.bags import write_bag
 from support.drives import COUNT, SECOND, arc, pictures
 from support.street import street, view, write_catalogue
