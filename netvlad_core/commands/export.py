@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from netvlad_core.commands.common import add_source, network_path, open_source
+from netvlad_core.model.spec import ONNX_PRECISIONS
 
 if TYPE_CHECKING:
     import numpy as np
@@ -30,10 +31,10 @@ def add_arguments(command: argparse.ArgumentParser) -> None:
     )
     command.add_argument(
         "--precision",
-        choices=("float32", "float16", "int8"),
+        choices=ONNX_PRECISIONS,
         default="float32",
         metavar="P",
-        help="float32, float16 or int8 (default: %(default)s)",
+        help=f"{', '.join(ONNX_PRECISIONS)} (default: %(default)s)",
     )
 
 

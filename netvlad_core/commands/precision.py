@@ -19,7 +19,7 @@ from netvlad_core.commands.common import (
 )
 from netvlad_core.data.radii import CORRECT_WITHIN
 from netvlad_core.errors import NetvladError
-from netvlad_core.model.spec import PRECISIONS
+from netvlad_core.model.spec import ONNX_PRECISIONS, PRECISIONS
 
 if TYPE_CHECKING:
     from netvlad_core.data.frames import FrameSource
@@ -88,7 +88,7 @@ def _extractors(
     from netvlad_core.mapping.builder import sample_frames
     from netvlad_core.mapping.keyframes import KEEP_ALL
     from netvlad_core.model.checkpoints import load_checkpoint
-    from netvlad_core.model.export import CALIBRATION_IMAGES, LOWEST_SIMILARITY, export, missing_packages
+    from netvlad_core.model.export import CALIBRATION_IMAGES, export, missing_packages
     from netvlad_core.model.extractor import Extractor, variant_path
 
     if weights.suffix == ".onnx":
@@ -105,7 +105,7 @@ def _extractors(
         return extractors
     images = sample_frames(source, KEEP_ALL, not options.quiet, CALIBRATION_IMAGES, "calibrating")
     for precision in chosen:
-        if precision not in LOWEST_SIMILARITY:
+        if precision not in ONNX_PRECISIONS:
             continue
         path = variant_path(weights, precision)
         if not path.is_file():

@@ -22,10 +22,11 @@ from netvlad_core.errors import NetvladError
 from netvlad_core.model.network import PlaceNetwork
 from netvlad_core.model.onnx_engine import FORMAT, INPUT, OUTPUT, OnnxEngine
 from netvlad_core.model.preprocessing import Preprocessing, resize
+from netvlad_core.model.spec import ONNX_PRECISIONS
 
 # The lowest similarity to torch in float32 with which a file is accepted, by precision. int8 must only be
 # useful, since `netvlad precision` tells what it does to the recall.
-LOWEST_SIMILARITY = {"float32": 0.999999, "float16": 0.999, "int8": 0.8}
+_LOWEST_SIMILARITY = {"float32": 0.999999, "float16": 0.999, "int8": 0.8}
 
 # Images that the ranges of int8 are calibrated on: more change little.
 CALIBRATION_IMAGES = 100
@@ -90,10 +91,10 @@ def export(
     try:
         partial.write_bytes(model.SerializeToString())
         agreement = _compare(OnnxEngine(partial, "cpu"), graph, samples or _random_pictures(preprocessing))
-        if not agreement.similarity >= LOWEST_SIMILARITY[precision]:
+        if not agreement.similarity >= _LOWEST_SIMILARITY[precision]:
             raise NetvladError(
                 f"the exported network in {precision} is not the one that torch runs: similarity of their "
-                f"descriptors {agreement.similarity:.6f}, expected at least {LOWEST_SIMILARITY[precision]}; "
+                f"descriptors {agreement.similarity:.6f}, expected at least {_LOWEST_SIMILARITY[precision]}; "
                 "no file is kept"
             )
         partial.replace(path)
@@ -133,8 +134,8 @@ class _Graph(nn.Module):
 
 
 def _check_possible(network: PlaceNetwork, precision: str) -> None:
-    if precision not in LOWEST_SIMILARITY:
-        known = ", ".join(LOWEST_SIMILARITY)
+    if precision not in ONNX_PRECISIONS:
+        known = ", ".join(ONNX_PRECISIONS)
         raise NetvladError(
             f"an ONNX file has one of {known}, not {precision!r}: ONNX Runtime has no bfloat16 convolution"
         )

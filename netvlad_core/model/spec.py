@@ -12,7 +12,8 @@ from netvlad_core.model.preprocessing import Preprocessing
 
 # Precisions of the backbone, which does nearly all of the work; NetVLAD and whitening are always float32.
 TORCH_PRECISIONS = ("float32", "bfloat16", "float16")
-PRECISIONS = (*TORCH_PRECISIONS, "int8")  # int8 is calibrated and runs from an ONNX file
+ONNX_PRECISIONS = ("float32", "float16", "int8")  # ONNX Runtime has no bfloat16 convolution
+PRECISIONS = (*TORCH_PRECISIONS, "int8")
 
 
 @dataclass(frozen=True)

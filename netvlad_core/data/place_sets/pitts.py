@@ -15,6 +15,7 @@ from typing import Any
 
 import numpy as np
 
+from netvlad_core.data.mat_file import read_mat_file
 from netvlad_core.data.place_sets.place_set import PlaceImages, PlaceSet
 from netvlad_core.errors import SourceError
 
@@ -37,6 +38,7 @@ _QUERY_FOLDERS = (
     *("tokyo247/query", "tokyo247/247query_subset_v2", "tokyoTM/images", "pitts250k/queries_real"),
     *("Pittsburgh/queries", "Pittsburgh/queries_real"),
 )
+_MOST_COMPRESSION = 200  # names of files repeat each other
 _SPLIT = re.compile(r"_(train|val|test)$")
 
 
@@ -86,13 +88,7 @@ def _split_of(file: Path) -> str:
 
 
 def _read_structure(file: Path) -> dict[str, Any]:
-    from scipy.io import loadmat
-
-    try:
-        variables = loadmat(file)
-    # Over a damaged file SciPy raises errors of a dozen kinds; a MATLAB 7.3 file is NotImplementedError.
-    except Exception as error:
-        raise SourceError(f"cannot read {file}: {error}; expected a MATLAB file up to version 7") from error
+    variables = read_mat_file(file, SourceError, _MOST_COMPRESSION)
     structure = variables.get("dbStruct")
     if structure is None or structure.dtype.names is None or structure.size != 1:
         found = ", ".join(name for name in variables if not name.startswith("__")) or "nothing"

@@ -10,13 +10,14 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from netvlad_core.data.mat_file import read_mat_file
 from netvlad_core.errors import CheckpointError
-from netvlad_core.model.importers.mat_file import read_mat_file
 from netvlad_core.model.importers.parts import Parts
 from netvlad_core.model.preprocessing import Preprocessing
 
 NAME = "hloc's export of the authors' MATLAB network"
 _LONGEST_SIDE = 1024
+_MOST_COMPRESSION = 8  # trained weights are noise, which hardly compresses
 _CONVOLUTIONS = (0, 2, 5, 7, 10, 12, 14, 17, 19, 21, 24, 26, 28)
 _NETVLAD, _WHITENING = 30, 33
 
@@ -32,7 +33,10 @@ def take(path: Path) -> Parts:
     CheckpointError
         If it is no MATLAB file, damaged, or has no network in it.
     """
-    net: Any = read_mat_file(path).get("net")
+    variables = read_mat_file(
+        path, CheckpointError, _MOST_COMPRESSION, struct_as_record=False, squeeze_me=True
+    )
+    net: Any = variables.get("net")
     layers = np.atleast_1d(getattr(net, "layers", np.empty(0, object)))
     try:
         mean = np.asarray(net.meta.normalization.averageImage, np.float64).reshape(-1, 3)[0]

@@ -5,9 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
+from netvlad_core.data.mat_file import is_mat_file
 from netvlad_core.errors import CheckpointError
 from netvlad_core.model.importers import hloc
-from netvlad_core.model.importers.mat_file import is_mat_file
 from netvlad_core.model.importers.parts import assemble
 from netvlad_core.model.importers.torch_layouts import LAYOUTS, state_of
 from netvlad_core.model.network import PlaceNetwork

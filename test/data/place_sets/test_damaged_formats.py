@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import struct as struct_of_bytes
+import zlib
 from collections.abc import Callable
 from pathlib import Path
 
@@ -68,7 +70,20 @@ def test_wrong_structures(tmp_path: Path, content: dict[str, object], found: str
 def test_a_file_that_is_cut_off(tmp_path: Path) -> None:
     path = write_pitts(tmp_path)
     path.write_bytes(path.read_bytes()[:300])
-    with pytest.raises(SourceError, match=r"cannot read .*pitts30k_test\.mat"):
+    with pytest.raises(SourceError, match=r"pitts30k_test\.mat is no readable MATLAB file"):
+        open_place_set(path)
+
+
+def test_a_file_that_claims_memory_is_refused_unread(tmp_path: Path) -> None:
+    path, packed = tmp_path / "x.mat", zlib.compress(bytes(1 << 28))
+    header = b"MATLAB 5.0 MAT-file".ljust(124) + b"\x00\x01IM"
+    path.write_bytes(header + struct_of_bytes.pack("<II", 15, len(packed)) + packed)
+    with pytest.raises(SourceError, match="grows beyond what such a file can hold"):
+        open_place_set(path)
+    savemat(path, {"dbStruct": struct()})
+    shape = struct_of_bytes.pack("<ii", 2, 2)  # of utmDb
+    path.write_bytes(path.read_bytes().replace(shape, struct_of_bytes.pack("<ii", 1 << 15, 1 << 15)))
+    with pytest.raises(SourceError, match="an array declares 1073741824 entries and has 32 bytes"):
         open_place_set(path)
 
 

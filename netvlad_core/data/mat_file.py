@@ -12,41 +12,40 @@ from typing import Any
 
 import numpy as np
 
-from netvlad_core.errors import CheckpointError
+from netvlad_core.errors import NetvladError
 
 _HEADER = 128
 _COMPRESSED, _MATRIX = 15, 14
 _INT32 = 5
 _CELL, _STRUCT, _OBJECT = 1, 2, 3
-# Trained weights are noise, which hardly compresses.
-_MOST_COMPRESSION = 8
 _DEEPEST = 16
 
 
-def read_mat_file(path: Path) -> dict[str, Any]:
-    """Variables of a file, structures as objects with attributes.
+def read_mat_file(
+    path: Path, error: type[NetvladError], most_compression: int, **options: Any
+) -> dict[str, Any]:
+    """Variables of a file.
 
-    Raises
-    ------
-    CheckpointError
-        If there is no file, it is damaged, of MATLAB 7.3, or declares more than it contains.
+    Parameters
+    ----------
+    error : raised if there is no file, it is damaged, of MATLAB 7.3, or declares more than it contains.
+    most_compression : how many times its size the content may have.
+    options : of `scipy.io.loadmat`.
     """
     try:
         content = path.read_bytes()
-    except OSError as error:
-        raise CheckpointError(f"cannot read {path}: {error}") from error
+    except OSError as reason:
+        raise error(f"cannot read {path}: {reason}") from reason
     if content[:4] == b"\x89HDF" or content[512:516] == b"\x89HDF" or b"MATLAB 7.3" in content[:_HEADER]:
-        raise CheckpointError(f"{path} is a MATLAB 7.3 file; save it in MATLAB with the option -v7")
+        raise error(f"{path} is a MATLAB 7.3 file; save it in MATLAB with the option -v7")
     from scipy.io import loadmat
 
     try:
-        plain = _uncompressed(content)
+        plain = _uncompressed(content, most_compression * len(content))
         _check_elements(memoryview(plain)[_HEADER:])
-        return loadmat(io.BytesIO(plain), struct_as_record=False, squeeze_me=True)
-    except CheckpointError:
-        raise
-    except Exception as error:  # SciPy raises many kinds for the many ways in which a file can be broken
-        raise CheckpointError(f"{path} is no readable MATLAB file: {error}") from error
+        return loadmat(io.BytesIO(plain), **options)
+    except Exception as reason:  # SciPy raises many kinds for the many ways in which a file can be broken
+        raise error(f"{path} is no readable MATLAB file up to version 7: {reason}") from reason
 
 
 def is_mat_file(head: bytes) -> bool:
@@ -54,18 +53,17 @@ def is_mat_file(head: bytes) -> bool:
     return head[:6] == b"MATLAB" or head[:4] == b"\x89HDF"
 
 
-def _uncompressed(content: bytes) -> bytes:
-    """The same file without compression."""
+def _uncompressed(content: bytes, limit: int) -> bytes:
+    """The same file without compression, of at most so many bytes."""
     if len(content) < _HEADER or content[126:128] != b"IM":
         raise ValueError("it has no header of a little-endian MATLAB 5 file")
-    limit = _MOST_COMPRESSION * len(content)
     parts, size = [content[:_HEADER]], 0
     for kind, body, raw in _elements(memoryview(content)[_HEADER:]):
         if kind == _COMPRESSED:
             stream = zlib.decompressobj()
             raw = memoryview(stream.decompress(body, limit - size + 1))
             if stream.unconsumed_tail or not stream.eof:
-                raise ValueError("a compressed part is truncated, or grows beyond what weights can")
+                raise ValueError("a compressed part is truncated, or grows beyond what such a file can hold")
         size += len(raw)
         parts.append(bytes(raw))
     return b"".join(parts)
