@@ -69,11 +69,13 @@ def evening_street(tmp_path_factory: pytest.TempPathFactory) -> tuple[PlaceMap, 
     from netvlad_core.data.bags.source import BagSource
     from netvlad_core.mapping.builder import BuildOptions, build_map
     from netvlad_core.mapping.keyframes import KeyframeRule
+    from netvlad_core.model.spec import NetworkSpec
     from town.drives import FIRST, SECOND_DRIVE, write_drive
 
     folder, size = tmp_path_factory.mktemp("evening_street"), (320, 240)
     write_drive(folder / "noon", FIRST, length=40.0, image_rate=4.0, size=size)
     write_drive(folder / "evening", SECOND_DRIVE, start=5.0, length=25.0, image_rate=2.0, size=size)
-    options = BuildOptions(KeyframeRule(1.0), store_images="full", clusters=16, device="cpu")
+    spec = NetworkSpec.of_backbone(clusters=16)
+    options = BuildOptions(KeyframeRule(1.0), "full", spec=spec, device="cpu")
     place_map = build_map(BagSource.open(folder / "noon"), folder / "map", options, progress=False)
     return place_map, list(BagSource.open(folder / "evening"))
