@@ -27,8 +27,8 @@ from town.drift import Drift
 _ROOT = Path(__file__).resolve().parents[1]
 
 
-def run(*arguments: object) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, _ROOT / "examples" / "classifier.py", *map(str, arguments)]
+def run(*arguments: Path | str | int) -> subprocess.CompletedProcess[str]:
+    command: list[Path | str] = [sys.executable, _ROOT / "examples" / "classifier.py", *map(str, arguments)]
     return subprocess.run(command, cwd=_ROOT, capture_output=True, text=True)
 
 

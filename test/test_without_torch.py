@@ -9,12 +9,12 @@ import sys
 from collections import Counter
 from pathlib import Path
 
-import cv2
 import numpy as np
 import pytest
 
 from netvlad_core.cli import main
 from netvlad_core.data.catalogue import CatalogueSource
+from netvlad_core.data.images import read_image
 from netvlad_core.errors import MapError
 from netvlad_core.evaluation.arithmetic import compare_precisions
 from netvlad_core.localization.localizer import Localizer
@@ -95,7 +95,7 @@ def test_map_with_its_own_network_localizes_as_with_torch(place_map: Path, queri
     assert by_torch.extractor.device == "cpu"
     assert model_id == by_torch.extractor.model_id
     for path, (state, matches) in zip(images, answers, strict=True):
-        expected = by_torch(cv2.imread(str(path))[..., ::-1])
+        expected = by_torch(read_image(path))
         assert state == expected.state.name
         places, similarities = zip(*matches, strict=True)
         np.testing.assert_allclose(similarities, [m.similarity for m in expected.matches], atol=2e-3)

@@ -8,7 +8,7 @@ from __future__ import annotations
 import io
 import re
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import cv2
 import numpy as np
@@ -108,7 +108,7 @@ def picture_size(data: bytes) -> tuple[int, int]:
         ) from error
 
 
-def decode_message(message) -> np.ndarray:
+def decode_message(message: Any) -> np.ndarray:
     """Decode a sensor_msgs/Image or sensor_msgs/CompressedImage, of rosbags or of rclpy.
 
     Returns
@@ -145,7 +145,7 @@ def resize_to_fit(image: np.ndarray, longest: int) -> np.ndarray:
     return cv2.resize(image, size, interpolation=cv2.INTER_AREA)
 
 
-def _decode_raw(message) -> np.ndarray:
+def _decode_raw(message: Any) -> np.ndarray:
     layout, sample_bytes = _encoding_of(message.encoding)
     pixels = _rows_without_padding(message, layout, sample_bytes)
     if sample_bytes == 2:
@@ -165,7 +165,7 @@ def _encoding_of(encoding: str) -> tuple[_Layout, int]:
         raise ImageError(f"image encoding {encoding!r} is not known; expected one of {known}") from None
 
 
-def _rows_without_padding(message, layout: _Layout, sample_bytes: int) -> np.ndarray:
+def _rows_without_padding(message: Any, layout: _Layout, sample_bytes: int) -> np.ndarray:
     """Return the rows of an image, (rows, width * bytes a pixel) uint8, after checking all sizes."""
     height, width, step = int(message.height), int(message.width), int(message.step)
     what = f"image of {width}x{height} pixels in {message.encoding}"
@@ -182,7 +182,7 @@ def _rows_without_padding(message, layout: _Layout, sample_bytes: int) -> np.nda
     return np.ascontiguousarray(data.reshape(rows, step)[:, :row_bytes])
 
 
-def _decode_compressed(message) -> np.ndarray:
+def _decode_compressed(message: Any) -> np.ndarray:
     # The format says e.g. "jpeg", or "rgb8; jpeg compressed bgr8": the camera's encoding, then the picture's.
     encoding, _, packing = message.format.partition(";")
     if "compressedDepth" in packing or "compressedDepth" in encoding:
@@ -240,7 +240,7 @@ def _stretch(values: np.ndarray) -> np.ndarray:
     return scaled.clip(0, 255).round().astype(np.uint8)
 
 
-def _bytes_of(data) -> np.ndarray:
+def _bytes_of(data: Any) -> np.ndarray:
     """View bytes, array.array or uint8 array as (N,) uint8, without a copy."""
     return np.frombuffer(data, dtype=np.uint8) if len(data) else np.empty(0, dtype=np.uint8)
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Sequence
 from itertools import pairwise
+from typing import Any
 
 import numpy as np
 from scipy.spatial.transform import Rotation
@@ -32,7 +33,7 @@ class TransformTree:
         self._join(parent, child)
         self._fixed[parent, child] = pose
 
-    def add_moving(self, parent: str, child: str, stamp: int, translation, rotation) -> None:
+    def add_moving(self, parent: str, child: str, stamp: int, translation: Any, rotation: Any) -> None:
         """Note a transform as a message holds it: a translation x y z and a rotation x y z w."""
         self._join(parent, child)
         self._moving.setdefault((parent, child), PoseLog()).add(stamp, translation, rotation)
@@ -151,7 +152,7 @@ def frame_name(text: str) -> str:
     return text.lstrip("/")
 
 
-def pose_of(position, orientation) -> Pose:
+def pose_of(position: Any, orientation: Any) -> Pose:
     """Pose of a message's position x y z and orientation x y z w.
 
     Raises

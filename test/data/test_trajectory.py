@@ -120,7 +120,7 @@ def test_moved_is_the_product_of_poses():
 
 
 def test_log_keeps_the_sound_poses_and_counts_the_others():
-    log, skipped = PoseLog(), Counter()
+    log, skipped = PoseLog(), Counter[str]()
     nan = float("nan")
     rows = [
         (1, 1.0, 1.0),

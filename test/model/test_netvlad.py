@@ -106,7 +106,7 @@ def test_gradients(with_bias: bool) -> None:
 @pytest.mark.parametrize("with_bias", [False, True])
 def test_first_assignment_is_a_hundred_times_the_second(with_bias: bool) -> None:
     centroids, samples = clustered_samples()
-    layer = NetVLAD(*centroids.shape, with_bias).double()
+    layer = NetVLAD(len(centroids), centroids.shape[1], with_bias).double()
     layer.initialize(centroids, samples)
     logits = layer.assignment(samples[:, :, None, None]).flatten(1)
     first, second = logits.softmax(dim=1).topk(2, dim=1).values.T

@@ -64,7 +64,8 @@ def test_fingerprint_names_the_network_and_is_stable(network: PlaceNetwork) -> N
     assert copy.fingerprint() != network.fingerprint(), "random weights differ"
     copy.load_state_dict(network.state_dict())
     assert copy.fingerprint() == network.fingerprint()
-    assert copy.to(memory_format=torch.channels_last).fingerprint() == network.fingerprint()
+    copy.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    assert copy.fingerprint() == network.fingerprint()
 
 
 def test_fingerprint_changes_with_every_tensor(network: PlaceNetwork) -> None:

@@ -144,4 +144,4 @@ def test_anything_else_is_refused(image: np.ndarray, found: str) -> None:
 )
 def test_rule_that_cannot_be_is_refused(values: tuple[object, ...], found: str) -> None:
     with pytest.raises(ValueError, match=found):
-        Preprocessing(*values)  # type: ignore[arg-type]
+        Preprocessing(*values)

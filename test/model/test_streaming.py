@@ -128,7 +128,7 @@ def test_stopping_early_leaves_no_threads(extractor: Extractor) -> None:
     stream = describe_frames([frame_of(index) for index in range(9)], extractor)
     next(stream)
     assert any(thread.name.startswith("describe") for thread in threading.enumerate())
-    stream.close()
+    stream.close()  # type: ignore[attr-defined]
     assert not any(thread.name.startswith("describe") for thread in threading.enumerate())
 
 
@@ -136,5 +136,5 @@ def test_threads_of_torch_are_as_before(extractor: Extractor) -> None:
     before = torch.get_num_threads()
     stream = describe_frames([frame_of(index) for index in range(9)], extractor)
     next(stream)
-    stream.close()
+    stream.close()  # type: ignore[attr-defined]
     assert torch.get_num_threads() == before

@@ -18,7 +18,7 @@ def types_in(
     network: PlaceNetwork, engine: TorchEngine, images: Sequence[np.ndarray]
 ) -> dict[str, torch.dtype]:
     """Type of what each convolution and linear layer puts out while the engine describes."""
-    found = {}
+    found: dict[str, torch.dtype] = {}
 
     def note(name: str) -> object:
         return lambda module, inputs, output: found.__setitem__(name, output.dtype)

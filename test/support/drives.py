@@ -23,7 +23,7 @@ def arc(count: int = COUNT + 1) -> list[tuple[int, Pose]]:
     heading = np.radians(20) * np.arange(count)
     points = np.cumsum(2 * np.column_stack([np.cos(heading), np.sin(heading)]), axis=0)
     return [
-        (START + i * SECOND, Pose.from_xyz_yaw(*points[i], 0.1 * i, yaw=heading[i])) for i in range(count)
+        (START + i * SECOND, Pose.from_xyz_yaw(x, y, 0.1 * i, heading[i])) for i, (x, y) in enumerate(points)
     ]
 
 

@@ -16,7 +16,8 @@ MEAN = (123.68, 116.779, 103.939)
 
 
 def vgg16_weights(random: np.random.Generator) -> dict[str, np.ndarray]:
-    weights, channels = {}, 3
+    weights: dict[str, np.ndarray] = {}
+    channels = 3
     for number, out in zip(vgg16_numbers(), [layer for layer in VGG16 if layer != "pool"], strict=True):
         weights |= _convolution(random, f"{number}", int(out), channels, 3)
         channels = int(out)

@@ -11,6 +11,7 @@ import json
 import os
 import signal
 import sys
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -42,7 +43,7 @@ def arm(kill: str) -> None:
 
         return call
 
-    def add_or_die(self: Metrics, values: dict[str, Any]) -> None:
+    def add_or_die(self: Metrics, values: Mapping[str, Any]) -> None:
         return die() if values["step"] == int(number) else add(self, values)
 
     if what == "step":
@@ -72,7 +73,8 @@ def run(config: TrainingConfig, folder: Path, kill: str | None = None, resume: b
 def main() -> None:
     folder = Path(sys.argv[1])
     options = json.loads((folder / "config.json").read_text())
-    config = TrainingConfig(**{k: tuple(v) if isinstance(v, list) else v for k, v in options.items()})
+    values: dict[str, Any] = {k: tuple(v) if isinstance(v, list) else v for k, v in options.items()}
+    config = TrainingConfig(**values)
     torch.optim.SGD([torch.zeros(1)])  # imports a second's worth of modules
     assert run(config, folder / "whole") == 0
     for number, kill in enumerate(sys.argv[2:]):

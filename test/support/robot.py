@@ -114,7 +114,7 @@ class Partner:
     # --- Client ---------------------------------------------------------------------------------------------
 
     def call(self, kind: Any, name: str, timeout: float = 30.0, **fields: Any) -> Any:
-        client = self._client.create_client(kind, f"localizer/{name}")
+        client: Any = self._client.create_client(kind, f"localizer/{name}")
         try:
             assert client.wait_for_service(timeout), f"there is no service {name}"
             future = client.call_async(kind.Request(**fields))
@@ -170,7 +170,7 @@ class Robot(Partner):
     def __init__(self, namespace: str = "", **parameters: Any) -> None:
         namespace = namespace or f"/robot_{next(_numbers)}"
         texts = {name: str(parameters[name]) for name in ("map", "weights") if name in parameters}
-        overrides = [Parameter(name, value=value) for name, value in {**parameters, **texts}.items()]
+        overrides = [Parameter(name, value=value) for name, value in (parameters | texts).items()]
         self.node = LocalizeNode(namespace=namespace, parameter_overrides=overrides)
         self._node_executor = ThreadedExecutor(num_threads=4)
         self._node_executor.add_node(self.node)

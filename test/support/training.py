@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -27,7 +28,7 @@ def still_views(
     )
 
 
-def write_drives(folder: Path, checkpoint: Path, **options: object) -> TrainingConfig:
+def write_drives(folder: Path, checkpoint: Path, **options: Any) -> TrainingConfig:
     """Two drives along a street, the second in dim light, and options that train on them in seconds.
 
     One street is for training, another for validation.
@@ -42,7 +43,7 @@ def write_drives(folder: Path, checkpoint: Path, **options: object) -> TrainingC
         "validation_database": "validation/day",
         "validation_queries": "validation/dusk",
     }
-    defaults = {
+    defaults: dict[str, Any] = {
         **{name: (str(folder / path / "catalogue.csv"),) for name, path in paths.items()},
         "weights": str(checkpoint),
         "epochs": 2,

@@ -52,7 +52,7 @@ def test_lights_are_those_of_the_seed() -> None:
 def test_average_lies_between_the_networks(checkpoint: Path) -> None:
     initial, trained = load_checkpoint(checkpoint), load_checkpoint(checkpoint)
     with torch.no_grad():
-        trained.netvlad.centroids += 1.0
+        trained.netvlad.centroids.add_(1.0)
     expected = initial.netvlad.centroids + 0.25
     averaged = average(initial, trained, share=0.25)
     torch.testing.assert_close(averaged.netvlad.centroids, expected)

@@ -1,5 +1,6 @@
 """Frames obey the pinhole camera, repeat exactly and change with the light but not in shape."""
 
+from collections.abc import Iterator
 from dataclasses import replace
 
 import cv2
@@ -12,40 +13,40 @@ pytest.importorskip("panda3d")
 from town.drives import CAMERA_POSITION, CAMERA_ROTATION
 from town.mesh import Mesh
 from town.renderer import Renderer
-from town.town import make_town
+from town.town import Town, make_town
 
 PLACE = (85.0, 37.0)
 MAGENTA = (255, 0, 255)
 
 
 @pytest.fixture(scope="module")
-def corner():
+def corner() -> Town:
     """The neighbourhood of one place: a full town takes longer to paint than a quick test may."""
     town = make_town()
 
-    def near(position, radius=30.0):
-        return np.linalg.norm(np.asarray(position) - PLACE) < radius
+    def near(position: np.ndarray, radius: float = 30.0) -> bool:
+        return bool(np.linalg.norm(position - PLACE) < radius)
 
     return replace(
         town,
         buildings=[b for b in town.buildings if near(b.footprint.mean(0))],
         bounds=(PLACE[0] - 40, PLACE[1] - 30, PLACE[0] + 40, PLACE[1] + 45),
         hedges=[],
-        **{
-            kind: [t for t in getattr(town, kind) if near(t.position)]
-            for kind in ("trees", "cars", "lamps", "signs")
-        },
+        trees=[t for t in town.trees if near(t.position)],
+        cars=[t for t in town.cars if near(t.position)],
+        lamps=[t for t in town.lamps if near(t.position)],
+        signs=[t for t in town.signs if near(t.position)],
     )
 
 
 @pytest.fixture(scope="module")
-def noon(corner):
+def noon(corner: Town) -> Iterator[Renderer]:
     renderer = Renderer(corner, "noon", extra=[_marker((87.0, 52.0, 3.0))])
     yield renderer
     renderer.close()
 
 
-def _marker(centre, size=0.5):
+def _marker(centre: tuple[float, float, float], size: float = 0.5) -> Mesh:
     """A magenta square that faces south."""
     x, y, z = centre
     h = size / 2
@@ -55,7 +56,9 @@ def _marker(centre, size=0.5):
     return Mesh(corners, uv, np.ones((4, 3)), np.array([(0, 1, 2), (0, 2, 3)]), texture)
 
 
-def _camera(x, y, yaw, pitch=0.0, roll=0.0):
+def _camera(
+    x: float, y: float, yaw: float, pitch: float = 0.0, roll: float = 0.0
+) -> tuple[np.ndarray, Rotation]:
     base = Rotation.from_euler("ZYX", (yaw, pitch, roll))
     return np.array((x, y, 0.0)) + base.apply(CAMERA_POSITION), base * CAMERA_ROTATION
 
@@ -63,7 +66,7 @@ def _camera(x, y, yaw, pitch=0.0, roll=0.0):
 @pytest.mark.parametrize(
     "pose", [(86, 38, 1.5), (84, 40, 1.35, 0.1), (87.5, 36, 1.75, -0.1, 0.08), (85, 42, 1.2, 0.0, -0.1)]
 )
-def test_a_marker_lands_on_the_pixel_that_camera_info_predicts(noon, pose):
+def test_a_marker_lands_on_the_predicted_pixel(noon: Renderer, pose: tuple[float, ...]) -> None:
     eye, rotation = _camera(*pose)
     image = noon.render(eye, rotation.as_quat()).astype(int)
     ray = noon.intrinsics @ rotation.inv().apply(np.array((87.0, 52.0, 3.0)) - eye)
@@ -74,7 +77,7 @@ def test_a_marker_lands_on_the_pixel_that_camera_info_predicts(noon, pose):
     np.testing.assert_allclose((columns.mean(), rows.mean()), expected, atol=1.0)
 
 
-def test_the_same_pose_gives_the_same_pixels(noon):
+def test_the_same_pose_gives_the_same_pixels(noon: Renderer) -> None:
     eye, rotation = _camera(85, 36, 1.5)
     first = noon.render(eye, rotation.as_quat())
     noon.render(eye + 1.0, rotation.as_quat())
@@ -84,7 +87,7 @@ def test_the_same_pose_gives_the_same_pixels(noon):
     assert first.std() > 30
 
 
-def test_the_lights_differ_in_pixels_but_not_in_shape(corner, noon):
+def test_the_lights_differ_in_pixels_but_not_in_shape(corner: Town, noon: Renderer) -> None:
     evening = Renderer(corner, "evening")
     eye, rotation = _camera(85, 36, 1.5)
     day, dusk = (r.render(eye, rotation.as_quat()) for r in (noon, evening))

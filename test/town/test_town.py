@@ -7,7 +7,7 @@ from town.plan import kerb_distance
 from town.town import make_town
 
 
-def test_same_seed_same_town():
+def test_same_seed_same_town() -> None:
     one, other, another = make_town(3), make_town(3), make_town(4)
     assert len(one.buildings) == len(other.buildings) > 60
     for a, b in zip(one.buildings, other.buildings, strict=True):
@@ -16,21 +16,21 @@ def test_same_seed_same_town():
     assert [b.seed for b in one.buildings] != [b.seed for b in another.buildings]
 
 
-def test_parking_seed_moves_only_the_cars():
+def test_parking_seed_moves_only_the_cars() -> None:
     one, other = make_town(3, parking_seed=0), make_town(3, parking_seed=1)
     assert [b.seed for b in one.buildings] == [b.seed for b in other.buildings]
     assert [t.position.tolist() for t in one.trees] == [t.position.tolist() for t in other.trees]
     assert [c.position.tolist() for c in one.cars] != [c.position.tolist() for c in other.cars]
 
 
-def test_streets_of_an_estate_look_alike():
+def test_streets_of_an_estate_look_alike() -> None:
     town = make_town(3, designs=4)
     houses = {(b.seed, b.material, b.wall, b.trim, b.floors, b.roof, b.shop) for b in town.buildings}
     assert len(town.buildings) > 60
     assert len(houses) == 4 + 2  # nave and tower of the church are no houses
 
 
-def test_another_plan_has_other_streets_and_is_drivable():
+def test_another_plan_has_other_streets_and_is_drivable() -> None:
     town, other = make_town(8), make_town(8, plan=8)
     assert abs(town.route.length - other.route.length) > 5
     lane = other.route.pose(np.arange(0, other.route.length, 0.5), 0.25)[:, :2]
@@ -39,7 +39,7 @@ def test_another_plan_has_other_streets_and_is_drivable():
         assert kerb_distance(other.streets, building.footprint).min() > 1.0
 
 
-def test_the_route_closes_and_has_the_promised_length():
+def test_the_route_closes_and_has_the_promised_length() -> None:
     route = make_town().route
     assert 500 < route.length < 700
     start, end = route.pose(0.0), route.pose(route.length)
@@ -49,7 +49,7 @@ def test_the_route_closes_and_has_the_promised_length():
     np.testing.assert_allclose(np.linalg.norm(steps, axis=1), 1.0, atol=0.03)
 
 
-def test_king_street_is_driven_twice():
+def test_king_street_is_driven_twice() -> None:
     route = make_town().route
     poses = route.pose(np.arange(0, route.length, 0.5))
     middle = np.linalg.norm(poses[:, :2] - (85.5, 45.0), axis=1) < 0.5
@@ -57,7 +57,7 @@ def test_king_street_is_driven_twice():
     assert visits == 2
 
 
-def test_the_car_stays_on_the_carriageway_and_clear_of_houses():
+def test_the_car_stays_on_the_carriageway_and_clear_of_houses() -> None:
     town = make_town()
     for offset in (-1.75, 0.25):
         lane = town.route.pose(np.arange(0, town.route.length, 0.5), offset)[:, :2]
@@ -68,7 +68,7 @@ def test_the_car_stays_on_the_carriageway_and_clear_of_houses():
         assert kerb_distance(town.streets, building.footprint).min() > 1.0
 
 
-def test_motion_stops_where_it_should_and_is_continuous():
+def test_motion_stops_where_it_should_and_is_continuous() -> None:
     manner = Manner(speed=7.0, surge=0.2, wobble=0.15, sway=0.005, pauses=((60.0, 3.0),))
     motion = Motion(make_town().route, manner, 0.0, 120.0, np.random.default_rng(0))
     times = np.arange(0.0, motion.duration, 0.05)

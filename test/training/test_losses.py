@@ -46,8 +46,8 @@ def test_triplet_gradient_is_that_of_finite_differences() -> None:
     )
     owners = torch.arange(9) % 3
 
-    def loss(*parts: torch.Tensor) -> torch.Tensor:
-        return triplet_ranking_loss(*parts, owners, margin=0.3)[0]
+    def loss(q: torch.Tensor, p: torch.Tensor, n: torch.Tensor) -> torch.Tensor:
+        return triplet_ranking_loss(q, p, n, owners, margin=0.3)[0]
 
     assert 0 < triplet_ranking_loss(queries, positives, negatives, owners, margin=0.3)[1] < 9
     assert torch.autograd.gradcheck(loss, (queries, positives, negatives))
@@ -55,7 +55,8 @@ def test_triplet_gradient_is_that_of_finite_differences() -> None:
 
 def test_nothing_violating_costs_nothing() -> None:
     parts = [part.requires_grad_() for part in (on_circle(0.0), on_circle(0.1), on_circle(1.0, 1.5))]
-    loss, violating = triplet_ranking_loss(*parts, torch.tensor([0, 0]))
+    query, positive, negatives = parts
+    loss, violating = triplet_ranking_loss(query, positive, negatives, torch.tensor([0, 0]))
     loss.backward()
     assert (violating, loss.item()) == (0, 0.0)
     assert all(part.grad is not None and not part.grad.any() for part in parts)

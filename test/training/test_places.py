@@ -19,10 +19,11 @@ CONFIG = TrainingConfig()
 @pytest.fixture(scope="module")
 def drives() -> tuple[Views, Views]:
     random = np.random.default_rng(0)
-    return tuple(
+    database, queries = (
         still_views(random.uniform(0, 60, (count, 2)), random.uniform(-np.pi, np.pi, count))
         for count in (80, 50)
     )
+    return database, queries
 
 
 @pytest.mark.parametrize(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from array import array
 from collections import Counter
+from typing import Any
 
 import numpy as np
 
@@ -25,7 +26,7 @@ class PoseLog:
     def __len__(self) -> int:
         return len(self._stamps)
 
-    def add(self, stamp: int, position, orientation) -> None:
+    def add(self, stamp: int, position: Any, orientation: Any) -> None:
         """Note one pose as a message holds it: a position with x y z and an orientation with x y z w."""
         self._stamps.append(stamp)
         self._values.extend(

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from functools import partial
+from typing import Any
+
 import numpy as np
 import pytest
 from rosbags.rosbag2.enums import CompressionFormat, CompressionMode
@@ -158,13 +161,19 @@ def test_images_are_not_touched_before_iteration_and_not_copied_after(tmp_path, 
     from netvlad_core.data.bags.bag_file import Bag
 
     path = write_bag(tmp_path / "drive", pictures(), arc())
-    seen = []
+    seen: list[str] = []
     decode = Bag.decode
-    monkeypatch.setattr(Bag, "decode", lambda bag, raw: seen.append(raw.type) or decode(bag, raw))
+
+    def watched(bag: Bag, raw: Any) -> Any:
+        seen.append(raw.type)
+        return decode(bag, raw)
+
+    monkeypatch.setattr(Bag, "decode", watched)
     source = BagSource.open(path)
     assert set(seen) == {"nav_msgs/msg/Odometry"}
     frame = next(iter(source))
     assert seen[-1] == "sensor_msgs/msg/Image"
+    assert isinstance(frame.decode, partial)
     assert not frame.decode.args[0].data.flags.owndata
 
 

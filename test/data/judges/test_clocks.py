@@ -144,6 +144,7 @@ def test_two_clocks_are_told_apart_and_named():
         judges[0].judge(DAY + time * SECOND, DAY + time * SECOND)
         judges[1].judge((4321 + time) * SECOND, DAY + time * SECOND)
     assert clock_difference(judges[1].lag, judges[0].lag) == pytest.approx(1_700_000_000 - 4321)
+    assert judges[0].lag is not None
     assert clock_difference(judges[0].lag, judges[0].lag + 0.3) == 0
     assert clock_difference(None, 1.0) == 0
     assert span([4321 * SECOND, 4340 * SECOND]) == "1970-01-01 01:12:01 to 1970-01-01 01:12:20"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -33,7 +34,8 @@ def check_all_images_are_there(places: PlaceSet) -> None:
             assert read_image(images.path(row)).shape == (24, 32, 3)
 
 
-def lists(rows: list[np.ndarray]) -> list[list[int]]:
+def lists(rows: Sequence[np.ndarray] | None) -> list[list[int]]:
+    assert rows is not None
     return [row.tolist() for row in rows]
 
 

@@ -22,7 +22,7 @@ def _image(shade: int) -> np.ndarray:
 
 
 def _drive(rows: int, **options: object) -> GrowingMap:
-    growing = GrowingMap(most=8, keeps_images=True, **options)  # type: ignore[arg-type]
+    growing = GrowingMap(most=8, keeps_images=True, **options)
     for row in range(rows):
         if growing.is_full:
             growing.thin_out()

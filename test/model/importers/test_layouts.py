@@ -143,7 +143,8 @@ def _as_in_file(case: Case, weights: dict[str, np.ndarray]) -> dict[str, np.ndar
     numbers = {"conv1": "0", "bn1": "1", "layer1": "4", "layer2": "5", "layer3": "6"}
     if case.backbone != "resnet18":
         return weights
-    return {".".join([numbers[(part := key.split("."))[0]], *part[1:]]): weights[key] for key in weights}
+    parts = {key: key.partition(".") for key in weights}
+    return {f"{numbers[layer]}.{rest}": weights[key] for key, (layer, _, rest) in parts.items()}
 
 
 @pytest.mark.parametrize("is_compressed", [False, True])
