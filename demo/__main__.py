@@ -10,7 +10,7 @@ from pathlib import Path
 from time import monotonic
 from typing import Any
 
-from netvlad_core.data.bags.source import BagSource
+from netvlad_core.data.bags.source import BagSource, SourceOptions
 from netvlad_core.errors import NetvladError
 from netvlad_core.mapping.place_map import PlaceMap
 
@@ -48,7 +48,9 @@ def run(options: argparse.Namespace) -> int:
     print(f"\nmap of {first.name}", flush=True)
     build_map = [sys.executable, str(_EXECUTABLES / "build_map"), str(first)]
     subprocess.run([*build_map, "--output", str(map_path), *topics], check=True)
-    queries = BagSource.open(second, image_topic=options.image_topic, pose_topic=options.pose_topic)
+    queries = BagSource.open(
+        second, SourceOptions(image_topic=options.image_topic, pose_topic=options.pose_topic)
+    )
     print(f"\ndriving through {second.name}, live over ROS 2", flush=True)
     recording = drive(second, queries.image_topic, map_path, _EXECUTABLES / "localize_node")
     place_map = PlaceMap.open(map_path)

@@ -30,6 +30,7 @@ class CatalogueSource:
 
     is_stream = False
     camera = None
+    remark = ""
 
     def __init__(
         self,

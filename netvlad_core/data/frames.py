@@ -42,6 +42,7 @@ class FrameSource(Protocol):
     fingerprint : changes when the content does (paths, sizes, times, options); cheap to compute.
     frame_id : name of the frame in which the poses are given.
     skipped : reasons and counts of what the last iteration could not use (broken poses, broken messages).
+    remark : a sentence about why few images can be used, as far as the source itself knows; otherwise empty.
     is_stream : True for a recording at camera rate, from which keyframes are to be chosen; False for a
         collection that somebody has chosen already.
     camera : calibration of the camera, or None where it is not known.
@@ -51,6 +52,7 @@ class FrameSource(Protocol):
     fingerprint: str
     frame_id: str
     skipped: Counter[str]
+    remark: str
     is_stream: bool
 
     @property

@@ -2,30 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, fields
+from dataclasses import fields
 from pathlib import Path
 
 from netvlad_core.data.bags.bag_file import is_bag
-from netvlad_core.data.bags.source import BagSource
+from netvlad_core.data.bags.source import BagSource, SourceOptions
 from netvlad_core.data.catalogue import CatalogueSource
 from netvlad_core.data.frames import FrameSource
-from netvlad_core.data.geometry import Pose
-from netvlad_core.data.trajectory import MAX_GAP
 from netvlad_core.errors import SourceError
-
-
-@dataclass(frozen=True)
-class SourceOptions:
-    """What to take from a bag, see `BagSource.open`; collections of images need none of it."""
-
-    image_topic: str | None = None
-    pose_topic: str | None = None
-    trajectory: Path | None = None
-    extrinsics: Pose | None = None
-    base_frame: str = "base_link"
-    map_frame: str | None = None
-    max_gap: float = MAX_GAP
-    poses_required: bool = True
 
 
 def open_source(path: Path | str, options: SourceOptions | None = None) -> FrameSource:
@@ -43,7 +27,7 @@ def open_source(path: Path | str, options: SourceOptions | None = None) -> Frame
     if not path.exists():
         raise SourceError(f"{path} does not exist; {_EXPECTED}")
     if is_bag(path):
-        return BagSource.open(path, **vars(options))
+        return BagSource.open(path, options)
     _refuse_bag_options(path, options)
     if path.is_dir():
         return CatalogueSource.from_folder(path)

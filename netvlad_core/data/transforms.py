@@ -5,17 +5,19 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Sequence
 from itertools import pairwise
-from typing import Any
+from typing import Any, TypeGuard
 
 import numpy as np
 from scipy.spatial.transform import Rotation
 
-from netvlad_core.data.bags.pose_log import PoseLog
-from netvlad_core.data.geometry import Pose
+from netvlad_core.data.geometry import Pose, rotation_between
+from netvlad_core.data.pose_log import PoseLog
 from netvlad_core.data.trajectory import Trajectory
 from netvlad_core.errors import SourceError
 
 _USUAL_TOPS = ("map", "odom")
+# Metres and radians by which two publishers of one joint may differ.
+_SAME = 1e-3
 
 
 class TransformTree:
@@ -28,15 +30,36 @@ class TransformTree:
         self._parents: dict[str, list[str]] = {}
         self._fixed: dict[tuple[str, str], Pose] = {}
         self._moving: dict[tuple[str, str], PoseLog] = {}
+        self._contradicted: set[tuple[str, str]] = set()
 
     def add_fixed(self, parent: str, child: str, pose: Pose) -> None:
         self._join(parent, child)
+        before = self._fixed.setdefault((parent, child), pose)
+        if np.linalg.norm(before.position - pose.position) > _SAME or (
+            rotation_between(before.quaternion, pose.quaternion) > _SAME
+        ):
+            self._contradicted.add((parent, child))
         self._fixed[parent, child] = pose
 
-    def add_moving(self, parent: str, child: str, stamp: int, translation: Any, rotation: Any) -> None:
+    def add_moving(
+        self, parent: str, child: str, stamp: int, received: int, translation: Any, rotation: Any
+    ) -> None:
         """Note a transform as a message holds it: a translation x y z and a rotation x y z w."""
         self._join(parent, child)
-        self._moving.setdefault((parent, child), PoseLog()).add(stamp, translation, rotation)
+        self._moving.setdefault((parent, child), PoseLog()).add(stamp, received, translation, rotation)
+
+    @property
+    def remarks(self) -> list[str]:
+        """Sentences about static transforms that contradict each other, and about unusual clocks."""
+        edges = ", ".join(f"{parent} <- {child}" for parent, child in sorted(self._contradicted))
+        contradiction = f"static transforms of {edges} contradict each other; the last ones are taken"
+        clocks = [f"{parent} <- {child}: {log.clock.remark}" for (parent, child), log in self._moving.items()]
+        return [contradiction] * bool(edges) + [text for text in clocks if not text.endswith(": ")]
+
+    @property
+    def lag(self) -> float | None:
+        """Usual time from stamp to recording in seconds, as of `RecordedClock`."""
+        return next((log.clock.lag for log in self._moving.values() if log.clock.lag is not None), None)
 
     def _join(self, parent: str, child: str) -> None:
         parents = self._parents.setdefault(child, [])
@@ -104,7 +127,7 @@ class TransformTree:
                 "name the base frame and the map frame if they are others"
             )
         way = ways[top]
-        edges = [self._edge(parent, child, skipped) for parent, child in pairwise(way)]
+        edges = _without_rests([self._edge(parent, child, skipped) for parent, child in pairwise(way)])
         if all(isinstance(edge, Pose) for edge in edges):
             raise SourceError(f"TF holds only static transforms from {top} to {base_frame}: no drive")
         return top, compose_chain(edges, max_gap)
@@ -113,6 +136,21 @@ class TransformTree:
         if (parent, child) in self._moving:
             return self._moving[parent, child].trajectory(skipped)
         return self._fixed[parent, child]
+
+
+def _without_rests(edges: list[Trajectory | Pose]) -> list[Trajectory | Pose]:
+    """Take transforms on /tf that never change for fixed joints, sent once perhaps, if others do change."""
+    still: list[Trajectory | Pose] = [edge[0] if _is_at_rest(edge) else edge for edge in edges]
+    return still if any(isinstance(edge, Trajectory) for edge in still) else edges
+
+
+def _is_at_rest(edge: Trajectory | Pose) -> TypeGuard[Trajectory]:
+    return (
+        isinstance(edge, Trajectory)
+        and len(edge) > 0
+        and not np.ptp(edge.positions, axis=0).any()
+        and not np.ptp(edge.quaternions, axis=0).any()
+    )
 
 
 def compose_chain(edges: Sequence[Trajectory | Pose], max_gap: float) -> Trajectory:

@@ -22,6 +22,7 @@ class MapSource:
     """A map that keeps its images, a `FrameSource`; see there for the attributes."""
 
     is_stream = False
+    remark = ""
 
     def __init__(self, place_map: PlaceMap) -> None:
         header = place_map.header

@@ -24,7 +24,7 @@ class Vector:
 
 
 def add_moving(tree: TransformTree, parent: str, child: str, stamp: int, pose: Pose) -> None:
-    tree.add_moving(parent, child, stamp, Vector(*pose.position), Vector(*pose.quaternion))
+    tree.add_moving(parent, child, stamp, stamp, Vector(*pose.position), Vector(*pose.quaternion))
 
 
 def turning(stamp: int) -> Pose:

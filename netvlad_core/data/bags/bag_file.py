@@ -1,31 +1,32 @@
 """A recording on disk: its topics and their messages, whatever the storage format.
 
-rosbags' readers are used directly, with its own definitions of the standard messages: its `AnyReader` parses
-the definitions of all types in the bag, and one foreign type that it cannot parse makes the bag unreadable.
+Messages are decoded by rosbags' own definitions of the standard messages, so that no foreign type and no
+foreign notation in a bag does harm.
 """
 
 from __future__ import annotations
 
 import heapq
+from collections import Counter
 from collections.abc import Collection, Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
-from rosbags.rosbag1 import Reader as Reader1
-from rosbags.rosbag2 import Reader as Reader2
+import yaml
 from rosbags.typesys import Stores, get_types_from_msg, get_typestore
 
-from netvlad_core.errors import SourceError
-
-STORAGE_SUFFIXES = (".mcap", ".db3", ".bag")
+from netvlad_core.data.bags.storage import RawMessage, Storage, open_storage, storage_suffix
+from netvlad_core.errors import BrokenMessage, SourceError
 
 _REPAIRS = {
     ".mcap": "mcap recover BROKEN.mcap -o WHOLE.mcap",
     ".db3": "sqlite3 BROKEN.db3 .recover | sqlite3 WHOLE.db3",
     ".bag": "rosbag reindex BROKEN.bag",
 }
+_METADATA = "metadata.yaml"
+_NEWEST_METADATA = 9
 _TF_DEFINITION = "geometry_msgs/TransformStamped[] transforms"
 
 
@@ -41,19 +42,6 @@ class Topic:
         return f"{self.name} ({self.type}, {self.count} message{'s' if self.count != 1 else ''})"
 
 
-class RawMessage(NamedTuple):
-    """A message as it lies in the bag; `received` in nanoseconds."""
-
-    topic: str
-    type: str
-    received: int
-    data: bytes
-
-
-class BrokenMessage(SourceError):
-    """A message whose bytes do not fit its type."""
-
-
 class Bag:
     """A rosbag2 directory (sqlite3 or mcap, also compressed), a single .mcap or .db3 file, or a ROS 1 .bag.
 
@@ -64,40 +52,63 @@ class Bag:
     path : the directory or file.
     files : what it consists of on disk.
     topics : name to Topic, those without messages included.
+    remarks : sentences about what metadata.yaml says otherwise than the storage files, once the bag is open.
     """
 
     def __init__(self, path: Path) -> None:
         self.path = path
-        self.files = bag_files(path)
+        self.remarks: list[str] = []
+        self._announced: dict[str, int] | None = None
+        self._storage_files = self._find_storage()
+        metadata = path / _METADATA
+        self.files = [*self._storage_files, *([metadata] if metadata.is_file() else [])]
         self.topics: dict[str, Topic] = {}
-        self._is_ros1 = self.files[0].suffix == ".bag"
+        self._is_ros1 = storage_suffix(self._storage_files[0]) == ".bag"
         self._typestore = _typestore(self._is_ros1)
         self._stack = ExitStack()
-        self._readers: list[Any] = []
+        self._storages: list[Storage] = []
 
     def __enter__(self) -> Bag:
-        has_metadata = any(file.name == "metadata.yaml" for file in self.files)
-        opened = [self.path] if has_metadata else self.files
         try:
-            reader = Reader1 if self._is_ros1 else Reader2
-            self._readers = [self._stack.enter_context(reader(file)) for file in opened]
-            self.topics = self._list_topics()
+            self._storages = [open_storage(file, self._stack) for file in self._storage_files]
+        except SourceError:
+            self._stack.close()
+            raise
         # Over a damaged file rosbags, SQLite and the decompressors raise errors of a dozen unrelated kinds.
         except Exception as error:
             self._stack.close()
             raise self._unreadable(error) from error
+        self._list_topics()
         return self
 
     def __exit__(self, *_: object) -> None:
         self._stack.close()
 
-    def _list_topics(self) -> dict[str, Topic]:
-        topics: dict[str, Topic] = {}
-        for connection in (c for reader in self._readers for c in reader.connections):
-            count = topics[connection.topic].count if connection.topic in topics else 0
-            short_type = connection.msgtype.replace("/msg/", "/")
-            topics[connection.topic] = Topic(connection.topic, short_type, count + connection.msgcount)
-        return topics
+    def _list_topics(self) -> None:
+        encoding = "ros1" if self._is_ros1 else "cdr"
+        channels = [channel for storage in self._storages for channel in storage.channels]
+        counts: Counter[tuple[str, str]] = Counter()
+        for channel in channels:
+            if channel.encoding == encoding:
+                counts[channel.topic, channel.type.replace("/msg/", "/")] += channel.messages
+        self.topics = {name: Topic(name, kind, count) for (name, kind), count in counts.items()}
+        foreign = {f"{c.topic} ({c.type}, {c.encoding})" for c in channels if c.encoding != encoding}
+        if foreign and not self.topics:
+            raise SourceError(
+                f"{self.path} holds no messages in {encoding}, the encoding of ROS, but "
+                f"{', '.join(sorted(foreign))}; record the topics in ROS 2, or give the ROS 1 .bag itself"
+            )
+        if foreign:
+            self.remarks.append(f"{self.path}: not read, of other encodings: {', '.join(sorted(foreign))}")
+        found, announced = Counter[str](), self._announced
+        for channel in channels:
+            found[channel.topic] += channel.messages
+        if announced is not None and dict(found) != announced:
+            self.remarks.append(
+                f"{_METADATA} of {self.path} announces {sum(announced.values())} messages on "
+                f"{len(announced)} topics, its storage holds {sum(found.values())} on {len(found)}: "
+                "reading the storage"
+            )
 
     def messages(self, topics: Collection[str]) -> Iterator[RawMessage]:
         """Read the messages of some topics in the order of their recording, one at a time.
@@ -107,16 +118,13 @@ class Bag:
         SourceError
             If the bag turns out to be damaged on the way.
         """
-        streams = []
-        for reader in self._readers:
-            wanted = [connection for connection in reader.connections if connection.topic in topics]
-            if wanted:
-                streams.append(reader.messages(connections=wanted))
+        topics = [name for name in topics if name in self.topics]
+        streams = [storage.messages(topics) for storage in self._storages]
         count = 0
         try:
-            for connection, received, data in heapq.merge(*streams, key=lambda message: message[1]):
+            for raw in heapq.merge(*streams, key=lambda message: message.received):
                 count += 1
-                yield RawMessage(connection.topic, connection.msgtype, received, data)
+                yield raw
         # As above.
         except Exception as error:
             where = f" after {count} messages of {', '.join(sorted(topics))}"
@@ -138,48 +146,60 @@ class Bag:
             raise BrokenMessage(f"message of {len(raw.data)} bytes is no {raw.type}: {error}") from error
 
     def _unreadable(self, error: Exception, where: str = "") -> SourceError:
-        storage = next((file for file in self.files if file.suffix in STORAGE_SUFFIXES), self.files[0])
         reason = (str(error) or type(error).__name__).rstrip(".")
-        hint = "copy the bag again if the copy is damaged"
-        if storage.suffix in _REPAIRS:
-            hint += f"; if the recording was cut off, `{_REPAIRS[storage.suffix]}` saves what is there"
-        return SourceError(f"cannot read the bag {self.path}{where}: {reason}; {hint}")
+        problem = f"cannot read the bag {self.path}{where}: {reason}"
+        if isinstance(error, OSError) and error.errno:  # the system's, not of the content
+            return SourceError(problem)
+        repair = _REPAIRS[storage_suffix(self._storage_files[0])]
+        return SourceError(
+            f"{problem}; copy the bag again if the copy is damaged; if the recording was cut off, `{repair}` "
+            "saves what is there"
+        )
+
+    def _find_storage(self) -> list[Path]:
+        """List the storage files, those that metadata.yaml names if they are there; raises SourceError."""
+        if not self.path.is_dir():
+            if not self.path.exists():
+                raise SourceError(f"{self.path} does not exist; {_EXPECTED}")
+            if not storage_suffix(self.path):
+                raise SourceError(f"{self.path} is no bag by its name; {_EXPECTED}")
+            return [self.path]
+        files = sorted(file for file in self.path.iterdir() if storage_suffix(file) and file.is_file())
+        named = self._read_metadata()
+        if missing := sorted(named - {file.name for file in files}):
+            self.remarks.append(f"{_METADATA} of {self.path} names {', '.join(missing)}, which is missing")
+        files = [file for file in files if file.name in named] or files
+        kinds = {storage_suffix(file) for file in files}
+        if len(kinds) == 1:
+            return files
+        problem = f"mixes {' and '.join(sorted(kinds))} files: name one" if kinds else "holds no bag"
+        raise SourceError("; ".join([f"{self.path} {problem}", *self.remarks, _EXPECTED]))
+
+    def _read_metadata(self) -> set[str]:
+        """Names of the storage files by metadata.yaml, empty if it does not tell."""
+        file = self.path / _METADATA
+        if not file.exists():
+            return set()
+        try:
+            content = yaml.safe_load(file.read_text())["rosbag2_bagfile_information"]
+            topics = content["topics_with_message_count"]
+            self._announced = {t["topic_metadata"]["name"]: int(t["message_count"]) for t in topics}
+            if (version := content["version"]) > _NEWEST_METADATA:
+                self.remarks.append(f"{file} is of version {version}, newer than known: reading the storage")
+            return {Path(name).name for name in content["relative_file_paths"]}
+        except (OSError, yaml.YAMLError, LookupError, TypeError, ValueError) as error:
+            self.remarks.append(f"{file} is not readable ({error!r}): reading the storage")
+            return set()
+
+
+_EXPECTED = "expected a rosbag2 directory, a .mcap or .db3 file, or a ROS 1 .bag"
 
 
 def is_bag(path: Path) -> bool:
     """Tell whether a path looks like a bag, whole or not."""
     if path.is_dir():
-        return (path / "metadata.yaml").exists() or any(_storage_files(path))
-    return path.suffix in STORAGE_SUFFIXES
-
-
-def bag_files(path: Path) -> list[Path]:
-    """List the files of a bag, the storage files of a directory without metadata.yaml too.
-
-    Raises
-    ------
-    SourceError
-        If there is no bag.
-    """
-    if path.is_dir():
-        files = sorted(path.iterdir()) if (path / "metadata.yaml").exists() else _storage_files(path)
-        files = [file for file in files if file.is_file()]
-        kinds = {file.suffix for file in files if file.suffix in STORAGE_SUFFIXES}
-        if files and len(kinds) < 2:
-            return files
-        problem = f"mixes {' and '.join(sorted(kinds))} files: name one" if kinds else "holds no bag"
-    elif not path.exists():
-        problem = "does not exist"
-    elif path.suffix in STORAGE_SUFFIXES:
-        return [path]
-    else:
-        problem = "is no bag by its name"
-    expected = "expected a rosbag2 directory, a .mcap or .db3 file, or a ROS 1 .bag"
-    raise SourceError(f"{path} {problem}; {expected}")
-
-
-def _storage_files(folder: Path) -> list[Path]:
-    return sorted(file for file in folder.iterdir() if file.suffix in STORAGE_SUFFIXES)
+        return (path / _METADATA).exists() or any(map(storage_suffix, path.iterdir()))
+    return bool(storage_suffix(path))
 
 
 def _typestore(is_ros1: bool) -> Any:

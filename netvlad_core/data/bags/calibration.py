@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 import logging
+from collections import Counter
+from itertools import islice
 from pathlib import Path
 
 from netvlad_core.data.bags.bag_file import Bag
 from netvlad_core.data.bags.poses import read_static_transforms
-from netvlad_core.data.camera import Camera
+from netvlad_core.data.camera import Camera, is_rectified
 from netvlad_core.data.transforms import frame_name
 from netvlad_core.errors import BrokenMessage, CameraError, SourceError
 
 _log = logging.getLogger(__name__)
 _TYPE = "sensor_msgs/CameraInfo"
+# Drivers send a few messages before their calibration is loaded; most of these have it.
+_ENOUGH = 50
 
 
 def read_camera(path: Path, image_topic: str, base_frame: str) -> Camera | None:
@@ -34,14 +38,20 @@ def read_camera(path: Path, image_topic: str, base_frame: str) -> Camera | None:
         topic = next((name for name in beside if name in bag.topics and bag.topics[name].type == _TYPE), None)
         if topic is None or not bag.topics[topic].count:
             return None
-        try:
-            info = bag.decode(next(bag.messages([topic])))
-            frame = frame_name(info.header.frame_id)
-            mounting = read_static_transforms(bag).fixed_between(base_frame, frame)
-            if mounting is None:
-                _log.warning("/tf_static does not join the camera frame %s to %s", frame, base_frame)
-                return None
-            return Camera.from_message(info, mounting)
-        except (BrokenMessage, CameraError, SourceError) as error:
-            _log.warning("going on without the calibration on %s: %s", topic, error)
-            return None
+        tree = read_static_transforms(bag, image_topic)
+        cameras: Counter[str] = Counter()
+        problems: Counter[str] = Counter()
+        for raw in islice(bag.messages([topic]), _ENOUGH):
+            try:
+                info = bag.decode(raw)
+                frame = frame_name(info.header.frame_id)
+                mounting = tree.fixed_between(base_frame, frame)
+                if mounting is None:
+                    raise CameraError(f"/tf_static does not join the camera frame {frame} to {base_frame}")
+                cameras[Camera.from_message(info, mounting, is_rectified(image_topic)).to_json()] += 1
+            except (BrokenMessage, CameraError, SourceError) as error:
+                problems[str(error)] += 1
+    if cameras:
+        return Camera.from_json(cameras.most_common(1)[0][0])
+    _log.warning("going on without the calibration on %s: %s", topic, problems.most_common(1)[0][0])
+    return None

@@ -7,20 +7,24 @@ from array import array
 from collections import Counter
 from collections.abc import Callable
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from typing import Any, Protocol
 
 import numpy as np
 from scipy.spatial.transform import Rotation
 
-from netvlad_core.data.bags.bag_file import Bag, BrokenMessage, RawMessage, Topic
-from netvlad_core.data.bags.pose_log import PoseLog, count_skips, forward_only
+from netvlad_core.data.bags.bag_file import Bag, Topic
+from netvlad_core.data.bags.storage import RawMessage
 from netvlad_core.data.bags.topics import TF_TYPES, static_tf_topics
 from netvlad_core.data.geodesy import east_north_up, headings_of_travel
 from netvlad_core.data.geometry import Pose
+from netvlad_core.data.judges.clocks import judge_recording
+from netvlad_core.data.judges.frames import OTHER_FRAMES, Frames, describe, main_frames
+from netvlad_core.data.judges.positions import NO_FIX, has_fix
+from netvlad_core.data.pose_log import PoseLog, count_skips, kept_by
 from netvlad_core.data.trajectory import Trajectory
 from netvlad_core.data.transforms import TransformTree, frame_name, pose_of
-from netvlad_core.errors import PoseError
+from netvlad_core.errors import BrokenMessage, PoseError
 
 _log = logging.getLogger(__name__)
 _NOT_JOINED = (
@@ -28,7 +32,9 @@ _NOT_JOINED = (
 )
 
 BROKEN = "broken pose message"
-NO_FIX = "satellite fix without a position"
+
+# Takes a message out of a bag.
+Taker = Callable[[RawMessage], None]
 
 
 @dataclass(frozen=True, eq=False)
@@ -40,80 +46,114 @@ class PoseTrack:
     trajectory : frame_id <- child_frame_id.
     frame_id, child_frame_id : names, empty where the messages do not tell.
     has_own_rotation : False where the rotation is the robot's heading, however the sensor is mounted.
+    lag : usual time from stamp to recording in seconds, None if it is not known.
+    remarks : sentences about what is unusual in the messages.
     """
 
     trajectory: Trajectory
     frame_id: str
     child_frame_id: str
     has_own_rotation: bool = True
+    lag: float | None = None
+    remarks: list[str] = field(default_factory=list)
 
     def of_base(self, base_frame: str, extrinsics: Pose) -> PoseTrack:
         """Return the track of the base frame; extrinsics are base_frame <- child_frame_id."""
         if not self.has_own_rotation:
             extrinsics = Pose(extrinsics.position, Pose.identity().quaternion)
-        return PoseTrack(self.trajectory.moved(extrinsics.inverse()), self.frame_id, base_frame)
+        moved = self.trajectory.moved(extrinsics.inverse())
+        return replace(self, trajectory=moved, child_frame_id=base_frame, has_own_rotation=True)
 
 
-def read_pose_track(
-    bag: Bag,
-    topic: Topic,
-    *,
-    base_frame: str,
-    map_frame: str | None,
-    extrinsics: Pose | None,
-    max_gap: float,
-    skipped: Counter[str],
-) -> PoseTrack:
-    """Read the poses of the base frame in one pass that leaves images alone.
+class PoseRecording:
+    """Reads the poses of the base frame in one pass over a bag that leaves the pictures alone.
 
-    Parameters
+    Attributes
     ----------
-    base_frame, map_frame, max_gap : for TF, see `TransformTree.trajectory`.
-    extrinsics : base_frame <- the frame that the messages give poses of; None looks in the static transforms,
-        and takes the poses for those of the base frame where nothing is known.
-    skipped : takes the reasons and counts of broken messages and poses.
-
-    Raises
-    ------
-    SourceError
-        If the bag is damaged, or TF does not join the frames.
+    takers : topic to the function that takes its messages.
     """
-    tree = TransformTree()
-    transforms = _Transforms(bag.decode, tree)
-    poses = _POSE_READERS.get(topic.type, _StampedPoses)(bag.decode)
-    is_tf = topic.type in TF_TYPES
-    takers = {name: transforms.add_static for name in static_tf_topics(bag.topics)}
-    takers[topic.name] = transforms.add_moving if is_tf else poses.add
-    for raw in bag.messages(takers):
-        try:
-            takers[raw.topic](raw)
-        except (BrokenMessage, PoseError):
-            skipped[BROKEN] += 1
-    if is_tf:
-        frame, trajectory = tree.trajectory(base_frame, map_frame, max_gap, skipped)
-        return PoseTrack(trajectory, frame, base_frame)
-    track = poses.track(skipped)
-    if extrinsics is None and track.child_frame_id:
-        extrinsics = tree.fixed_between(base_frame, track.child_frame_id)
-        if extrinsics is None:
-            _log.warning(_NOT_JOINED, topic.name, track.child_frame_id, base_frame)
-    return track if extrinsics is None else track.of_base(base_frame, extrinsics)
+
+    def __init__(
+        self, bag: Bag, topic: Topic, base_frame: str, skipped: Counter[str], by_recording: bool = False
+    ) -> None:
+        """Prepare to read.
+
+        Parameters
+        ----------
+        skipped : takes the reasons and counts of broken messages and poses.
+        by_recording : whether the time of recording stands for the stamps.
+        """
+        self._topic = topic
+        self._base_frame = base_frame
+        self._skipped = skipped
+        self._tree = TransformTree()
+        stamp_of = _recording_time if by_recording else header_time
+        transforms = _Transforms(bag.decode, self._tree, stamp_of)
+        self._poses = _POSE_READERS.get(topic.type, _StampedPoses)(bag.decode, stamp_of)
+        self._is_tf = topic.type in TF_TYPES
+        takers: dict[str, Taker] = {
+            name: transforms.add_static for name in static_tf_topics(bag.topics, topic.name)
+        }
+        takers[topic.name] = transforms.add_moving if self._is_tf else self._poses.add
+        self.takers = {name: self._tolerant(taker) for name, taker in takers.items()}
+
+    def _tolerant(self, taker: Taker) -> Taker:
+        def take(raw: RawMessage) -> None:
+            try:
+                taker(raw)
+            except (BrokenMessage, PoseError):
+                self._skipped[BROKEN] += 1
+
+        return take
+
+    def track(self, map_frame: str | None, extrinsics: Pose | None, max_gap: float) -> PoseTrack:
+        """Return what was read.
+
+        Parameters
+        ----------
+        map_frame, max_gap : for TF, see `TransformTree.trajectory`.
+        extrinsics : base_frame <- the frame that the messages give poses of; None looks in the static
+            transforms, and takes the poses for those of the base frame where nothing is known.
+
+        Raises
+        ------
+        SourceError
+            If TF does not join the frames.
+        """
+        if self._is_tf:
+            frame, trajectory = self._tree.trajectory(self._base_frame, map_frame, max_gap, self._skipped)
+            return PoseTrack(
+                trajectory, frame, self._base_frame, lag=self._tree.lag, remarks=self._tree.remarks
+            )
+        track = self._poses.track(self._skipped)
+        track.remarks.extend(self._tree.remarks)
+        if extrinsics is None and track.child_frame_id:
+            extrinsics = self._tree.fixed_between(self._base_frame, track.child_frame_id)
+            if extrinsics is None:
+                _log.warning(_NOT_JOINED, self._topic.name, track.child_frame_id, self._base_frame)
+        return track if extrinsics is None else track.of_base(self._base_frame, extrinsics)
 
 
-def read_static_transforms(bag: Bag) -> TransformTree:
-    """All that /tf_static says; broken messages are left out."""
+def read_static_transforms(bag: Bag, beside: str) -> TransformTree:
+    """All that the /tf_static of the robot with the topic `beside` says; broken messages are left out."""
     tree = TransformTree()
-    transforms = _Transforms(bag.decode, tree)
-    for raw in bag.messages(static_tf_topics(bag.topics)):
+    transforms = _Transforms(bag.decode, tree, header_time)
+    for raw in bag.messages(static_tf_topics(bag.topics, beside)):
         with suppress(BrokenMessage, PoseError):
             transforms.add_static(raw)
     return tree
 
 
-def stamp_of(header: Any, received: int) -> int:
-    """Stamp of a message's header in nanoseconds; where it was never set, the time of recording."""
-    stamp = header.stamp.sec * 10**9 + header.stamp.nanosec
-    return stamp if stamp > 0 else received
+def header_time(header: Any, _: int) -> int:
+    """Stamp of a header in nanoseconds."""
+    return int(header.stamp.sec * 10**9 + header.stamp.nanosec)
+
+
+def _recording_time(_: Any, received: int) -> int:
+    return received
+
+
+_StampOf = Callable[[Any, int], int]
 
 
 class _PoseReader(Protocol):
@@ -127,28 +167,37 @@ class _PoseReader(Protocol):
 class _StampedPoses:
     """Odometry, PoseStamped, PoseWithCovarianceStamped."""
 
-    def __init__(self, decode: Callable[[RawMessage], Any]) -> None:
+    def __init__(self, decode: Callable[[RawMessage], Any], stamp_of: _StampOf) -> None:
         self._decode = decode
-        self._log = PoseLog()
-        self._frames = ("", "")
+        self._stamp_of = stamp_of
+        self._logs: dict[Frames, PoseLog] = {}
 
     def add(self, raw: RawMessage) -> None:
         message = self._decode(raw)
         pose = message.pose
         pose = getattr(pose, "pose", pose)
-        if not len(self._log):
-            self._frames = (message.header.frame_id, getattr(message, "child_frame_id", ""))
-        self._log.add(stamp_of(message.header, raw.received), pose.position, pose.orientation)
+        frames = (frame_name(message.header.frame_id), frame_name(getattr(message, "child_frame_id", "")))
+        log = self._logs.setdefault(frames, PoseLog())
+        log.add(self._stamp_of(message.header, raw.received), raw.received, pose.position, pose.orientation)
 
     def track(self, skipped: Counter[str]) -> PoseTrack:
-        frame, child = map(frame_name, self._frames)
-        return PoseTrack(self._log.trajectory(skipped), frame, child)
+        counts = Counter({frames: len(log) for frames, log in self._logs.items()})
+        if not counts:
+            return PoseTrack(PoseLog().trajectory(skipped), "", "")
+        frames = main_frames(counts)
+        del counts[frames]
+        if counts:
+            skipped[OTHER_FRAMES] += sum(counts.values())
+            _log.error("%s", describe(frames, counts))
+        log = self._logs[frames]
+        trajectory = log.trajectory(skipped)
+        return PoseTrack(trajectory, *frames, lag=log.clock.lag, remarks=log.remarks)
 
 
 class _LongestPath:
     """Path: a SLAM program repeats it, longer and better each time, so that one message has it all."""
 
-    def __init__(self, decode: Callable[[RawMessage], Any]) -> None:
+    def __init__(self, decode: Callable[[RawMessage], Any], stamp_of: _StampOf) -> None:
         self._decode = decode
         self._longest: RawMessage | None = None
 
@@ -166,8 +215,8 @@ class _LongestPath:
             skipped[BROKEN] += 1
             return PoseTrack(log.trajectory(skipped), "", "")
         for stamped in path.poses:
-            if stamp := stamp_of(stamped.header, 0):
-                log.add(stamp, stamped.pose.position, stamped.pose.orientation)
+            if stamp := header_time(stamped.header, 0):
+                log.add(stamp, stamp, stamped.pose.position, stamped.pose.orientation)
             else:
                 skipped["path pose without a stamp"] += 1
         return PoseTrack(log.trajectory(skipped), frame_name(path.header.frame_id), "")
@@ -176,34 +225,37 @@ class _LongestPath:
 class _Fixes:
     """NavSatFix: metres east, north and up of the first fix, looking where the robot goes."""
 
-    def __init__(self, decode: Callable[[RawMessage], Any]) -> None:
+    def __init__(self, decode: Callable[[RawMessage], Any], stamp_of: _StampOf) -> None:
         self._decode = decode
-        self._stamps = array("q")
+        self._stamp_of = stamp_of
+        self._times = array("q")
         self._values = array("d")
         self._antenna = ""
 
     def add(self, raw: RawMessage) -> None:
         fix = self._decode(raw)
         self._antenna = self._antenna or frame_name(fix.header.frame_id)
-        has_fix = fix.status.status >= 0
-        self._stamps.append(stamp_of(fix.header, raw.received))
-        self._values.extend((fix.latitude if has_fix else np.nan, fix.longitude, fix.altitude))
+        self._times.extend((self._stamp_of(fix.header, raw.received), raw.received))
+        values = (fix.latitude, fix.longitude, fix.altitude, fix.status.status, fix.position_covariance_type)
+        self._values.extend(values)
 
     def track(self, skipped: Counter[str]) -> PoseTrack:
-        stamps = np.array(self._stamps, dtype=np.int64)
-        geodetic = np.array(self._values, dtype=np.float64).reshape(-1, 3)
-        is_fix = np.isfinite(geodetic[:, :2]).all(axis=1) & (np.abs(geodetic[:, 0]) <= 90)
+        times = np.array(self._times, dtype=np.int64).reshape(-1, 2)
+        values = np.array(self._values, dtype=np.float64).reshape(-1, 5)
+        is_fix = has_fix(*values[:, [0, 1, 3, 4]].T)
         count_skips(skipped, {NO_FIX: ~is_fix})
-        stamps, geodetic = stamps[is_fix], geodetic[is_fix]
-        kept = forward_only(stamps, skipped)
-        stamps, geodetic = stamps[kept], _with_heights(geodetic[kept])
-        if not len(stamps):
+        times, geodetic = times[is_fix], _with_heights(values[is_fix, :3])
+        if not len(times):
             return PoseTrack(PoseLog().trajectory(skipped), "", self._antenna)
-        positions = east_north_up(geodetic, origin=geodetic[0])
+        clock = judge_recording(times[:, 0], times[:, 1])
+        # A false first fix must not be the origin: metres of a jump are told from those of any origin.
+        origin = np.median(geodetic, axis=0)
+        stamps, rows = kept_by(clock, np.hstack([east_north_up(geodetic, origin), geodetic]), skipped)
+        positions = east_north_up(rows[:, 3:], origin=rows[0, 3:])
         headings = headings_of_travel(positions[:, :2])
         quaternions = Rotation.from_euler("z", headings[:, None]).as_quat()
         trajectory = Trajectory(stamps, positions, quaternions)
-        return PoseTrack(trajectory, "", self._antenna, has_own_rotation=False)
+        return PoseTrack(trajectory, "", self._antenna, False, clock.lag, [clock.remark] * bool(clock.remark))
 
 
 def _with_heights(geodetic: np.ndarray) -> np.ndarray:
@@ -218,7 +270,7 @@ def _with_heights(geodetic: np.ndarray) -> np.ndarray:
     return np.column_stack([geodetic[:, :2], heights])
 
 
-_POSE_READERS: dict[str, Callable[[Callable[[RawMessage], Any]], _PoseReader]] = {
+_POSE_READERS: dict[str, Callable[[Callable[[RawMessage], Any], _StampOf], _PoseReader]] = {
     "nav_msgs/Path": _LongestPath,
     "sensor_msgs/NavSatFix": _Fixes,
 }
@@ -227,14 +279,15 @@ _POSE_READERS: dict[str, Callable[[Callable[[RawMessage], Any]], _PoseReader]] =
 class _Transforms:
     """TFMessage: transforms that move, and transforms that hold for the whole drive."""
 
-    def __init__(self, decode: Callable[[RawMessage], Any], tree: TransformTree) -> None:
+    def __init__(self, decode: Callable[[RawMessage], Any], tree: TransformTree, stamp_of: _StampOf) -> None:
         self._decode = decode
         self._tree = tree
+        self._stamp_of = stamp_of
 
     def add_moving(self, raw: RawMessage) -> None:
         for stamped in self._decode(raw).transforms:
-            move, stamp = stamped.transform, stamp_of(stamped.header, raw.received)
-            self._tree.add_moving(*_frames_of(stamped), stamp, move.translation, move.rotation)
+            move, stamp = stamped.transform, self._stamp_of(stamped.header, raw.received)
+            self._tree.add_moving(*_frames_of(stamped), stamp, raw.received, move.translation, move.rotation)
 
     def add_static(self, raw: RawMessage) -> None:
         for stamped in self._decode(raw).transforms:

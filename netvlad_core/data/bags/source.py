@@ -3,198 +3,264 @@
 from __future__ import annotations
 
 import logging
+from array import array
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
 from functools import cached_property, partial
 from pathlib import Path
+from typing import NamedTuple
 
-from netvlad_core.data.bags.bag_file import Bag, BrokenMessage, RawMessage, Topic
+import numpy as np
+
+from netvlad_core.data.bags.bag_file import Bag, Topic
 from netvlad_core.data.bags.calibration import read_camera
-from netvlad_core.data.bags.poses import PoseTrack, read_pose_track, stamp_of
-from netvlad_core.data.bags.topics import choose_image_topic, choose_pose_topic
+from netvlad_core.data.bags.poses import PoseRecording, PoseTrack, header_time
+from netvlad_core.data.bags.storage import RawMessage
+from netvlad_core.data.bags.topics import choose_image_topic, choose_pose_topic, existing
 from netvlad_core.data.camera import Camera
 from netvlad_core.data.frames import Frame, fingerprint_of
 from netvlad_core.data.geometry import Pose
 from netvlad_core.data.images import decode_message
-from netvlad_core.data.trajectory import MAX_GAP, Trajectory, read_tum
-from netvlad_core.errors import SourceError
+from netvlad_core.data.judges.clocks import RecordedClock, clock_difference, judge_recording, span
+from netvlad_core.data.trajectory import MAX_GAP, read_tum
+from netvlad_core.errors import BrokenMessage, SourceError
 
 _log = logging.getLogger(__name__)
+
+BROKEN = "broken image message"
+NO_POSE = "image without a pose at its stamp"
+
+
+@dataclass(frozen=True)
+class SourceOptions:
+    """What to take from a bag; collections of images need none of it.
+
+    Attributes
+    ----------
+    image_topic : None for the only camera. A topic that is there in its compressed form only is taken so.
+    pose_topic : Odometry, PoseStamped, PoseWithCovarianceStamped, Path, NavSatFix or TFMessage; None for the
+        only one of these, TF last.
+    trajectory : TUM file to take the poses from instead.
+    extrinsics : base_frame <- the frame whose poses are given; None takes it from /tf_static, and the poses
+        as they are if it is not there. TF is followed to the base frame without it.
+    base_frame : name of the robot's frame.
+    map_frame : name of the frame in which poses are wanted; None for the one in which they are given.
+    max_gap : seconds, see `Trajectory.sampled_at`.
+    poses_required : False yields images without a pose too.
+    recording_time : topics whose stamps are of another clock; the time of recording stands for them.
+    """
+
+    image_topic: str | None = None
+    pose_topic: str | None = None
+    trajectory: Path | None = None
+    extrinsics: Pose | None = None
+    base_frame: str = "base_link"
+    map_frame: str | None = None
+    max_gap: float = MAX_GAP
+    poses_required: bool = True
+    recording_time: tuple[str, ...] = ()
 
 
 class BagSource:
     """Images of one topic of a bag, a `FrameSource`; see there for the attributes.
 
-    Poses are read when the bag is opened, images one at a time on each iteration: memory does not grow with
-    the images of the bag.
+    Poses and stamps are read and judged when the bag is opened, pictures one at a time on each iteration:
+    memory does not grow with the pictures of the bag.
     """
 
     is_stream = True
 
-    def __init__(
-        self,
-        path: Path,
-        image_topic: Topic,
-        trajectory: Trajectory | None,
-        *,
-        frame_id: str,
-        description: str,
-        fingerprint: str,
-        max_gap: float = MAX_GAP,
-        poses_required: bool = True,
-        pose_faults: Counter[str] | None = None,
-        base_frame: str = "base_link",
-    ) -> None:
-        self.description = description
-        self.fingerprint = fingerprint
-        self.frame_id = frame_id
-        self.trajectory = trajectory
-        self._pose_faults = Counter(pose_faults)
-        self.skipped = Counter(pose_faults)
-        self._path = path
-        self._image_topic = image_topic
-        self._max_gap = max_gap
-        self._poses_required = poses_required
-        self._base_frame = base_frame
+    def __init__(self, bag: Bag, images: _Images, poses: _Poses, options: SourceOptions) -> None:
+        """Join what has been read, see `open`."""
+        track = poses.track
+        clock, self._stamps, self._reasons = images.judge()
+        self.frame_id = (track.frame_id if track else "") or options.map_frame or "map"
+        self.trajectory = track.trajectory if track else None
+        self.description = f"bag {bag.path.absolute().name}, images of {images.topic.name}, " + (
+            f"poses of {poses.origin}" if track else "no poses"
+        )
+        self.fingerprint = _fingerprint(bag, images.topic, poses, options)
+        self.remark = ""
+        self._path = bag.path
+        self._topic = images.topic
+        self._base_frame = options.base_frame
+        self._pose_rows: dict[int, int] = {}
+        if track is not None:
+            rows = np.flatnonzero(self._reasons == "")
+            self._sampled = track.trajectory.sampled_at(self._stamps[rows], options.max_gap)
+            has_pose = np.isin(self._stamps[rows], self._sampled.stamps)
+            self._pose_rows = dict(zip(rows[has_pose].tolist(), range(len(self._sampled)), strict=True))
+            if options.poses_required:
+                self._reasons[rows[~has_pose]] = NO_POSE
+            if 2 * len(self._pose_rows) < len(self._reasons):
+                self.remark = _compared_clocks(images.topic.name, clock, poses, options.max_gap)
+        self.skipped = poses.faults + Counter(self._reasons[self._reasons != ""].tolist())
 
     @classmethod
-    def open(
-        cls,
-        path: Path | str,
-        image_topic: str | None = None,
-        pose_topic: str | None = None,
-        *,
-        trajectory: Path | None = None,
-        extrinsics: Pose | None = None,
-        base_frame: str = "base_link",
-        map_frame: str | None = None,
-        max_gap: float = MAX_GAP,
-        poses_required: bool = True,
-    ) -> BagSource:
-        """Choose the topics and read the poses.
+    def open(cls, path: Path | str, options: SourceOptions | None = None) -> BagSource:
+        """Choose the topics, read the stamps and the poses.
 
         Parameters
         ----------
         path : rosbag2 directory, .mcap or .db3 file, or ROS 1 .bag.
-        image_topic : None for the only camera. A topic that is there in its compressed form only is taken so.
-        pose_topic : Odometry, PoseStamped, PoseWithCovarianceStamped, Path, NavSatFix or TFMessage; None for
-            the only one of these, TF last.
-        trajectory : a TUM file to take the poses from instead.
-        extrinsics : base_frame <- the frame whose poses are given; None takes it from /tf_static, and the
-            poses as they are where it is not there. TF is followed to the base frame without it.
-        base_frame : name of the robot's frame.
-        map_frame : name of the frame in which poses are wanted; None for the one in which they are given.
-        max_gap : seconds, see `Trajectory.sampled_at`.
-        poses_required : without it images without a pose are yielded too.
 
         Raises
         ------
         SourceError
             If the bag is damaged or empty, or does not hold the images or poses.
         """
-        path = Path(path).expanduser()
-        skipped: Counter[str] = Counter()
-        track: PoseTrack | None = None
-        files = [Path(trajectory).expanduser()] if trajectory else []
-        poses_from = str(trajectory)
-        with Bag(path) as bag:
-            images = choose_image_topic(bag.topics, image_topic)
-            try:
-                if files:
-                    track = _track_of_file(files[0], base_frame, extrinsics)
-                elif topic := choose_pose_topic(bag.topics, pose_topic):
-                    poses_from = topic.name
-                    track = read_pose_track(
-                        bag,
-                        topic,
-                        base_frame=base_frame,
-                        map_frame=map_frame,
-                        extrinsics=extrinsics,
-                        max_gap=max_gap,
-                        skipped=skipped,
-                    )
-            except SourceError as error:
-                # Poses that nobody asked for may be missing or not to be told apart.
-                if poses_required or files or pose_topic:
-                    raise
-                _log.warning("going on without poses: %s", error)
-        if poses_required and (track is None or not len(track.trajectory)):
-            raise SourceError(_no_poses(path, poses_from, track, skipped))
-        given_frame = track.frame_id if track else ""
-        if map_frame and given_frame and given_frame != map_frame:
+        options = options or SourceOptions()
+        with Bag(Path(path).expanduser()) as bag:
+            by_recording = existing(bag.topics, options.recording_time)
+            topic = choose_image_topic(bag.topics, options.image_topic)
+            images = _Images(bag, topic, topic.name in by_recording)
+            poses = _read_poses(bag, images, options, by_recording)
+        for remark in [*bag.remarks, *(poses.track.remarks if poses.track else [])]:
+            _log.warning("%s", remark)
+        if options.poses_required and (poses.track is None or not len(poses.track.trajectory)):
+            raise SourceError(_no_poses(bag.path, poses))
+        given = poses.track.frame_id if poses.track else ""
+        if options.map_frame and given and given != options.map_frame:
             raise SourceError(
-                f"poses are wanted in {map_frame}, those of {poses_from} are in {given_frame}; choose "
+                f"poses are wanted in {options.map_frame}, those of {poses.origin} are in {given}; choose "
                 "another pose topic, e.g. /tf, or leave the map frame open"
             )
-        mounting = None if extrinsics is None else (*extrinsics.position, *extrinsics.quaternion)
-        options = (images.name, poses_from, mounting, base_frame, map_frame, max_gap, poses_required)
-        return cls(
-            path,
-            images,
-            track.trajectory if track else None,
-            frame_id=given_frame or map_frame or "map",
-            description=f"bag {path.absolute().name}, images of {images.name}, "
-            + (f"poses of {poses_from}" if track else "no poses"),
-            fingerprint=fingerprint_of([*bag.files, *files], options),
-            max_gap=max_gap,
-            poses_required=poses_required,
-            pose_faults=skipped,
-            base_frame=base_frame,
-        )
+        source = cls(bag, images, poses, options)
+        if options.poses_required and source.skipped[NO_POSE] and not source._pose_rows:
+            raise SourceError(f"no image of {source.description} has a pose at its stamp: {source.remark}")
+        return source
 
     @property
     def image_topic(self) -> str:
         """Topic that is read, found or given."""
-        return self._image_topic.name
+        return self._topic.name
 
     @cached_property
     def camera(self) -> Camera | None:
         return read_camera(self._path, self.image_topic, self._base_frame)
 
     def __len__(self) -> int:
-        return self._image_topic.count
+        return self._topic.count
 
     def __iter__(self) -> Iterator[Frame]:
-        self.skipped.clear()
-        self.skipped.update(self._pose_faults)
-        latest, index = 0, -1
         with Bag(self._path) as bag:
-            for index, raw in enumerate(bag.messages([self._image_topic.name])):
-                frame = self._frame(bag, raw, index, latest)
-                if frame is not None:
-                    latest = frame.stamp
-                    yield frame
-        if index < 0:
-            raise SourceError(
-                f"{self._path} announces {self._image_topic} but its storage holds none: metadata.yaml is of "
-                "another recording or damaged; move it away and open the bag again"
-            )
+            for row, (raw, reason) in enumerate(zip(bag.messages([self.image_topic]), self._reasons)):
+                if not reason:
+                    pose = self._sampled[self._pose_rows[row]] if row in self._pose_rows else None
+                    decode = partial(decode_message, bag.decode(raw))
+                    yield Frame(f"{self.image_topic}#{row}", int(self._stamps[row]), pose, decode)
 
-    def _frame(self, bag: Bag, raw: RawMessage, index: int, latest: int) -> Frame | None:
-        """Make a frame of a message, or count why not; `latest` is the stamp of the frame before."""
+
+class _Images:
+    """Stamps of the images of a topic, the only thing of them that is read in advance."""
+
+    def __init__(self, bag: Bag, topic: Topic, by_recording: bool) -> None:
+        self.topic = topic
+        self._decode = bag.decode
+        self._by_recording = by_recording
+        self._stamps, self._received, self._is_broken = array("q"), array("q"), array("b")
+
+    def add(self, raw: RawMessage) -> None:
+        stamp, is_broken = raw.received, False
         try:
-            message = bag.decode(raw)
+            header = self._decode(raw).header
+            stamp = raw.received if self._by_recording else header_time(header, raw.received)
         except BrokenMessage:
-            self.skipped["broken image message"] += 1
-            return None
-        stamp = stamp_of(message.header, raw.received)
-        if stamp <= latest:
-            self.skipped["image stamp repeated or going backwards"] += 1
-            return None
-        pose = self.trajectory.at(stamp, self._max_gap) if self.trajectory is not None else None
-        if pose is None and self._poses_required:
-            self.skipped["image without a pose at its stamp"] += 1
-            return None
-        return Frame(f"{self._image_topic.name}#{index}", stamp, pose, partial(decode_message, message))
+            is_broken = True
+        self._stamps.append(stamp)
+        self._received.append(raw.received)
+        self._is_broken.append(is_broken)
+
+    def judge(self) -> tuple[RecordedClock, np.ndarray, np.ndarray]:
+        """Return the clock of the sound messages; of all N the stamps and the reasons to leave them out."""
+        sound = np.flatnonzero(np.array(self._is_broken) == 0)
+        stamps = np.array(self._stamps)
+        clock = judge_recording(stamps[sound], np.array(self._received)[sound])
+        stamps[sound] = clock.stamps
+        reasons = np.full(len(stamps), BROKEN, dtype=object)
+        reasons[sound] = ""
+        for reason, rows in clock.reasons.items():
+            reasons[sound[rows]] = f"image {reason}"
+        return clock, stamps, reasons
 
 
-def _track_of_file(path: Path, base_frame: str, extrinsics: Pose | None) -> PoseTrack:
-    track = PoseTrack(read_tum(path), "", "")
-    return track if extrinsics is None else track.of_base(base_frame, extrinsics)
+class _Poses(NamedTuple):
+    """Poses of a drive, where they come from, and reasons and counts of those left out."""
+
+    origin: str
+    track: PoseTrack | None
+    faults: Counter[str]
 
 
-def _no_poses(path: Path, poses_from: str, track: PoseTrack | None, skipped: Counter[str]) -> str:
-    if track is None:
+def _read_poses(bag: Bag, images: _Images, options: SourceOptions, by_recording: Collection[str]) -> _Poses:
+    """Read the stamps of the images and the poses, in one pass."""
+    faults: Counter[str] = Counter()
+    origin, track, recording = str(options.trajectory or ""), None, None
+    is_asked = bool(options.poses_required or options.trajectory or options.pose_topic)
+    with _needed(is_asked):
+        if options.trajectory:
+            track = _track_of_file(options.trajectory, options)
+        elif topic := choose_pose_topic(bag.topics, options.pose_topic, images.topic.name):
+            origin = topic.name
+            recording = PoseRecording(bag, topic, options.base_frame, faults, origin in by_recording)
+    takers = {images.topic.name: images.add, **(recording.takers if recording else {})}
+    for raw in bag.messages(takers):
+        takers[raw.topic](raw)
+    with _needed(is_asked):
+        if recording:
+            track = recording.track(options.map_frame, options.extrinsics, options.max_gap)
+    return _Poses(origin, track, faults)
+
+
+@contextmanager
+def _needed(is_asked: bool) -> Iterator[None]:
+    """Poses that nobody asked for may be missing or not to be told apart."""
+    try:
+        yield
+    except SourceError as error:
+        if is_asked:
+            raise
+        _log.warning("going on without poses: %s", error)
+
+
+def _track_of_file(path: Path, options: SourceOptions) -> PoseTrack:
+    track = PoseTrack(read_tum(path.expanduser()), "", "")
+    return track if options.extrinsics is None else track.of_base(options.base_frame, options.extrinsics)
+
+
+def _no_poses(path: Path, poses: _Poses) -> str:
+    if poses.track is None:
         return f"{path} holds no poses; record odometry or TF with the images, or give a TUM trajectory"
-    reasons = ", ".join(f"{count} x {reason}" for reason, count in skipped.items()) or "no messages"
-    return f"no usable pose on {poses_from} of {path}: {reasons}"
+    reasons = ", ".join(f"{count} x {reason}" for reason, count in poses.faults.items()) or "no messages"
+    return f"no usable pose on {poses.origin} of {path}: {reasons}"
+
+
+def _compared_clocks(images: str, clock: RecordedClock, poses: _Poses, max_gap: float) -> str:
+    """Sentence about the times of images and poses, which have few instants in common."""
+    stamps, track = clock.stamps[clock.is_kept], poses.track
+    if track is None or not len(stamps) or not len(track.trajectory):
+        return ""
+    known = track.trajectory.stamps
+    text = f"images are of {span(stamps)}, poses of {span(known)}"
+    if stamps[-1] < known[0] or known[-1] < stamps[0]:
+        text += ": they never meet"
+    else:
+        text += f"; between poses more than {max_gap:g} s apart nothing is known"
+    if difference := clock_difference(clock.lag, track.lag):
+        # The clock that is farther from that of the recorder is the wrong one.
+        wrong = images if abs(clock.lag or 0) > abs(track.lag or 0) else poses.origin
+        text += (
+            f"; their clocks differ by {abs(difference):.0f} s, but the times of recording fit: try "
+            f"--recording-time {wrong}"
+        )
+    return text
+
+
+def _fingerprint(bag: Bag, images: Topic, poses: _Poses, options: SourceOptions) -> str:
+    mounting = options.extrinsics and (*options.extrinsics.position, *options.extrinsics.quaternion)
+    files = [*bag.files, *([options.trajectory.expanduser()] if options.trajectory else [])]
+    frames = (options.base_frame, options.map_frame, options.recording_time)
+    values = (images.name, poses.origin, mounting, *frames, options.max_gap, options.poses_required)
+    return fingerprint_of(files, values)

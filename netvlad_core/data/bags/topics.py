@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from itertools import takewhile
 
 from netvlad_core.data.bags.bag_file import Topic
 from netvlad_core.errors import SourceError
@@ -16,6 +17,9 @@ POSE_TYPES = (
     "sensor_msgs/NavSatFix",
 )
 TF_TYPES = ("tf2_msgs/TFMessage", "tf/tfMessage")
+
+# Pictures in types that are not read, named if there are no others.
+_VIDEO_TYPES = ("CompressedVideo", "FFMPEGPacket", "H264Packet", "theora_image_transport/Packet")
 
 # image_transport publishes the same pictures of /camera/image_raw on topics below it.
 _COMPRESSED = "/compressed"
@@ -45,13 +49,20 @@ def choose_image_topic(topics: Mapping[str, Topic], wanted: str | None) -> Topic
     cameras = {name.removesuffix(_COMPRESSED) for name in images}
     if len(cameras) != 1:
         problem = "several cameras, name one image topic" if cameras else "no images"
+        if videos := [topic for topic in topics.values() if topic.type.endswith(_VIDEO_TYPES)]:
+            listing += f"; video is not read: decode {_listing(videos)} to sensor_msgs/CompressedImage"
         raise SourceError(f"the bag holds {problem}; {listing}")
     camera = cameras.pop()
     return images.get(camera) or images[camera + _COMPRESSED]
 
 
-def choose_pose_topic(topics: Mapping[str, Topic], wanted: str | None) -> Topic | None:
+def choose_pose_topic(topics: Mapping[str, Topic], wanted: str | None, images: str) -> Topic | None:
     """Return the topic to take poses from: the only one of the pose types, else TF, else None.
+
+    Parameters
+    ----------
+    wanted : name as the user gave it, or None.
+    images : topic of the images; of several TF topics the one of the same robot is taken.
 
     Raises
     ------
@@ -66,17 +77,48 @@ def choose_pose_topic(topics: Mapping[str, Topic], wanted: str | None) -> Topic 
             if topic := poses.get(name) or moving_tf.get(name):
                 return topic
         raise SourceError(f"{_absence('pose', wanted, topics)}; {listing}")
-    for candidates in (poses, moving_tf):
-        if len(candidates) > 1 and "/tf" not in candidates:
+    own_tf = {name: moving_tf[name] for name in same_robot(moving_tf, images)}
+    for candidates in (poses, own_tf or moving_tf):
+        if len(candidates) > 1:
             raise SourceError(f"the bag holds several pose topics, name one; {listing}")
         if candidates:
-            return candidates.get("/tf") or next(iter(candidates.values()))
+            return next(iter(candidates.values()))
     return None
 
 
-def static_tf_topics(topics: Mapping[str, Topic]) -> list[str]:
-    """Names of the topics with static transforms."""
-    return [topic.name for topic in topics.values() if topic.type in TF_TYPES and is_static(topic)]
+def existing(topics: Mapping[str, Topic], wanted: Iterable[str]) -> set[str]:
+    """Names of topics as the bag spells them; raises SourceError if one is not there."""
+    found = set()
+    for name in wanted:
+        spelled = next((spelling for spelling in _spellings(name) if spelling in topics), None)
+        if spelled is None:
+            raise SourceError(f"no topic {name}; topics in the bag: {_listing(topics.values())}")
+        found.add(spelled)
+    return found
+
+
+def static_tf_topics(topics: Mapping[str, Topic], beside: str) -> list[str]:
+    """Names of the topics with the static transforms of the robot that publishes the topic `beside`."""
+    names = [topic.name for topic in topics.values() if topic.type in TF_TYPES and is_static(topic)]
+    return names if len(names) == 1 else same_robot(names, beside)
+
+
+def same_robot(names: Iterable[str], beside: str) -> list[str]:
+    """Choose the topics of one robot by their namespace: several robots use the same names of frames.
+
+    Parameters
+    ----------
+    beside : topic of the robot; those that share the longest part of its namespace are chosen. A topic in
+        a namespace of its own, which shares nothing with it, is of another robot.
+    """
+    own = beside.split("/")[1:-1]
+    shared = {}
+    for name in names:
+        namespace = name.split("/")[1:-1]
+        common = sum(1 for _ in takewhile(lambda pair: pair[0] == pair[1], zip(own, namespace)))
+        if common or not own or not namespace:
+            shared[name] = (common, -len(namespace))
+    return [name for name, rank in shared.items() if rank == max(shared.values())]
 
 
 def is_static(topic: Topic) -> bool:

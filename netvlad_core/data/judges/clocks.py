@@ -111,12 +111,14 @@ class RecordedClock:
     is_kept : (N,) bool; kept stamps are strictly increasing.
     reasons : reason to row numbers of the messages left out for it.
     remark : a sentence if the clock is unusual, otherwise empty.
+    lag : usual time from stamp to recording in seconds, None without messages.
     """
 
     stamps: np.ndarray
     is_kept: np.ndarray
     reasons: dict[str, np.ndarray]
     remark: str
+    lag: float | None
 
     @property
     def left_out(self) -> Counter[str]:
@@ -155,7 +157,8 @@ def judge_recording(stamps: ArrayLike, received: ArrayLike) -> RecordedClock:
             remark = f"its clock was set in mid-recording; kept {span(stamps[reasons == ''])}"
     is_kept = reasons == ""
     found = {str(reason): np.flatnonzero(reasons == reason) for reason in set(reasons[~is_kept])}
-    return RecordedClock(stamps, is_kept, found, remark)
+    lag = float(np.median((received - stamps)[is_kept])) / 1e9 if is_kept.any() else None
+    return RecordedClock(stamps, is_kept, found, remark, lag)
 
 
 def _judge_in_order(

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from netvlad_core.data.bags.source import BagSource
+from netvlad_core.data.bags.source import BagSource, SourceOptions
 from netvlad_core.data.geodesy import east_north_up
 from netvlad_core.data.geometry import Pose
 from netvlad_core.data.trajectory import write_tum
@@ -21,7 +21,7 @@ from support.drives import COUNT, HALF, SECOND, START, arc, assert_on_arc, bag_p
 def test_pose_types(tmp_path, storage, pose_type):
     path = write_bag(bag_path(tmp_path, storage), pictures(), arc(), storage=storage, pose_type=pose_type)
     for topic in (None, POSE_TOPICS[pose_type]):
-        source = BagSource.open(path, pose_topic=topic)
+        source = BagSource.open(path, SourceOptions(pose_topic=topic))
         assert_on_arc(list(source))
         assert source.frame_id == ("odom" if pose_type in ("odometry", "tf") else "map")
 
@@ -72,10 +72,12 @@ def test_fixes_without_a_position_are_skipped_and_the_antenna_is_moved_to_the_ba
 def test_tum_file_instead_of_topics(tmp_path):
     path = write_bag(tmp_path / "drive", pictures(), [(s, Pose.identity()) for s, _ in arc()])
     write_tum(tmp_path / "poses.tum", arc())
-    source = BagSource.open(path, trajectory=tmp_path / "poses.tum", map_frame="survey")
+    source = BagSource.open(path, SourceOptions(trajectory=tmp_path / "poses.tum", map_frame="survey"))
     assert_on_arc(list(source))
     assert source.frame_id == "survey"
-    mounted = BagSource.open(path, trajectory=tmp_path / "poses.tum", extrinsics=Pose.from_xyz_yaw(0, 0, 1.0))
+    mounted = BagSource.open(
+        path, SourceOptions(trajectory=tmp_path / "poses.tum", extrinsics=Pose.from_xyz_yaw(0, 0, 1.0))
+    )
     np.testing.assert_allclose([f.pose.position[2] for f in mounted], 0.1 * np.arange(0.5, COUNT) - 1.0)
 
 
@@ -115,7 +117,7 @@ def test_tf_chain_of_moving_and_static_transforms(tmp_path, storage):
 
 def test_tf_to_other_frames(tmp_path):
     path = write_tf_bag(tmp_path / "drive")
-    source = BagSource.open(path, map_frame="odom", base_frame="base_footprint")
+    source = BagSource.open(path, SourceOptions(map_frame="odom", base_frame="base_footprint"))
     assert source.frame_id == "odom"
     assert_on_arc(list(source))
 
@@ -123,13 +125,13 @@ def test_tf_to_other_frames(tmp_path):
 def test_tf_that_does_not_lead_there_lists_the_frames(tmp_path):
     path = write_tf_bag(tmp_path / "drive")
     with pytest.raises(SourceError, match="from world to base_link; frames above base_link: base_foot"):
-        BagSource.open(path, map_frame="world")
+        BagSource.open(path, SourceOptions(map_frame="world"))
     with pytest.raises(
         SourceError, match=r"to robot; .*frames in the bag: base_footprint, base_link, camera,"
     ):
-        BagSource.open(path, base_frame="robot")
+        BagSource.open(path, SourceOptions(base_frame="robot"))
     with pytest.raises(SourceError, match="only static transforms from base_link to camera"):
-        BagSource.open(path, base_frame="camera", map_frame="base_link")
+        BagSource.open(path, SourceOptions(base_frame="camera", map_frame="base_link"))
 
 
 BASE_FROM_CAMERA = Pose.from_xyz_yaw(0.5, 0, 1, yaw=0.3)
@@ -159,14 +161,14 @@ def test_extrinsics_from_static_transforms(tmp_path):
 
 def test_extrinsics_as_a_parameter_go_first(tmp_path):
     path = write_sensor_bag(tmp_path / "drive")
-    source = BagSource.open(path, extrinsics=Pose.identity())
+    source = BagSource.open(path, SourceOptions(extrinsics=Pose.identity()))
     assert_on_arc(list(source), after=BASE_FROM_CAMERA, atol=LEVER_ARM)
     assert source.fingerprint != BagSource.open(path).fingerprint
 
 
 def test_unknown_extrinsics_leave_the_poses_and_warn(tmp_path, caplog):
     with caplog.at_level("WARNING"):
-        source = BagSource.open(write_sensor_bag(tmp_path / "drive"), base_frame="chassis")
+        source = BagSource.open(write_sensor_bag(tmp_path / "drive"), SourceOptions(base_frame="chassis"))
     assert_on_arc(list(source), after=BASE_FROM_CAMERA, atol=LEVER_ARM)
     assert "/vo are of camera, which /tf_static does not join to chassis" in caplog.text
 

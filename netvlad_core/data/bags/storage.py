@@ -1,0 +1,202 @@
+"""The storage files of a recording, SQLite, MCAP or ROS 1, each with its topics and messages.
+
+What the files hold is believed, what metadata.yaml says of them is not needed: people edit it, and a recorder
+that was cut off never wrote it.
+"""
+
+from __future__ import annotations
+
+import io
+import os
+import shutil
+import sqlite3
+import sys
+from collections.abc import Collection, Iterator
+from contextlib import ExitStack
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any, NamedTuple, Protocol
+from urllib.parse import quote
+
+from rosbags.rosbag1 import Reader as Rosbag1Reader
+from rosbags.rosbag2.storage_mcap import McapReader
+
+from netvlad_core.errors import SourceError
+
+if sys.version_info >= (3, 14):
+    from compression import zstd
+else:
+    from backports import zstd  # rosbags brings it along
+
+STORAGE_SUFFIXES = (".mcap", ".db3", ".bag")
+_ZSTD_SUFFIXES = (".zstd", ".zst")
+# No message in CDR begins like this: recorders may compress each by itself.
+_ZSTD_MAGIC = b"\x28\xb5\x2f\xfd"
+
+_JOURNAL_MAGIC = b"\xd9\xd5\x05\xf9\x20\xa1\x63\xd7"
+_WAL_HEADER = 32  # bytes
+
+
+class Channel(NamedTuple):
+    """A topic in one storage file; the encoding of its messages is `cdr` in ROS 2 and `ros1` in ROS 1."""
+
+    topic: str
+    type: str
+    encoding: str
+    messages: int
+
+
+class RawMessage(NamedTuple):
+    """A message as it lies in the bag; `received` in nanoseconds."""
+
+    topic: str
+    type: str
+    received: int
+    data: bytes
+
+
+class Storage(Protocol):
+    """One open storage file."""
+
+    channels: list[Channel]
+
+    def messages(self, topics: Collection[str]) -> Iterator[RawMessage]: ...
+
+
+def storage_suffix(file: Path) -> str:
+    """Suffix of a storage file without that of its compression; empty for any other file."""
+    name = file.with_suffix("") if file.suffix in _ZSTD_SUFFIXES else file
+    return name.suffix if name.suffix in STORAGE_SUFFIXES else ""
+
+
+def open_storage(file: Path, stack: ExitStack) -> Storage:
+    """Open a storage file until the stack is closed.
+
+    Raises
+    ------
+    SourceError
+        If part of its content lies in a journal beside it.
+    Exception
+        Of a dozen unrelated kinds, if the file is damaged.
+    """
+    suffix = storage_suffix(file)
+    if file.suffix in _ZSTD_SUFFIXES:
+        folder = stack.enter_context(TemporaryDirectory())
+        whole = Path(folder, file.stem)
+        with zstd.open(file, "rb") as packed, whole.open("wb") as target:
+            shutil.copyfileobj(packed, target)
+        file = whole
+    if suffix == ".db3":
+        _refuse_journal(file)
+        return _Sqlite(file, stack)
+    return _Rosbags(file, stack)
+
+
+def _refuse_journal(file: Path) -> None:
+    """Raise SourceError for a database that is not whole without the journal that lies beside it."""
+    log, journal = (file.with_name(file.name + end) for end in ("-wal", "-journal"))
+    is_logged = log.is_file() and log.stat().st_size > _WAL_HEADER
+    is_hot = False
+    if journal.is_file():
+        with journal.open("rb") as content:
+            is_hot = content.read(len(_JOURNAL_MAGIC)) == _JOURNAL_MAGIC
+    if is_logged or is_hot:
+        raise SourceError(
+            f"{(log if is_logged else journal).name} holds messages that {file} lacks: the recording "
+            "goes on or was cut off; once it has ended, run "
+            f"`sqlite3 {file} 'PRAGMA wal_checkpoint(TRUNCATE)'`"
+        )
+
+
+class _Sqlite:
+    """A database of rosbag2."""
+
+    def __init__(self, file: Path, stack: ExitStack) -> None:
+        address = f"file:{quote(os.fsencode(file.absolute()))}?immutable=1"
+        self._database = sqlite3.connect(address, uri=True, check_same_thread=False)
+        stack.callback(self._database.close)
+        rows = self._database.execute(
+            "SELECT topics.id, name, type, serialization_format, count(messages.id) FROM topics "
+            "LEFT JOIN messages ON topics.id = messages.topic_id GROUP BY topics.id"
+        ).fetchall()
+        self.channels = [Channel(*row[1:]) for row in rows]
+        self._ids = {row[0]: channel for row, channel in zip(rows, self.channels, strict=True)}
+
+    def messages(self, topics: Collection[str]) -> Iterator[RawMessage]:
+        ids = [key for key, channel in self._ids.items() if channel.topic in topics]
+        rows = self._database.execute(
+            "SELECT topic_id, timestamp, data FROM messages "
+            f"WHERE topic_id IN ({','.join('?' * len(ids))}) ORDER BY timestamp",
+            ids,
+        )
+        for key, received, data in rows:
+            yield RawMessage(self._ids[key].topic, self._ids[key].type, received, _unpacked(data))
+
+
+class _Rosbags:
+    """An MCAP file or a ROS 1 bag, read by rosbags."""
+
+    def __init__(self, file: Path, stack: ExitStack) -> None:
+        self._reader: Any = _AnyMcap(file) if file.suffix == ".mcap" else Rosbag1Reader(file)
+        self._reader.open()
+        stack.callback(self._reader.close)
+        self.channels = [
+            Channel(c.topic, c.msgtype, getattr(c.ext, "serialization_format", "ros1"), c.msgcount)
+            for c in self._reader.connections
+        ]
+
+    def messages(self, topics: Collection[str]) -> Iterator[RawMessage]:
+        wanted = [connection for connection in self._reader.connections if connection.topic in topics]
+        for connection, received, data in self._reader.messages(wanted) if wanted else ():
+            yield RawMessage(connection.topic, connection.msgtype, received, _unpacked(data))
+
+
+def _unpacked(data: bytes) -> bytes:
+    return zstd.decompress(data) if data[:4] == _ZSTD_MAGIC else data
+
+
+class _AnyMcap(McapReader):
+    """rosbags' reader without its refusals for what no message needs: profile, definitions, order."""
+
+    def __init__(self, file: Path) -> None:
+        super().__init__(file)
+        self.schemas = _NoDefinitions()
+
+    def open(self) -> None:
+        file = io.FileIO(str(self.path))
+        self.bio = _OfRos2(file) if _is_foreign(self.path) else io.BufferedReader(file)
+        try:
+            self._open()
+        except BaseException:
+            self.close()
+            raise
+
+    def messages(self, connections: Any, start: int | None = None, stop: int | None = None) -> Any:
+        # Without an index messages come as they were written, nearly in order: clocks are judged later.
+        read = super().messages if self.chunks else self.messages_scan
+        return read(connections, start, stop)
+
+
+class _NoDefinitions(dict[int, Any]):
+    """Schemas without their notation: rosbags knows three, and refuses the file for any other."""
+
+    def __setitem__(self, key: int, schema: Any) -> None:
+        super().__setitem__(key, schema._replace(encoding=""))
+
+
+_HEADER = 17  # bytes: magic, kind and length of the first record
+
+
+def _is_foreign(path: Any) -> bool:
+    with path.open("rb") as file:
+        start = file.read(_HEADER + 8)
+    return start[:6] == b"\x89MCAP0" and start[_HEADER:] != b"\x04\x00\x00\x00ros2"
+
+
+class _OfRos2(io.BufferedReader):
+    """An MCAP file whose header names the profile ros2: each channel tells its own encoding anyway."""
+
+    def read(self, size: int | None = -1) -> bytes:
+        is_header = self.tell() == _HEADER
+        data = super().read(size)
+        return b"\x04\x00\x00\x00ros2".ljust(len(data), b"\0") if is_header else data
