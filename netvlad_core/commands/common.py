@@ -41,6 +41,13 @@ def add_source(command: argparse.ArgumentParser, is_optional: bool = False, flag
         metavar=("X", "Y", "Z", "QX", "QY", "QZ", "QW"),
         help="pose, in the base frame, of the frame whose poses are recorded; else taken from TF",
     )
+    bag.add_argument(
+        "--recording-time",
+        action="append",
+        default=[],
+        metavar="T",
+        help="topic whose stamps are of another clock: the time of recording stands for them",
+    )
     command.add_argument("--quiet", action="store_true", help="no progress bar")
 
 
@@ -59,6 +66,7 @@ def open_source(options: argparse.Namespace, poses_required: bool = True) -> Fra
             base_frame=options.base_frame,
             map_frame=options.map_frame,
             poses_required=poses_required,
+            recording_time=tuple(options.recording_time),
         ),
     )
 
