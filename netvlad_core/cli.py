@@ -6,10 +6,12 @@ A subcommand imports what needs torch when it runs, so that help and mistakes an
 from __future__ import annotations
 
 import argparse
+import os
 import sys
 import textwrap
 from collections.abc import Sequence
-from types import ModuleType
+from io import TextIOWrapper
+from typing import Protocol
 
 from netvlad_core import __version__
 from netvlad_core.commands import (
@@ -30,7 +32,20 @@ from netvlad_core.commands import (
 from netvlad_core.errors import NetvladError
 from netvlad_core.memory import keep_freed_memory
 
-_COMMANDS = {
+
+class Command(Protocol):
+    """A module of `commands`; `run` returns the exit status, None for 0."""
+
+    SUMMARY: str
+    REMARK: str
+    EXAMPLE: str
+
+    def add_arguments(self, command: argparse.ArgumentParser) -> None: ...
+
+    def run(self, options: argparse.Namespace) -> int | None: ...
+
+
+_COMMANDS: dict[str, Command] = {
     "build-map": build_map,
     "fit": fit,
     "train": train,
@@ -52,12 +67,15 @@ _CONTINUED = " \\\n      "  # a command of the shell, on its next line
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run `netvlad` with these arguments; returns the exit status."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, TextIOWrapper):  # a file name may be no text in this encoding
+            stream.reconfigure(errors="backslashreplace")
     options = _parser().parse_args(arguments)
     keep_freed_memory()
     try:
-        options.run(options)
+        return options.run(options) or 0
     except (NetvladError, OSError) as error:
-        print(f"netvlad {options.command}: {error}", file=sys.stderr)
+        print(f"netvlad {options.command}: {_sentence(error)}", file=sys.stderr)
         return 1
     except ModuleNotFoundError as error:
         if error.name is None or error.name.startswith("netvlad_core"):
@@ -70,7 +88,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except KeyboardInterrupt:
         print(f"\nnetvlad {options.command}: stopped", file=sys.stderr)
         return _INTERRUPTED
-    return 0
+
+
+def _sentence(error: Exception) -> str:
+    if not isinstance(error, OSError) or error.strerror is None:
+        return str(error)
+    where = f"{os.fsdecode(error.filename)}: " if isinstance(error.filename, (str, bytes)) else ""
+    return f"{where}{error.strerror}"
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -94,9 +118,7 @@ def _wrapped(text: str, joint: str = "\n") -> str:
     return "\n".join(lines).rstrip()
 
 
-def _add(
-    commands: argparse._SubParsersAction[argparse.ArgumentParser], name: str, module: ModuleType
-) -> None:
+def _add(commands: argparse._SubParsersAction[argparse.ArgumentParser], name: str, module: Command) -> None:
     summary = module.SUMMARY
     command = commands.add_parser(
         name,

@@ -6,10 +6,50 @@ import ctypes
 import hashlib
 import os
 import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from tempfile import TemporaryDirectory
+
+from netvlad_core.errors import NetvladError
 
 _AT_FDCWD = -100
 _RENAME_EXCHANGE = 2
+
+
+def user_path(text: str) -> Path:
+    """Path as a user writes it, on a command line, in a parameter or in a request: `~` and `~name` are homes.
+
+    Raises
+    ------
+    NetvladError
+        If the text is empty, or names the home of a user that does not exist.
+    """
+    if not text or "\0" in text:
+        raise NetvladError(f"expected the name of a file or folder, found {text!r}")
+    path = Path(text)
+    try:
+        return path.expanduser()
+    except RuntimeError as error:
+        if os.path.lexists(path):  # a file whose name begins with the sign
+            return path
+        raise NetvladError(f"{text}: there is no user {path.parts[0][1:]} with a home folder") from error
+
+
+@contextmanager
+def written_whole(path: Path) -> Iterator[Path]:
+    """Name to write a file at, which replaces `path` when the block ends; nothing does if the block fails.
+
+    Where `path` is a link the file that it leads to is replaced.
+    """
+    target = path.resolve()
+    target.parent.mkdir(parents=True, exist_ok=True)
+    with TemporaryDirectory(prefix=".netvlad-", dir=target.parent) as folder:
+        partial = Path(folder, "partial" + target.suffix)
+        yield partial
+        with partial.open("rb") as file:
+            os.fsync(file.fileno())
+        partial.replace(target)
 
 
 def sha256_of(path: Path) -> str:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 import json
 import shlex
 import signal
@@ -15,7 +14,6 @@ import numpy as np
 import pytest
 
 from netvlad_core.cli import _COMMANDS, _parser, main
-from netvlad_core.data.trajectory import read_tum
 from netvlad_core.mapping.place_map import PlaceMap
 from support.street import street, write_catalogue
 
@@ -68,26 +66,6 @@ def test_error_is_one_sentence_and_status_1(
     assert err.count("\n") == 1
     assert all(word in err for word in words)
     assert list(tmp_path.iterdir()) == []
-
-
-def test_localize_writes_what_it_found(street_map: PlaceMap, tmp_path: Path) -> None:
-    drive = write_catalogue(tmp_path / "drive", street(seed=1, metres=80), range(1, 79, 2), gain=0.9)
-    (tmp_path / "drive" / "003.png").write_bytes(b"broken")
-    table, poses = tmp_path / "answers.csv", tmp_path / "answers.tum"
-    arguments = ["localize", str(street_map.path), str(drive), "--quiet", "--output", str(table)]
-    for mode, least in (["--single-image"], 20), ([], 20):
-        assert main(arguments + mode) == 0
-        with table.open() as file:
-            rows = list(csv.DictReader(file))
-        assert len(rows) == 38  # of 39, one is broken
-        assert all(bool(row["belief"]) == (not mode) for row in rows)
-        # What a precision/recall curve needs, of the images without a pose as well.
-        assert all(row["place"] and row["inliers"] == "0" for row in rows)
-        assert len({row["score"] for row in rows}) > 30
-        localized = [row for row in rows if row["state"] == "LOCALIZED"]
-        assert len(read_tum(poses)) == len(localized) > least
-        for row in localized:
-            assert abs(float(row["x"]) - (1 + 2 * int(Path(row["image"]).stem))) < 10
 
 
 def test_evaluate_counts_all_queries_with_a_pose(

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import hashlib
+import os
+import pwd
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from threading import Event
@@ -10,7 +12,8 @@ from threading import Event
 import pytest
 
 from netvlad_core import files
-from netvlad_core.files import replace_directory, sha256_of
+from netvlad_core.errors import NetvladError
+from netvlad_core.files import replace_directory, sha256_of, user_path, written_whole
 
 
 def _folder(path: Path, content: str) -> Path:
@@ -66,3 +69,79 @@ def test_reader_never_sees_a_mixture_or_nothing(tmp_path: Path) -> None:
 def test_checksum(tmp_path: Path, size: int) -> None:
     (tmp_path / "file").write_bytes(bytes(range(256)) * (size // 256) + bytes(size % 256))
     assert sha256_of(tmp_path / "file") == hashlib.sha256((tmp_path / "file").read_bytes()).hexdigest()
+
+
+def test_a_file_is_replaced_whole(tmp_path: Path) -> None:
+    target = tmp_path / "new folder" / "table.csv"
+    with written_whole(target) as partial:
+        partial.write_text("old")
+        assert not target.exists()
+    target.chmod(0o640)
+    link = tmp_path / "link.csv"
+    link.symlink_to(target)
+    with written_whole(link) as partial:
+        partial.write_text("new")
+        assert target.read_text() == "old"
+    assert (target.read_text(), link.is_symlink()) == ("new", True)
+    assert [path.name for path in target.parent.iterdir()] == ["table.csv"]
+
+
+@pytest.mark.parametrize("error", [KeyboardInterrupt, OSError])
+def test_an_older_file_stays_when_writing_stops(tmp_path: Path, error: type[BaseException]) -> None:
+    target = tmp_path / "table.csv"
+    target.write_text("old and whole")
+
+    def write() -> None:
+        with written_whole(target) as partial:
+            partial.write_text("half")
+            raise error
+
+    with pytest.raises(error):
+        write()
+    assert target.read_text() == "old and whole"
+    assert list(tmp_path.iterdir()) == [target]
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "a b",
+        "drive #1",
+        "100%",
+        "%20",
+        "é ü 漢",
+        "a'b\"c",
+        "$HOME",
+        "a;b",
+        "-x",
+        os.fsdecode(b"\xff\xfe.csv"),
+        "a\nb",
+    ],
+)
+def test_a_path_with_odd_characters_is_what_it_is(
+    text: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path(text).write_text("found")
+    assert user_path(text).read_text() == "found"
+    assert user_path(f"./{text}/") == Path(text)
+
+
+def test_home_folders_are_found(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HOME", str(tmp_path))
+    assert user_path("~") == tmp_path
+    assert user_path("~/maps/campus/") == tmp_path / "maps" / "campus"
+    name = pwd.getpwuid(os.getuid())
+    assert user_path(f"~{name.pw_name}/maps") == Path(name.pw_dir, "maps")
+    assert user_path("maps/~/x") == Path("maps/~/x")
+
+
+def test_no_path_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    for text in ("", "a\0b"):
+        with pytest.raises(NetvladError, match="expected the name of a file or folder"):
+            user_path(text)
+    with pytest.raises(NetvladError, match="there is no user nobody-here with a home folder"):
+        user_path("~nobody-here/maps")
+    Path("~nobody-here").touch()
+    assert user_path("~nobody-here") == Path("~nobody-here")

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 import sys
-from pathlib import Path
 
 from netvlad_core.commands.common import (
     add_fit,
@@ -13,6 +12,7 @@ from netvlad_core.commands.common import (
     at_least,
     fit_options,
     open_source,
+    path,
     positive,
     print_counts,
     weights_file,
@@ -29,7 +29,7 @@ EXAMPLE = "netvlad build-map drive/ --image-topic /camera/image_raw --pose-topic
 def add_arguments(command: argparse.ArgumentParser) -> None:
     add_source(command)
     command.add_argument(
-        "--output", type=Path, required=True, metavar="MAP", help="folder to write the map to"
+        "--output", type=path, required=True, metavar="MAP", help="folder to write the map to"
     )
     command.add_argument(
         "--weights",

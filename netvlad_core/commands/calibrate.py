@@ -9,14 +9,18 @@ from pathlib import Path
 from netvlad_core.commands.common import (
     add_map,
     add_source,
+    bar,
+    finish,
     open_localizer,
     open_source,
+    output_file,
     positive,
-    print_counts,
-    with_progress,
 )
+from netvlad_core.commands.outputs import beside, check_outputs
 from netvlad_core.data.radii import CORRECT_WITHIN
+from netvlad_core.files import written_whole
 
+_MARK = "netvlad calibrate"
 SUMMARY = "propose acceptance thresholds for a wanted precision"
 REMARK = (
     "Takes a second drive whose poses are known in the frame of the map, best one that also leaves the map, "
@@ -49,28 +53,30 @@ def add_arguments(command: argparse.ArgumentParser) -> None:
     )
     command.add_argument(
         "--output",
-        type=Path,
+        type=output_file,
         default=Path("calibrated.yaml"),
         metavar="YAML",
         help="parameter file to write; the curve goes beside it as PNG (default: %(default)s)",
     )
 
 
-def run(options: argparse.Namespace) -> None:
+def run(options: argparse.Namespace) -> int:
     from netvlad_core.evaluation.calibration import defaults, draw_curves, propose, score_drive
 
+    picture = beside(options.output, ".png")
+    inputs = (options.source, options.trajectory, options.map, options.weights)
+    check_outputs({options.output: _MARK, picture: _MARK}, inputs)
     localizer = open_localizer(options)
     source = open_source(options)
     left_out: Counter[str] = Counter()
-    scores = score_drive(localizer, with_progress(source, options.quiet), left_out, options.threshold)
+    scores = score_drive(localizer, bar(source, options.quiet), left_out, options.threshold)
     wanted, usual = options.precision_wanted, defaults(localizer)
     curves = scores.curves()
     thresholds = {name: propose(curve, wanted, usual[name]) for name, curve in curves.items()}
     thresholds["min_belief"] = max(_LEAST_BELIEF, thresholds["min_belief"])
-    options.output.parent.mkdir(parents=True, exist_ok=True)
-    picture = options.output.with_suffix(".png")
-    draw_curves(curves, thresholds, wanted, picture)
-    options.output.write_text(_parameters(options, thresholds))
+    with written_whole(options.output) as parameters, written_whole(picture) as drawing:
+        draw_curves(curves, thresholds, wanted, drawing, _MARK)
+        parameters.write_text(_parameters(options, thresholds))
 
     images, answerable = len(scores.answerable), int(scores.answerable.sum())
     print(f"{images} images, {answerable} of them of mapped places; correct within {options.threshold:g} m")
@@ -87,12 +93,12 @@ def run(options: argparse.Namespace) -> None:
         elif not accepted.any():
             print(f"{'':14}  no threshold reaches {100 * wanted:g} %, so nothing is accepted")
     print(f"parameters: {options.output}; curve: {picture}")
-    print_counts("left out", left_out + source.skipped)
+    return finish(images, left_out + source.skipped)
 
 
 def _parameters(options: argparse.Namespace, thresholds: dict[str, float]) -> str:
     return (
-        f"# Thresholds for a precision of {100 * options.precision_wanted:g} %, of the drive "
+        f"# {_MARK}: thresholds for a precision of {100 * options.precision_wanted:g} %, of the drive "
         f"{options.source.name} on the map {options.map.name}.\n"
         "/**:\n"
         "  ros__parameters:\n"

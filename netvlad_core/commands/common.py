@@ -3,17 +3,25 @@
 from __future__ import annotations
 
 import argparse
-from collections import Counter
-from collections.abc import Callable
+import sys
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
+from netvlad_core.errors import NetvladError
+from netvlad_core.files import user_path
 from netvlad_core.model.spec import PRECISIONS, NetworkSpec
 
 if TYPE_CHECKING:
     from netvlad_core.data.frames import FrameSource
     from netvlad_core.data.place_sets.place_set import PlaceSet
     from netvlad_core.localization.localizer import Localizer
+
+
+# Exit status of a command that is done, but could not use most of its input.
+MOSTLY_LEFT_OUT = 3
+
+Image = TypeVar("Image")
 
 
 def add_source(command: argparse.ArgumentParser, is_optional: bool = False, flag: str | None = None) -> None:
@@ -24,22 +32,28 @@ def add_source(command: argparse.ArgumentParser, is_optional: bool = False, flag
     command.add_argument(
         flag or "source",
         metavar="SOURCE",
-        type=Path,
+        type=path,
         help="bag, catalogue CSV (image,x,y,...) or folder of images",
         **how,
     )
     bag = command.add_argument_group("bags")
-    bag.add_argument("--image-topic", metavar="T", help="images; found by itself where there is only one")
-    bag.add_argument("--pose-topic", metavar="T", help="odometry, poses, path, GPS fixes or /tf; likewise")
-    bag.add_argument("--trajectory", type=Path, metavar="TUM", help="TUM file with poses, instead of a topic")
-    bag.add_argument("--base-frame", default="base_link", metavar="F", help="(default: %(default)s)")
+    bag.add_argument("--image-topic", metavar="T", help="images (default: the only image topic)")
+    bag.add_argument(
+        "--pose-topic",
+        metavar="T",
+        help="odometry, poses, path, GPS fixes or /tf (default: the only pose topic)",
+    )
+    bag.add_argument("--trajectory", type=path, metavar="TUM", help="TUM file with poses, instead of a topic")
+    bag.add_argument(
+        "--base-frame", default="base_link", metavar="F", help="frame of the robot (default: %(default)s)"
+    )
     bag.add_argument("--map-frame", metavar="F", help="root frame of the poses in /tf")
     bag.add_argument(
         "--extrinsics",
         type=float,
         nargs=7,
         metavar=("X", "Y", "Z", "QX", "QY", "QZ", "QW"),
-        help="pose, in the base frame, of the frame whose poses are recorded; else taken from TF",
+        help="pose of the recorded frame in the base frame (default: that of TF)",
     )
     bag.add_argument(
         "--recording-time",
@@ -76,9 +90,9 @@ def add_fit(command: argparse.ArgumentParser) -> None:
     group.add_argument("--backbone", default="efficientnet_lite0", help="(default: %(default)s)")
     group.add_argument(
         "--backbone-weights",
-        type=Path,
+        type=path,
         metavar="FILE",
-        help="checkpoint of it or of ImageNet; imagenet: those installed (default: the package's own)",
+        help="checkpoint of the backbone; imagenet: the installed one (default: the package's own)",
     )
     group.add_argument("--clusters", type=at_least(2), default=64, metavar="K", help="(default: %(default)s)")
     group.add_argument(
@@ -87,7 +101,7 @@ def add_fit(command: argparse.ArgumentParser) -> None:
     group.add_argument(
         "--assignment-bias", action="store_true", help="assign by distance (equation 2), not by direction"
     )
-    group.add_argument("--no-intra-normalization", action="store_true", help="leave clusters their lengths")
+    group.add_argument("--no-intra-normalization", action="store_true", help="skip intra-normalization")
     group.add_argument("--seed", type=at_least(0), default=0, metavar="N", help="(default: %(default)s)")
     add_device(group)
 
@@ -111,7 +125,7 @@ def fit_options(options: argparse.Namespace) -> dict[str, Any]:
 def add_map(command: argparse.ArgumentParser, flag: str | None = None) -> None:
     """Arguments of an open map: its position, or a flag by which it must be named."""
     how: dict[str, Any] = {"required": True} if flag else {}
-    command.add_argument(flag or "map", metavar="MAP", type=Path, help="map folder", **how)
+    command.add_argument(flag or "map", metavar="MAP", type=path, help="map folder", **how)
     command.add_argument(
         "--weights", type=weights_file, metavar="FILE", help="checkpoint, if not where the map says"
     )
@@ -119,7 +133,7 @@ def add_map(command: argparse.ArgumentParser, flag: str | None = None) -> None:
         "--min-similarity",
         type=float,
         metavar="S",
-        help="of a single image; below it the state is LOST (default: the map's)",
+        help="single image: LOST if the best similarity is below (default: the map's)",
     )
     add_device(command)
     add_precision(command)
@@ -129,7 +143,7 @@ def add_verification(command: argparse.ArgumentParser) -> None:
     command.add_argument(
         "--verify",
         action="store_true",
-        help="hold matches against the images in the map, by local features (slower, more precise)",
+        help="compare local features with the images in the map (slower, more precise)",
     )
 
 
@@ -144,13 +158,13 @@ def open_localizer(options: argparse.Namespace, top_k: int = 10) -> Localizer:
 
 def add_place_set(command: argparse.ArgumentParser) -> None:
     """Arguments that say which collection of places."""
-    command.add_argument("path", type=Path, metavar="PATH", help="file or folder of the collection")
+    command.add_argument("path", type=path, metavar="PATH", help="file or folder of the collection")
     command.add_argument("--split", metavar="NAME", help="train, val or test")
     command.add_argument(
-        "--queries", type=Path, metavar="DIR", help="folder or catalogue; PATH is then such a database"
+        "--queries", type=path, metavar="DIR", help="folder or catalogue; PATH is then the database"
     )
     command.add_argument(
-        "--ground-truth", type=Path, metavar="FILE", help="of these: CSV (query,database) or JSON"
+        "--ground-truth", type=path, metavar="FILE", help="correct pairs: CSV (query,database) or JSON"
     )
 
 
@@ -181,11 +195,26 @@ def add_precision(group: Any) -> None:
     )
 
 
+def path(text: str) -> Path:
+    """Type of an argument: a file or folder, see `user_path`."""
+    try:
+        return user_path(text)
+    except NetvladError as error:
+        raise argparse.ArgumentTypeError(str(error)) from error
+
+
+def output_file(text: str) -> Path:
+    """Type of an argument: a file to write."""
+    if text.endswith("/"):
+        raise argparse.ArgumentTypeError(f"{text} names a folder; expected the name of a file to write")
+    return path(text)
+
+
 def weights_file(text: str) -> Path:
     """Type of an argument: a file, or `packaged` for the network of this package."""
     from netvlad_core.model.packaged import PACKAGED_NETWORK
 
-    return PACKAGED_NETWORK if text == "packaged" else Path(text)
+    return PACKAGED_NETWORK if text == "packaged" else path(text)
 
 
 def positive(text: str) -> float:
@@ -207,14 +236,30 @@ def at_least(minimum: int) -> Callable[[str], int]:
     return parse
 
 
-def with_progress(source: FrameSource, quiet: bool) -> Any:
-    """The frames of a source behind a progress bar, which shows in a terminal only."""
+def bar(images: Iterable[Image], quiet: bool, what: str | None = None) -> Iterable[Image]:
+    """The images behind a progress bar, which shows in a terminal only."""
     from tqdm import tqdm
 
-    return tqdm(source, total=len(source), unit="image", disable=quiet or None, dynamic_ncols=True)
+    return tqdm(images, what, unit="image", disable=quiet or None, dynamic_ncols=True)
 
 
-def print_counts(title: str, counts: dict[str, int] | Counter[str]) -> None:
-    """One line `title: 3 reason, 1 other reason`; nothing where there are none."""
+def print_counts(title: str, counts: Mapping[str, int]) -> None:
+    """One line `title: 3 reason, 1 other reason`; nothing if there are none."""
     if counts:
         print(f"{title}: " + ", ".join(f"{count} {reason}" for reason, count in counts.items()))
+
+
+def finish(used: int, left_out: Mapping[str, int], is_json: bool = False) -> int:
+    """Say what was left out, and warn on the last line if it is most of the input; the exit status."""
+    if not is_json:
+        print_counts("left out", left_out)
+    missing = sum(left_out.values())
+    if missing <= used:
+        return 0
+    cause = max(left_out, key=lambda reason: left_out[reason])
+    sys.stdout.flush()
+    print(
+        f"warning: {missing} of {used + missing} images were left out; most frequent cause: {cause}",
+        file=sys.stderr,
+    )
+    return MOSTLY_LEFT_OUT

@@ -11,7 +11,7 @@ from dataclasses import asdict
 from textwrap import fill
 from typing import TYPE_CHECKING
 
-from netvlad_core.commands.common import add_place_set, open_place_set, positive
+from netvlad_core.commands.common import add_place_set, bar, open_place_set, positive
 from netvlad_core.data.radii import NEGATIVE_BEYOND, POSITIVE_WITHIN
 
 if TYPE_CHECKING:
@@ -55,8 +55,6 @@ def add_arguments(command: argparse.ArgumentParser) -> None:
 
 
 def run(options: argparse.Namespace) -> None:
-    from tqdm import tqdm
-
     from netvlad_core.data.place_sets.check import check_place_sets
     from netvlad_core.data.place_sets.recognise import splits_of
 
@@ -68,7 +66,7 @@ def run(options: argparse.Namespace) -> None:
         options.positive,
         options.negative,
         None if options.heading is None else math.radians(options.heading),
-        lambda paths: tqdm(paths, unit="image", disable=options.quiet or None, dynamic_ncols=True),
+        lambda paths: bar(paths, options.quiet),
     )
     if options.json:
         values = {"sets": [asdict(check) for check in checks], "overlaps": [asdict(o) for o in overlaps]}

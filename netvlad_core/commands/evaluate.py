@@ -11,11 +11,12 @@ from netvlad_core.commands.common import (
     add_map,
     add_source,
     add_verification,
+    bar,
+    finish,
     open_localizer,
     open_source,
     positive,
     print_counts,
-    with_progress,
 )
 from netvlad_core.data.radii import CORRECT_WITHIN
 
@@ -42,21 +43,22 @@ def add_arguments(command: argparse.ArgumentParser) -> None:
     command.add_argument("--json", action="store_true", help="print JSON")
 
 
-def run(options: argparse.Namespace) -> None:
+def run(options: argparse.Namespace) -> int:
     from netvlad_core.evaluation.drive import evaluate_drive, localize_frames
     from netvlad_core.evaluation.recall import RECALL_AT
 
     localizer = open_localizer(options, top_k=max(RECALL_AT))
     source = open_source(options)
     left_out: Counter[str] = Counter()
-    frames = with_progress(source, options.quiet)
+    frames = bar(source, options.quiet)
     answers = ((frame.pose, answer) for frame, answer in localize_frames(localizer, frames, left_out))
     result = evaluate_drive(localizer.place_map, answers, options.threshold)
     left_out += Counter(result.left_out) + source.skipped
     if options.json:
         print(json.dumps(_as_values(result, localizer.place_map, left_out), indent=2))
     else:
-        _print(result, left_out)
+        _print(result)
+    return finish(result.queries, left_out, options.json)
 
 
 def _as_values(result: DriveResult, place_map: PlaceMap, left_out: Counter[str]) -> dict[str, Any]:
@@ -76,7 +78,7 @@ def _as_values(result: DriveResult, place_map: PlaceMap, left_out: Counter[str])
     }
 
 
-def _print(result: DriveResult, left_out: Counter[str]) -> None:
+def _print(result: DriveResult) -> None:
     import numpy as np
 
     print(f"{result.queries} queries, correct within {result.threshold:g} m")
@@ -90,4 +92,3 @@ def _print(result: DriveResult, left_out: Counter[str]) -> None:
     if len(errors):
         median, high = np.quantile(errors, [0.5, 0.95])
         print(f"position error of {len(errors)} poses: median {median:.2f} m, 95 % below {high:.2f} m")
-    print_counts("left out", left_out)

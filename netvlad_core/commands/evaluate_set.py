@@ -15,11 +15,16 @@ from netvlad_core.commands.common import (
     add_place_set,
     add_precision,
     at_least,
+    bar,
     network_path,
     open_place_set,
+    output_file,
+    path,
     positive,
 )
+from netvlad_core.commands.outputs import check_outputs
 from netvlad_core.data.radii import CORRECT_WITHIN
+from netvlad_core.files import written_whole
 from netvlad_core.model.packaged import PACKAGED_NETWORK
 
 if TYPE_CHECKING:
@@ -34,6 +39,7 @@ REMARK = (
 EXAMPLE = "netvlad evaluate-set datasets/pitts30k --split test --weights net.safetensors --failures mistakes/"
 
 _MATCHES = 5
+_COLUMNS = ["query", "rank", "match", "similarity", "distance_m", "correct"]
 _REASONS = 10
 
 
@@ -41,7 +47,7 @@ def add_arguments(command: argparse.ArgumentParser) -> None:
     add_place_set(command)
     command.add_argument(
         "--weights",
-        type=Path,
+        type=path,
         default=PACKAGED_NETWORK,
         metavar="FILE",
         help="checkpoint, ONNX file or map folder (default: the network of this package)",
@@ -56,9 +62,9 @@ def add_arguments(command: argparse.ArgumentParser) -> None:
         "--heading", type=positive, metavar="DEG", help="and looks the same way within this angle"
     )
     command.add_argument(
-        "--csv", type=Path, metavar="FILE", help=f"write the first {_MATCHES} matches of each query"
+        "--csv", type=output_file, metavar="FILE", help=f"write the first {_MATCHES} matches of each query"
     )
-    command.add_argument("--failures", type=Path, metavar="DIR", help="draw the surest mistakes")
+    command.add_argument("--failures", type=path, metavar="DIR", help="draw the surest mistakes")
     command.add_argument(
         "--failure-count", type=at_least(1), default=20, metavar="N", help="how many (default: %(default)s)"
     )
@@ -69,15 +75,17 @@ def add_arguments(command: argparse.ArgumentParser) -> None:
 
 
 def run(options: argparse.Namespace) -> None:
-    from tqdm import tqdm
-
-    from netvlad_core.evaluation.failures import draw_failure, worst_failures
+    from netvlad_core.evaluation.failures import PICTURE_MARK, draw_failure, worst_failures
     from netvlad_core.evaluation.place_recognition import evaluate_place_set
     from netvlad_core.model.extractor import Extractor
 
     def progress(frames: Sequence[Frame], what: str) -> Iterator[Frame]:
-        return tqdm(frames, desc=what, unit="image", disable=options.quiet or None, dynamic_ncols=True)
+        return iter(bar(frames, options.quiet, what))
 
+    outputs = {options.csv: ",".join(_COLUMNS)} if options.csv else {}
+    for number in range(1, options.failure_count + 1) if options.failures else ():
+        outputs[_picture(options, number)] = PICTURE_MARK
+    check_outputs(outputs, (options.path, options.queries, options.ground_truth, options.weights))
     places = open_place_set(options, options.split)
     extractor = Extractor.load(network_path(options.weights), options.device, precision=options.precision)
     heading = None if options.heading is None else math.radians(options.heading)
@@ -91,7 +99,11 @@ def run(options: argparse.Namespace) -> None:
         _write_matches(result, options.csv)
     if options.failures:
         for number, query in enumerate(worst_failures(result, options.failure_count), start=1):
-            draw_failure(result, query, options.failures / f"{number:03d}.png")
+            draw_failure(result, query, _picture(options, number))
+
+
+def _picture(options: argparse.Namespace, number: int) -> Path:
+    return options.failures / f"{number:03d}.png"
 
 
 def _as_values(result: SetResult, model_id: str, options: argparse.Namespace) -> dict[str, Any]:
@@ -142,9 +154,9 @@ def _print(values: dict[str, Any]) -> None:
         print(f"{name:{width}}  {row['queries']:7}" + "".join(f"{100 * row[n]:7.1f}" for n in counts))
     missing = values["queries_without_positive"]
     print(
-        f"{missing} queries have no correct place: they count as failed among all queries"
+        f"{missing} queries have no correct place in the database; they count as failed among all queries."
         if missing
-        else "every query has a correct place, so that it is the same whether others count or not"
+        else "Every query has a correct place in the database."
     )
     if values["mean_average_precision"] is not None:
         print(f"mean average precision {100 * values['mean_average_precision']:.1f} % (trapezoid rule)")
@@ -157,13 +169,15 @@ def _print(values: dict[str, Any]) -> None:
         print(f"left out: {len(reasons) - _REASONS} more; --json names all")
 
 
-def _write_matches(result: SetResult, path: Path) -> None:
+def _write_matches(result: SetResult, table: Path) -> None:
     from netvlad_core.evaluation.failures import distance
 
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with path.open("w", newline="") as file:
+    with (
+        written_whole(table) as partial,
+        partial.open("w", newline="", encoding="utf-8", errors="surrogateescape") as file,
+    ):
         writer = csv.writer(file)
-        writer.writerow(["query", "rank", "match", "similarity", "distance_m", "correct"])
+        writer.writerow(_COLUMNS)
         for query, (rows, similarities) in enumerate(zip(result.ranked, result.similarities, strict=True)):
             correct = set(result.positives[query].tolist())
             for rank, (row, similarity) in enumerate(zip(rows[:_MATCHES], similarities), start=1):

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Iterator
-from pathlib import Path
 from typing import TYPE_CHECKING
 
-from netvlad_core.commands.common import add_source, network_path, open_source
+from netvlad_core.commands.common import add_source, network_path, open_source, output_file, path
+from netvlad_core.commands.outputs import check_outputs
 from netvlad_core.model.spec import ONNX_PRECISIONS
 
 if TYPE_CHECKING:
@@ -23,11 +23,14 @@ EXAMPLE = "netvlad export maps/campus drive/ --image-topic /camera/image_raw --p
 
 def add_arguments(command: argparse.ArgumentParser) -> None:
     command.add_argument(
-        "weights", type=Path, metavar="WEIGHTS", help="checkpoint, or map folder for the network in it"
+        "weights", type=path, metavar="WEIGHTS", help="checkpoint, or map folder for the network in it"
     )
     add_source(command, is_optional=True)
     command.add_argument(
-        "--output", type=Path, metavar="FILE", help="(default: beside the weights, like model.int8.onnx)"
+        "--output",
+        type=output_file,
+        metavar="FILE",
+        help="file to write (default: beside the weights)",
     )
     command.add_argument(
         "--precision",
@@ -45,6 +48,7 @@ def run(options: argparse.Namespace) -> None:
 
     weights = network_path(options.weights)
     output = options.output or variant_path(weights, options.precision)
+    check_outputs({output: None}, (weights, options.source, options.trajectory))
     network = load_checkpoint(weights)
     agreement = export(network, output, options.precision, _images(options) if options.source else ())
     size = output.stat().st_size / 1e6

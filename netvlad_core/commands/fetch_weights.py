@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import argparse
-from pathlib import Path
 
+from netvlad_core.commands.common import path
 from netvlad_core.model.published import BY_HAND, PUBLISHED, default_folder
 
 SUMMARY = "download published weights and check them"
@@ -22,7 +22,7 @@ def add_arguments(command: argparse.ArgumentParser) -> None:
     command.add_argument("name", choices=PUBLISHED, metavar="NAME", help="one of the names below")
     command.add_argument(
         "--folder",
-        type=Path,
+        type=path,
         metavar="DIR",
         help="where to keep it (default: netvlad_ros in the user's cache folder)",
     )
@@ -33,9 +33,9 @@ def run(options: argparse.Namespace) -> None:
     from netvlad_core.model.published import fetch
 
     published = PUBLISHED[options.name]
-    path = fetch(published, options.folder or default_folder(), not options.quiet)
-    print(f"{path}  (licence: {published.licence})")
+    file = fetch(published, options.folder or default_folder(), not options.quiet)
+    print(f"{file}  (licence: {published.licence})")
     if published.backbone:
-        print(f"use it with: netvlad build-map ... --backbone {published.backbone} --backbone-weights {path}")
+        print(f"use it with: netvlad build-map ... --backbone {published.backbone} --backbone-weights {file}")
     else:
-        print(f"use it with: netvlad import-weights {path} --output {options.name}.safetensors")
+        print(f"use it with: netvlad import-weights {file} --output {options.name}.safetensors")

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import argparse
-from pathlib import Path
 
-from netvlad_core.commands.common import at_least
+from netvlad_core.commands.common import at_least, output_file, path
+from netvlad_core.commands.outputs import check_outputs
 
 SUMMARY = "convert weights of another project"
 REMARK = (
@@ -16,9 +16,9 @@ EXAMPLE = "netvlad import-weights Pitts30K_struct.mat --output pitts30k.safetens
 
 
 def add_arguments(command: argparse.ArgumentParser) -> None:
-    command.add_argument("file", type=Path, metavar="FILE", help="weights as the project has published them")
+    command.add_argument("file", type=path, metavar="FILE", help="weights as the project has published them")
     command.add_argument(
-        "--output", type=Path, required=True, metavar="NAME", help="checkpoint to write (.safetensors)"
+        "--output", type=output_file, required=True, metavar="NAME", help="checkpoint to write (.safetensors)"
     )
     command.add_argument(
         "--dimension",
@@ -29,9 +29,10 @@ def add_arguments(command: argparse.ArgumentParser) -> None:
 
 
 def run(options: argparse.Namespace) -> None:
-    from netvlad_core.model.checkpoints import save_checkpoint
+    from netvlad_core.model.checkpoints import CHECKPOINT_FORMAT, save_checkpoint
     from netvlad_core.model.importers import import_weights
 
+    check_outputs({options.output: CHECKPOINT_FORMAT}, (options.file,))
     imported = import_weights(options.file)
     network = imported.network
     if options.dimension:

@@ -8,13 +8,15 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+from netvlad_core.commands.common import path
+
 SUMMARY = "describe a map, a checkpoint or an ONNX file, and check it"
 REMARK = "Compares the checksum of every file."
 EXAMPLE = "netvlad inspect maps/campus"
 
 
 def add_arguments(command: argparse.ArgumentParser) -> None:
-    command.add_argument("path", type=Path, metavar="MAP|FILE", help="map folder, checkpoint or ONNX file")
+    command.add_argument("path", type=path, metavar="MAP|FILE", help="map folder, checkpoint or ONNX file")
     command.add_argument("--json", action="store_true", help="print JSON")
 
 

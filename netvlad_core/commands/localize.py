@@ -5,26 +5,31 @@ from __future__ import annotations
 import argparse
 import csv
 from collections import Counter
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from netvlad_core.commands.common import (
     add_map,
     add_source,
     add_verification,
+    bar,
+    finish,
     open_localizer,
     open_source,
+    output_file,
     print_counts,
-    with_progress,
 )
+from netvlad_core.commands.outputs import beside, check_outputs
+from netvlad_core.files import written_whole
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from netvlad_core.localization.localizer import Localization
 
 SUMMARY = "find the images of a drive in a map"
 REMARK = (
-    "Writes one CSV row per image, and the poses as a TUM trajectory beside it. A precision/recall curve is "
-    "drawn by accepting the column `place` from a threshold on the column `score`."
+    "Writes one CSV row per image, and beside the table the poses as a TUM trajectory. For a "
+    "precision/recall curve, accept the column `place` from a threshold on the column `score`."
 )
 EXAMPLE = "netvlad localize maps/campus tuesday/ --output tuesday.csv"
 
@@ -33,13 +38,14 @@ _COLUMNS = [
     "image", "stamp", "state", "place", "score", "belief", "best_match", "similarity", "inliers",
     "x", "y", "z", "qx", "qy", "qz", "qw",
 ]  # fmt: skip
+_TUM_MARK = "poses by netvlad localize"
 
 
 def add_arguments(command: argparse.ArgumentParser) -> None:
     add_map(command)
     add_source(command)
     add_verification(command)
-    command.add_argument("--output", type=Path, required=True, metavar="CSV", help="table to write")
+    command.add_argument("--output", type=_table, required=True, metavar="CSV", help="table to write")
     command.add_argument(
         "--single-image",
         action="store_true",
@@ -47,29 +53,39 @@ def add_arguments(command: argparse.ArgumentParser) -> None:
     )
 
 
-def run(options: argparse.Namespace) -> None:
+def _table(text: str) -> Path:
+    """Type of an argument: a file to write that is not named like the trajectory beside it."""
+    if text.lower().endswith(".tum"):
+        raise argparse.ArgumentTypeError(f"{text} is to be a table; the trajectory goes beside it as .tum")
+    return output_file(text)
+
+
+def run(options: argparse.Namespace) -> int:
     from netvlad_core.data.trajectory import write_tum
     from netvlad_core.evaluation.drive import localize_frames
 
+    tum = beside(options.output, ".tum")
+    inputs = (options.source, options.trajectory, options.map, options.weights)
+    check_outputs({options.output: ",".join(_COLUMNS[:4]), tum: _TUM_MARK}, inputs)
     localizer = open_localizer(options)
     left_out: Counter[str] = Counter()
     source = open_source(options, poses_required=False)
     poses, states = [], Counter[str]()
-    options.output.parent.mkdir(parents=True, exist_ok=True)
-    with options.output.open("w", newline="") as file:
-        writer = csv.writer(file)
-        writer.writerow(_COLUMNS)
-        frames = with_progress(source, options.quiet)
-        for frame, answer in localize_frames(localizer, frames, left_out, not options.single_image):
-            writer.writerow(_row(frame.name, answer))
-            states[answer.state.name] += 1
-            if answer.prior:
-                poses.append((answer.stamp, answer.prior.pose))
-    tum = options.output.with_suffix(".tum")
-    write_tum(tum, poses)
+    with written_whole(options.output) as table, written_whole(tum) as trajectory:
+        # A name that is no text in UTF-8 keeps its bytes.
+        with table.open("w", newline="", encoding="utf-8", errors="surrogateescape") as file:
+            writer = csv.writer(file)
+            writer.writerow(_COLUMNS)
+            frames = bar(source, options.quiet)
+            for frame, answer in localize_frames(localizer, frames, left_out, not options.single_image):
+                writer.writerow(_row(frame.name, answer))
+                states[answer.state.name] += 1
+                if answer.prior:
+                    poses.append((answer.stamp, answer.prior.pose))
+        write_tum(trajectory, poses, _TUM_MARK)
     print(f"{options.output}: {sum(states.values())} images; {tum}: {len(poses)} poses")
     print_counts("states", states)
-    print_counts("left out", left_out + source.skipped)
+    return finish(sum(states.values()), left_out + source.skipped)
 
 
 def _row(name: str, answer: Localization) -> list[Any]:

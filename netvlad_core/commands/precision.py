@@ -11,11 +11,12 @@ from typing import TYPE_CHECKING
 from netvlad_core.commands.common import (
     add_device,
     add_source,
+    bar,
+    finish,
     network_path,
     open_source,
+    path,
     positive,
-    print_counts,
-    with_progress,
 )
 from netvlad_core.data.radii import CORRECT_WITHIN
 from netvlad_core.errors import NetvladError
@@ -35,8 +36,8 @@ EXAMPLE = "netvlad precision maps/campus tuesday/ --pose-topic /odom --precision
 
 
 def add_arguments(command: argparse.ArgumentParser) -> None:
-    command.add_argument("map", metavar="MAP", type=Path, help="map folder")
-    command.add_argument("--weights", type=Path, metavar="FILE", help="checkpoint, if not where the map says")
+    command.add_argument("map", metavar="MAP", type=path, help="map folder")
+    command.add_argument("--weights", type=path, metavar="FILE", help="checkpoint, if not where the map says")
     add_source(command)
     command.add_argument(
         "--precisions",
@@ -56,7 +57,7 @@ def add_arguments(command: argparse.ArgumentParser) -> None:
     add_device(command)
 
 
-def run(options: argparse.Namespace) -> None:
+def run(options: argparse.Namespace) -> int:
     from netvlad_core.evaluation.arithmetic import compare_precisions
     from netvlad_core.mapping.place_map import PlaceMap
 
@@ -66,7 +67,7 @@ def run(options: argparse.Namespace) -> None:
     left_out: Counter[str] = Counter()
     with TemporaryDirectory() as folder:
         extractors = _extractors(weights, source, Path(folder), options)
-        frames = with_progress(source, options.quiet)
+        frames = bar(source, options.quiet)
         results = compare_precisions(place_map, frames, extractors, left_out, options.threshold)
     header, queries = place_map.header, next(iter(results.values())).queries
     print(
@@ -78,7 +79,7 @@ def run(options: argparse.Namespace) -> None:
         recall = " ".join(f"{100 * share:6.1f}" for share in result.recall.values())
         print(f"{name:<14}  {recall}  {result.similarity:>10.5f}  {1e3 * result.seconds:>7.1f}")
     print("similarity: to the same image's descriptor in float32, mean; ms: for one image, median")
-    print_counts("left out", left_out + source.skipped)
+    return finish(queries, left_out + source.skipped)
 
 
 def _extractors(

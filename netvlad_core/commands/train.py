@@ -5,7 +5,8 @@ from __future__ import annotations
 import argparse
 import os
 import sys
-from pathlib import Path
+
+from netvlad_core.commands.common import path
 
 SUMMARY = "train a network on drives with poses"
 REMARK = "Options are in a TOML file, see docs/training.md; under torchrun, on several GPUs."
@@ -13,10 +14,10 @@ EXAMPLE = "netvlad train --config campus.toml --output runs/campus"
 
 
 def add_arguments(command: argparse.ArgumentParser) -> None:
-    command.add_argument("--config", type=Path, required=True, metavar="FILE", help="TOML file of options")
+    command.add_argument("--config", type=path, required=True, metavar="FILE", help="TOML file of options")
     command.add_argument(
         "--output",
-        type=Path,
+        type=path,
         metavar="DIR",
         help="folder for checkpoints and metrics (default: the name of FILE without its suffix)",
     )

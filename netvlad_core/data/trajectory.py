@@ -142,9 +142,11 @@ def read_tum(path: Path) -> Trajectory:
     return Trajectory.from_poses(poses)
 
 
-def write_tum(path: Path, poses: Iterable[tuple[int, Pose]]) -> None:
-    """Write stamped poses as a TUM trajectory."""
+def write_tum(path: Path, poses: Iterable[tuple[int, Pose]], remark: str = "") -> None:
+    """Write stamped poses as a TUM trajectory; a remark becomes its first line."""
     with path.open("w") as file:
+        if remark:
+            file.write(f"# {remark}\n")
         file.write("# timestamp tx ty tz qx qy qz qw\n")
         for stamp, pose in poses:
             values = " ".join(f"{v:.9f}" for v in (*pose.position, *pose.quaternion))

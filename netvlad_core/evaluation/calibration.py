@@ -116,7 +116,11 @@ def defaults(localizer: Localizer) -> dict[str, float]:
 
 
 def draw_curves(
-    curves: Mapping[str, PrecisionRecall], thresholds: Mapping[str, float], precision: float, path: Path
+    curves: Mapping[str, PrecisionRecall],
+    thresholds: Mapping[str, float],
+    precision: float,
+    path: Path,
+    mark: str,
 ) -> None:
     """Draw precision over recall, with the proposed thresholds, as a PNG."""
     from matplotlib.figure import Figure
@@ -143,4 +147,4 @@ def draw_curves(
     axes.set(xlabel="recall", ylabel="precision", xlim=(0, 1.02), ylim=(0, 1.03))
     axes.legend(loc="lower left", frameon=False)
     axes.spines[["top", "right"]].set_visible(False)
-    figure.savefig(path)
+    figure.savefig(path, metadata={"Software": mark})

@@ -9,9 +9,11 @@ import numpy as np
 from netvlad_core.data.images import read_image, resize_to_fit
 from netvlad_core.data.place_sets.place_set import PlaceImages
 from netvlad_core.evaluation.place_recognition import SetResult
+from netvlad_core.files import written_whole
 
 # Pixels of the longer side; enough to see why, small enough to send around.
 _LONGEST = 480
+PICTURE_MARK = "netvlad evaluate-set"
 
 
 def worst_failures(result: SetResult, count: int) -> list[int]:
@@ -60,8 +62,8 @@ def draw_failure(result: SetResult, query: int, path: Path) -> None:
         axes.set_yticks([])
         for spine in axes.spines.values():
             spine.set(color=colour, linewidth=3)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    figure.savefig(path, dpi=90)
+    with written_whole(path) as partial:
+        figure.savefig(partial, dpi=90, metadata={"Software": PICTURE_MARK})
 
 
 def _short(images: PlaceImages, row: int) -> str:

@@ -14,7 +14,7 @@ from netvlad_core.errors import CheckpointError
 from netvlad_core.model.network import PlaceNetwork
 from netvlad_core.model.spec import NetworkSpec
 
-_FORMAT = "netvlad_ros checkpoint 1"
+CHECKPOINT_FORMAT = "netvlad_ros checkpoint 1"
 
 
 def save_checkpoint(network: PlaceNetwork, path: Path, is_half: bool = False) -> str:
@@ -29,7 +29,7 @@ def save_checkpoint(network: PlaceNetwork, path: Path, is_half: bool = False) ->
     if is_half:
         network.load_state_dict({key: _half(value) for key, value in network.state_dict().items()})
     model_id = network.fingerprint()
-    metadata = {"format": _FORMAT, "model_id": model_id, "spec": network.spec.to_json()}
+    metadata = {"format": CHECKPOINT_FORMAT, "model_id": model_id, "spec": network.spec.to_json()}
     tensors = {key: value.detach().cpu().contiguous() for key, value in network.state_dict().items()}
     if is_half:
         tensors = {key: _half(value) for key, value in tensors.items()}
@@ -54,9 +54,9 @@ def load_checkpoint(path: Path) -> PlaceNetwork:
     try:
         with safe_open(path, framework="pt") as file:
             metadata = file.metadata() or {}
-            if metadata.get("format") != _FORMAT:
+            if metadata.get("format") != CHECKPOINT_FORMAT:
                 found = metadata.get("format", "no format at all")
-                raise CheckpointError(f"{path} states {found!r}; expected {_FORMAT!r}")
+                raise CheckpointError(f"{path} states {found!r}; expected {CHECKPOINT_FORMAT!r}")
             spec = NetworkSpec.from_json(metadata.get("spec", ""))
             # Nothing is allocated for what the description declares, only for what the file has.
             with torch.device("meta"):

@@ -70,7 +70,7 @@ def test_all_queries_are_the_denominator(
     assert main(arguments) == 0
     text = capsys.readouterr().out
     assert "correct is what is within 5 m" in text
-    assert "1 queries have no correct place: they count as failed" in text
+    assert "1 queries have no correct place in the database; they count as failed" in text
 
     with table.open() as file:
         rows = list(csv.DictReader(file))
