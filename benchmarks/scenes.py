@@ -145,9 +145,9 @@ class Workshop:
             options, rate = _TOWNS[town], 5.0
             bag = self._file(light if town == "town" else f"{town.replace(' ', '_')}_{light}")
         if not bag.is_dir():
-            drive = FIRST if light == "noon" else SECOND_DRIVE
+            drive = replace(FIRST if light == "noon" else SECOND_DRIVE, **options)
             unfinished = bag.with_name(f".{bag.name}")
-            write_drive(unfinished, drive, image_rate=rate, size=(320, 240), progress=True, **options)
+            write_drive(unfinished, drive, image_rate=rate, size=(320, 240), progress=True)
             unfinished.rename(bag)
         return BagSource.open(bag)
 

@@ -1,11 +1,10 @@
-"""Two drives through the town, written as bags: `python -m town.drives OUTPUT_DIR`.
+"""Drives through a town, rendered and written as bags.
 
-The first at noon in the right lane, the second in the evening: other lane, other speed, other parked cars.
+The first is at noon in the right lane, the second in the evening: another lane, speed and parked cars.
 """
 
 from __future__ import annotations
 
-import argparse
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -28,13 +27,26 @@ LEAD_IN = 0.013  # seconds from an odometry message to the next image: they neve
 
 @dataclass(frozen=True)
 class Drive:
-    """What distinguishes one drive from another; `epoch` is its first stamp in seconds."""
+    """What distinguishes one drive from another.
+
+    Attributes
+    ----------
+    light : key of `lighting.LIGHTS`.
+    epoch : first stamp in seconds.
+    parking_seed : of the parked cars.
+    image_rate : Hz.
+    manner : of driving.
+    seed, designs, plan : of the town, see `make_town`; drives of one town have the same ones.
+    """
 
     light: str
     epoch: int
     parking_seed: int = 0
     image_rate: float = 5.0
     manner: Manner = field(default_factory=Manner)
+    seed: int = 7
+    designs: int | None = None
+    plan: int = 0
 
 
 FIRST = Drive("noon", epoch=1_750_000_000)
@@ -60,9 +72,6 @@ def write_drive(
     path: Path,
     drive: Drive,
     *,
-    seed: int = 7,
-    designs: int | None = None,
-    plan: int = 0,
     start: float = 0.0,
     length: float | None = None,
     image_rate: float | None = None,
@@ -74,26 +83,15 @@ def write_drive(
 
     Parameters
     ----------
-    path
-        The folder to create.
-    seed
-        Of the town; the same in drives that shall meet the same places.
-    designs
-        Different houses of a town whose streets look alike; None for a town of all different houses.
-    plan
-        Of the streets; 0 is the plan of the demo.
-    start, length
-        Metres along the route; the whole loop and a little more by default.
-    image_rate
-        Hz; the drive's own by default.
-    size
-        Width and height of the images.
-    compressed
-        JPEG on /camera/image_raw/compressed, or rgb8 on /camera/image_raw.
+    path : folder to create.
+    start, length : metres along the route; default: the whole loop and a little more.
+    image_rate : Hz; default: the drive's own.
+    size : width and height of the images in pixels.
+    compressed : JPEG on /camera/image_raw/compressed, or rgb8 on /camera/image_raw.
     """
-    town = make_town(seed, drive.parking_seed, designs, plan)
+    town = make_town(drive.seed, drive.parking_seed, drive.designs, drive.plan)
     length = town.route.length + OVERLAP if length is None else length
-    motion = Motion(town.route, drive.manner, start, length, np.random.default_rng([seed, drive.epoch]))
+    motion = Motion(town.route, drive.manner, start, length, np.random.default_rng([drive.seed, drive.epoch]))
     renderer = Renderer(town, drive.light, *size)
     odometry_times = np.arange(0.0, motion.duration, 1.0 / ODOMETRY_RATE)
     image_times = np.arange(LEAD_IN, odometry_times[-1], 1.0 / (image_rate or drive.image_rate))
@@ -127,28 +125,3 @@ def _velocities(motion: Motion, times: np.ndarray, step: float = 0.02) -> tuple[
     base = Rotation.from_quat(motion.pose(times)[1])
     turn = Rotation.from_quat(turned_before).inv() * Rotation.from_quat(turned_after)
     return base.inv().apply(after - before) / (2 * step), turn.as_rotvec() / (2 * step)
-
-
-def main(arguments: list[str] | None = None) -> None:
-    parser = argparse.ArgumentParser(
-        prog="python -m town.drives",
-        description="Render two drives through a small town and write them as bags.",
-    )
-    parser.add_argument("output", type=Path, help="folder for the bags `first` and `second`")
-    parser.add_argument("--image-rate", type=float, help="images a second (default: 5)")
-    parser.add_argument("--seed", type=int, default=7, help="of the town")
-    parser.add_argument("--short", action="store_true", help="150 m at 320x240 only")
-    parser.add_argument("--raw", action="store_true", help="rgb8 images instead of JPEG")
-    options = parser.parse_args(arguments)
-    options.output.mkdir(parents=True, exist_ok=True)
-    for name, drive in (("first", FIRST), ("second", SECOND_DRIVE)):
-        summary = write_drive(
-            options.output / name, drive, seed=options.seed, image_rate=options.image_rate,
-            compressed=not options.raw, progress=True,
-            length=150.0 if options.short else None, size=(320, 240) if options.short else (640, 480),
-        )  # fmt: skip
-        print(f"{summary.path}: {summary.images} images, {summary.length:.0f} m, {summary.duration:.0f} s")
-
-
-if __name__ == "__main__":
-    main()

@@ -106,39 +106,48 @@ class GroundPainter:
         along, left = (c[road] for c in street.local(points))
         tone = 1.0 + 0.055 * self._blotches[road] + 0.05 * self._grain[road]
         if street.surface == "cobbles":
-            row = np.floor(along / 0.22)
-            column = np.floor(left / 0.3 + 0.5 * (row % 2))
-            joint = (along / 0.22 - row < 0.2) | (left / 0.3 + 0.5 * (row % 2) - column < 0.17)
-            tone = tone * np.where(joint, 0.66, 1.0 + 0.14 * np.sin(row * 127.1 + column * 311.7))
-            image[road] = tone[:, None] * np.array((128, 120, 112), np.float32)
+            image[road] = _cobbles(along, left, tone)
             return
-        patch = np.sin(np.floor(along / 5.3) * 91.7 + np.floor(left / 2.6) * 47.3 + len(street.name)) > 0.86
-        tone = np.where(patch, tone * 0.80, tone)
-        for centre in (-2.6, -1.0, 1.0, 2.6):  # wheels darken the lanes
-            tone = tone * (1.0 - 0.05 * np.exp(-(((left - centre) / 0.3) ** 2)))
-        colour = tone[:, None] * np.array((104, 104, 108), np.float32)
-        mouth = others[road]  # metres to the next street's kerb
+        colour = _asphalt(along, left, tone, len(street.name))
         worn = (self._grain[road] + 1.6 * self._blotches[road]) < 1.9
-        paint = np.zeros(len(along), bool)
-        paint |= (np.abs(left) < 0.07) & (along % 6.0 < 3.0) & (mouth > CROSSWALK[1] + 2.5)
-        bay = street.half_width - 2.1
-        if street.parking > 0.4:
-            edge = (np.abs(np.abs(left) - bay) < 0.05) | (
-                (np.abs(left) > bay) & ((along - 15.0 + 2.9) % 5.8 < 0.1)
-            )
-            paint |= edge & (mouth > CROSSWALK[1] + 3.0)
-        zebra = (
-            (mouth > CROSSWALK[0])
-            & (mouth < CROSSWALK[1])
-            & (left % 1.0 < 0.5)
-            & (np.abs(left) < street.half_width - 0.3)
-        )
-        paint |= zebra & (along > 0) & (along < street.length)
-        lane = np.where(along < street.length / 2, left > 0, left < 0)  # traffic drives on the right
-        paint |= lane & (mouth > CROSSWALK[1] + 0.8) & (mouth < CROSSWALK[1] + 1.2) & (np.abs(left) < bay)
-        colour[paint & worn] = 0.78 * np.array((236, 236, 228)) + 0.22 * colour[paint & worn]
+        painted = worn & _paint(street, along, left, others[road])
+        colour[painted] = 0.78 * np.array((236, 236, 228)) + 0.22 * colour[painted]
         for cover in np.arange(7.0, street.length, 17.0):  # manholes
             ring = np.hypot(along - cover, left + 1.1 * np.sin(cover * 7.0) * 1.5)
             colour[ring < 0.33] = (74, 72, 70)
             colour[(ring < 0.38) & (ring >= 0.33)] = (56, 56, 56)
         image[road] = colour
+
+
+def _cobbles(along: np.ndarray, left: np.ndarray, tone: np.ndarray) -> np.ndarray:
+    """(N, 3) colours of points given by metres along a street and left of its middle."""
+    row = np.floor(along / 0.22)
+    column = np.floor(left / 0.3 + 0.5 * (row % 2))
+    joint = (along / 0.22 - row < 0.2) | (left / 0.3 + 0.5 * (row % 2) - column < 0.17)
+    tone = tone * np.where(joint, 0.66, 1.0 + 0.14 * np.sin(row * 127.1 + column * 311.7))
+    return tone[:, None] * np.array((128, 120, 112), np.float32)
+
+
+def _asphalt(along: np.ndarray, left: np.ndarray, tone: np.ndarray, variant: int) -> np.ndarray:
+    """(N, 3) colours, with patches of newer asphalt and lanes that wheels have darkened."""
+    patch = np.sin(np.floor(along / 5.3) * 91.7 + np.floor(left / 2.6) * 47.3 + variant) > 0.86
+    tone = np.where(patch, tone * 0.80, tone)
+    for centre in (-2.6, -1.0, 1.0, 2.6):
+        tone = tone * (1.0 - 0.05 * np.exp(-(((left - centre) / 0.3) ** 2)))
+    return tone[:, None] * np.array((104, 104, 108), np.float32)
+
+
+def _paint(street: Street, along: np.ndarray, left: np.ndarray, mouth: np.ndarray) -> np.ndarray:
+    """(N,) bool: middle line, bays, zebra crossings, stop lines; `mouth` is metres to the crossing."""
+    paint = (np.abs(left) < 0.07) & (along % 6.0 < 3.0) & (mouth > CROSSWALK[1] + 2.5)
+    bay = street.half_width - 2.1
+    if street.parking > 0.4:
+        ends = (np.abs(left) > bay) & ((along - 15.0 + 2.9) % 5.8 < 0.1)
+        edge = (np.abs(np.abs(left) - bay) < 0.05) | ends
+        paint |= edge & (mouth > CROSSWALK[1] + 3.0)
+    stripe = (left % 1.0 < 0.5) & (np.abs(left) < street.half_width - 0.3)
+    zebra = (mouth > CROSSWALK[0]) & (mouth < CROSSWALK[1]) & stripe
+    paint |= zebra & (along > 0) & (along < street.length)
+    lane = np.where(along < street.length / 2, left > 0, left < 0)  # traffic drives on the right
+    paint |= lane & (mouth > CROSSWALK[1] + 0.8) & (mouth < CROSSWALK[1] + 1.2) & (np.abs(left) < bay)
+    return paint

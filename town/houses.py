@@ -41,54 +41,63 @@ SHOPS = (
     "GYM",
 )  # fmt: skip
 
+_DEPTH = 11.0  # metres from front to rear
 
-def build_row(
-    rng: np.random.Generator,
-    streets: list[Street],
-    street: Street,
-    side: int,
-    district: District,
-    buildings: list[Building],
-    hedges: list[np.ndarray],
-    designs: int | None = None,
-) -> None:
-    """Fill one side of a street with houses, from beyond its one end to beyond the other.
 
-    With `designs` a district has only so many different houses, which follow each other in turn: an estate.
+class Houses:
+    """Builds house after house along the streets of a town, wherever there is room.
+
+    Parameters
+    ----------
+    designs : a district has only so many different houses, which follow each other in turn: an estate. None
+        for houses that all differ.
+
+    Attributes
+    ----------
+    buildings, hedges : built so far; a hedge is (2, 2), its end points.
     """
 
-    def architect(number: int) -> np.random.Generator:
-        return rng if designs is None else np.random.default_rng(number % designs)
+    def __init__(self, rng: np.random.Generator, streets: list[Street], designs: int | None = None) -> None:
+        self._rng, self._streets, self._designs = rng, streets, designs
+        self.buildings: list[Building] = []
+        self.hedges: list[np.ndarray] = []
 
-    built = 0
-    line = side * (street.half_width + street.pavement + district.setback)
-    at, end = -30.0, street.length + 30.0
-    width = (choose := architect(built)).uniform(*district.widths)
-    while at < end:
-        depth = 11.0
-        corners = [
-            (at, line),
-            (at + width, line),
-            (at + width, line + side * depth),
-            (at, line + side * depth),
-        ]
-        footprint = np.array([street.point(*corner) for corner in corners])
-        if not _free(footprint, streets, buildings):
-            at += 0.4
-            continue
-        # Counter-clockwise with the front first, whichever side of the street it is.
-        ordered = footprint if side > 0 else footprint[[1, 0, 3, 2]]
-        taken = [b.shop for b in buildings[-20:]] if designs is None else []
-        buildings.append(_house(choose, ordered, district, taken))
-        if district.setback and 0 < at < street.length:
-            fence = line - side * (district.setback - 0.5)
-            for a, b in ((at - 1.5, at + 0.42 * width), (at + 0.42 * width + 2.2, at + width + 1.5)):
-                hedge = np.array([street.point(a, fence), street.point(b, fence)])
-                if all((s.distance(hedge) > s.half_width + s.pavement - 0.2).all() for s in streets):
-                    hedges.append(hedge)
-        at += width + district.gap
-        built += 1
-        width = (choose := architect(built)).uniform(*district.widths)
+    def build_row(self, street: Street, side: int, district: District) -> None:
+        """Fill one side of a street (+1 left, -1 right) from beyond its one end to beyond the other."""
+        line = side * (street.half_width + street.pavement + district.setback)
+        at, built = -30.0, 0
+        width = (choose := self._architect(built)).uniform(*district.widths)
+        while at < street.length + 30.0:
+            footprint = _footprint(street, side, at, width, line)
+            if not _free(footprint, self._streets, self.buildings):
+                at += 0.4
+                continue
+            taken = [b.shop for b in self.buildings[-20:]] if self._designs is None else []
+            self.buildings.append(_house(choose, footprint, district, taken))
+            if district.setback and 0 < at < street.length:
+                self._plant_hedges(street, at, width, line - side * (district.setback - 0.5))
+            at += width + district.gap
+            built += 1
+            width = (choose := self._architect(built)).uniform(*district.widths)
+
+    def _architect(self, number: int) -> np.random.Generator:
+        return self._rng if self._designs is None else np.random.default_rng(number % self._designs)
+
+    def _plant_hedges(self, street: Street, at: float, width: float, fence: float) -> None:
+        """Along the garden, with an opening for the path to the door."""
+        door = at + 0.42 * width
+        for start, end in ((at - 1.5, door), (door + 2.2, at + width + 1.5)):
+            hedge = np.array([street.point(start, fence), street.point(end, fence)])
+            if all((s.distance(hedge) > s.half_width + s.pavement - 0.2).all() for s in self._streets):
+                self.hedges.append(hedge)
+
+
+def _footprint(street: Street, side: int, at: float, width: float, line: float) -> np.ndarray:
+    """(4, 2) counter-clockwise with the front first, whichever side of the street it is."""
+    rear = line + side * _DEPTH
+    corners = [(at, line), (at + width, line), (at + width, rear), (at, rear)]
+    footprint = np.array([street.point(*corner) for corner in corners])
+    return footprint if side > 0 else footprint[[1, 0, 3, 2]]
 
 
 def _free(footprint: np.ndarray, streets: list[Street], buildings: list[Building]) -> bool:

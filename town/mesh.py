@@ -20,14 +20,11 @@ class Mesh:
 
     Attributes
     ----------
-    vertices, uv, colours
-        (N, 3) metres in the map frame; (N, 2) with v upwards; (N, 3) factors on the texture in [0, 1].
-    triangles
-        (M, 3) vertex indices, visible from both sides.
-    texture
-        (H, W, 3 or 4) uint8, sides powers of two.
-    smooth
-        Interpolate between the texture's pixels (costs time): for what is seen from very near.
+    vertices, uv, colours : (N, 3) metres in the map frame; (N, 2) with v upwards; (N, 3) factors on the
+        texture in [0, 1].
+    triangles : (M, 3) vertex indices, visible from both sides.
+    texture : (H, W, 3 or 4) uint8, sides powers of two.
+    smooth : interpolate between the texture's pixels (costs time): for what is seen from very near.
     """
 
     vertices: np.ndarray

@@ -21,14 +21,10 @@ class Manner:
 
     Attributes
     ----------
-    speed, surge
-        m/s on a straight street, and the share of it by which the speed comes and goes.
-    lane_offset, wobble
-        Metres to the left of the centre line, and the amplitude by which that varies.
-    sway
-        Radians, the size of pitch and roll.
-    pauses
-        (metres along the route, seconds) of each stop.
+    speed, surge : m/s on a straight street, and the share of it by which the speed comes and goes.
+    lane_offset, wobble : metres to the left of the centre line, and the amplitude by which that varies.
+    sway : radians, the size of pitch and roll.
+    pauses : (metres along the route, seconds) of each stop.
     """
 
     speed: float = 8.0

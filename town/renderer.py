@@ -36,12 +36,9 @@ class Renderer:
 
     Parameters
     ----------
-    light
-        A key of `lighting.LIGHTS`.
-    hfov_deg
-        Horizontal field of view; pixels are square.
-    extra
-        Meshes to show besides the town, such as markers.
+    light : a key of `lighting.LIGHTS`.
+    hfov_deg : horizontal field of view; pixels are square.
+    extra : meshes to show besides the town, such as markers.
     """
 
     def __init__(
@@ -73,8 +70,7 @@ class Renderer:
 
         Parameters
         ----------
-        position, quaternion_xyzw
-            Pose of the optical frame (z forward, x right, y down) in the map, metres.
+        position, quaternion_xyzw : pose of the optical frame (z forward, x right, y down) in the map, metres.
 
         Returns
         -------

@@ -10,89 +10,126 @@ from town.plan import Building
 EAVES = 0.4  # metres the roof stands out
 
 
+class Block:
+    """The walls that a roof stands on.
+
+    Attributes
+    ----------
+    corners : (4, 2) metres, counter-clockwise from the left end of the front.
+    right, back : (2,) unit vectors along the front and away from it.
+    width, depth : metres, along the front and away from it.
+    top : height of the eaves in metres.
+    """
+
+    def __init__(self, building: Building, tiles: MeshBuilder, plain: MeshBuilder) -> None:
+        self.building, self.plain, self._tiles = building, plain, tiles
+        self.corners, self.top = building.footprint, building.height
+        a, b, _, d = self.corners
+        self.width, self.depth = float(np.linalg.norm(b - a)), float(np.linalg.norm(d - a))
+        self.right, self.back = (b - a) / self.width, (d - a) / self.depth
+        self.yaw = float(np.arctan2(self.right[1], self.right[0]))
+
+    def slope(self, *corners: np.ndarray) -> None:
+        """Tiles on a part of the roof, whose first edge is its lower one."""
+        width, height = (max(float(np.linalg.norm(corners[i] - corners[0])), 1.0) for i in (1, 3))
+        uv = np.array([(0, 0), (width, 0), (width, height), (0, height)]) / 2.0
+        self._tiles.quad(np.array(corners), uv, tint=self.building.roof_colour)
+
+    def gable(self, left: np.ndarray, right: np.ndarray, ridge: np.ndarray, shade: float) -> None:
+        """The triangle of wall below an end of the ridge."""
+        tint = np.array(self.building.wall) * shade
+        self.plain.quad(np.array([at(left, self.top), at(right, self.top), ridge, ridge]), tint=tint)
+
+
+def at(point: np.ndarray, z: float) -> np.ndarray:
+    return np.array([*point, z])
+
+
 def add_roof(building: Building, tiles: MeshBuilder, plain: MeshBuilder) -> None:
-    a, b, c, d = building.footprint  # front is a-b
-    right, back = (b - a) / np.linalg.norm(b - a), (d - a) / np.linalg.norm(d - a)
-    depth, width, top = float(np.linalg.norm(d - a)), float(np.linalg.norm(b - a)), building.height
-    colour = building.roof_colour
-
-    def slope(*corners: np.ndarray) -> None:
-        size = (
-            max(float(np.linalg.norm(corners[1] - corners[0])), 1.0),
-            max(float(np.linalg.norm(corners[3] - corners[0])), 1.0),
-        )
-        uv = np.array([(0, 0), (size[0], 0), (size[0], size[1]), (0, size[1])]) / 2.0
-        tiles.quad(np.array(corners), uv, tint=colour)
-
-    def at(point: np.ndarray, z: float) -> np.ndarray:
-        return np.array([*point, z])
-
-    if building.roof == "gable":
-        rise = 0.72 * depth / 2
-        low, out = top - 0.72 * EAVES, EAVES * back
-        ridge = at((a + d) / 2, top + rise), at((b + c) / 2, top + rise)
-        slope(at(a - out, low), at(b - out, low), ridge[1], ridge[0])
-        slope(at(c + out, low), at(d + out, low), ridge[0], ridge[1])
-        plain.quad(np.array([at(b, top), at(c, top), ridge[1], ridge[1]]), tint=np.array(building.wall) * 0.9)
-        plain.quad(np.array([at(d, top), at(a, top), ridge[0], ridge[0]]), tint=np.array(building.wall) * 0.9)
-    elif building.roof == "gable_front":
-        rise = 0.95 * width / 2
-        low, out, fore = top - 0.95 * 0.25, 0.25 * right, 0.35 * back
-        ridge = at((a + b) / 2 - fore, top + rise), at((c + d) / 2, top + rise)
-        slope(at(b + out - fore, low), at(c + out, low), ridge[1], ridge[0])
-        slope(at(d - out, low), at(a - out - fore, low), ridge[0], ridge[1])
-        plain.quad(
-            np.array([at(a, top), at(b, top), at((a + b) / 2, top + rise), at((a + b) / 2, top + rise)]),
-            tint=building.wall,
-        )
-        _attic(building, a, right, width, top, rise, plain)
-    elif building.roof in ("hip", "spire"):
-        rise = 9.0 if building.roof == "spire" else 0.32 * min(depth, width)
-        inset = min(depth, width) / 2
-        long_front = width >= depth
-        u = right if long_front else back
-        first = (a + d) / 2 if long_front else (a + b) / 2
-        last = (b + c) / 2 if long_front else (c + d) / 2
-        ends = at(first + inset * u, top + rise), at(last - inset * u, top + rise)
-        out = EAVES * np.array([-right - back, right - back, right + back, back - right])
-        eaves = [at(p + o, top - 0.15) for p, o in zip((a, b, c, d), out)]
-        tops = [ends[0], ends[1], ends[1], ends[0]] if long_front else [ends[0], ends[0], ends[1], ends[1]]
-        for i in range(4):
-            j = (i + 1) % 4
-            slope(eaves[i], eaves[j], tops[j], tops[i])
-    elif building.roof == "mansard":
-        inset = 1.1
-        inner = [
-            a + inset * (right + back),
-            b + inset * (back - right),
-            c - inset * (right + back),
-            d + inset * (right - back),
-        ]
-        for i in range(4):
-            j = (i + 1) % 4
-            corners = (a, b, c, d)
-            slope(at(corners[i], top), at(corners[j], top), at(inner[j], top + 2.7), at(inner[i], top + 2.7))
-        plain.quad(np.array([at(p, top + 2.7) for p in inner]), tint=(110, 110, 112))
-        for x in np.arange(1.6, width - 1.2, 2.8):  # dormers
-            centre = at(a + x * right + 0.75 * back, top + 1.25)
-            yaw = float(np.arctan2(right[1], right[0]))
-            plain.box(centre, np.array((0.62, 0.6, 0.85)), yaw, building.trim)
-            face = centre - 0.61 * at(back, 0.0)
-            u, v = 0.42 * at(right, 0.0), np.array((0, 0, 0.58))
-            plain.quad(np.array([face - u - v, face + u - v, face + u + v, face - u + v]), tint=(62, 74, 86))
-    else:
-        plain.quad(np.array([at(p, top) for p in (a, b, c, d)]), tint=(120, 118, 114))
-    _cornice(building, a, b, right, back, plain)
+    """Add the roof of a building and what belongs to it."""
+    block = Block(building, tiles, plain)
+    _ROOFS[building.roof](block)
+    a, b, _, _ = block.corners
+    _cornice(building, a, b, block.right, block.back, plain)
     if building.roof in ("gable", "mansard", "hip") and building.seed % 4:
-        spot = a + (0.2 + 0.6 * (building.seed % 7) / 7) * (b - a) + 0.42 * depth * back
-        plain.box(
-            at(spot, top + 3.4),
-            np.array((0.45, 0.35, 1.6)),
-            float(np.arctan2(right[1], right[0])),
-            (134, 82, 66),
-        )
+        spot = a + (0.2 + 0.6 * (building.seed % 7) / 7) * (b - a) + 0.42 * block.depth * block.back
+        plain.box(at(spot, block.top + 3.4), np.array((0.45, 0.35, 1.6)), block.yaw, (134, 82, 66))
     if building.shop and building.seed % 2:
-        _awning(building, a, right, back, width, plain)
+        _awning(building, a, block.right, block.back, block.width, plain)
+
+
+def _gable(block: Block) -> None:
+    """The ridge runs along the front."""
+    a, b, c, d = block.corners
+    rise = 0.72 * block.depth / 2
+    low, out = block.top - 0.72 * EAVES, EAVES * block.back
+    left, right = at((a + d) / 2, block.top + rise), at((b + c) / 2, block.top + rise)
+    block.slope(at(a - out, low), at(b - out, low), right, left)
+    block.slope(at(c + out, low), at(d + out, low), left, right)
+    block.gable(b, c, right, 0.9)
+    block.gable(d, a, left, 0.9)
+
+
+def _gable_front(block: Block) -> None:
+    """The ridge runs away from the front, which has a gable with a window."""
+    a, b, c, d = block.corners
+    rise = 0.95 * block.width / 2
+    low, out, fore = block.top - 0.95 * 0.25, 0.25 * block.right, 0.35 * block.back
+    front, rear = at((a + b) / 2 - fore, block.top + rise), at((c + d) / 2, block.top + rise)
+    block.slope(at(b + out - fore, low), at(c + out, low), rear, front)
+    block.slope(at(d - out, low), at(a - out - fore, low), front, rear)
+    block.gable(a, b, at((a + b) / 2, block.top + rise), 1.0)
+    _attic(block.building, a, block.right, block.width, block.top, rise, block.plain)
+
+
+def _hip(block: Block) -> None:
+    """Four slopes that meet in a ridge along the longer side."""
+    a, b, c, d = block.corners
+    shorter = min(block.depth, block.width)
+    rise = 9.0 if block.building.roof == "spire" else 0.32 * shorter
+    is_wide = block.width >= block.depth
+    along = block.right if is_wide else block.back
+    first, last = ((a + d) / 2, (b + c) / 2) if is_wide else ((a + b) / 2, (c + d) / 2)
+    start = at(first + shorter / 2 * along, block.top + rise)
+    end = at(last - shorter / 2 * along, block.top + rise)
+    right, back = block.right, block.back
+    out = EAVES * np.array([-right - back, right - back, right + back, back - right])
+    eaves = [at(corner, block.top - 0.15) for corner in block.corners + out]
+    tops = [start, end, end, start] if is_wide else [start, start, end, end]
+    for i, j in _EDGES:
+        block.slope(eaves[i], eaves[j], tops[j], tops[i])
+
+
+def _mansard(block: Block) -> None:
+    """Steep slopes with dormers below a flat top."""
+    right, back, plain = block.right, block.back, block.plain
+    inset = 1.1 * np.array([right + back, back - right, -right - back, right - back])
+    low = [at(corner, block.top) for corner in block.corners]
+    high = [at(corner, block.top + 2.7) for corner in block.corners + inset]
+    for i, j in _EDGES:
+        block.slope(low[i], low[j], high[j], high[i])
+    plain.quad(np.array(high), tint=(110, 110, 112))
+    for x in np.arange(1.6, block.width - 1.2, 2.8):
+        centre = at(block.corners[0] + x * right + 0.75 * back, block.top + 1.25)
+        plain.box(centre, np.array((0.62, 0.6, 0.85)), block.yaw, block.building.trim)
+        face = centre - 0.61 * at(back, 0.0)
+        u, v = 0.42 * at(right, 0.0), np.array((0, 0, 0.58))
+        plain.quad(np.array([face - u - v, face + u - v, face + u + v, face - u + v]), tint=(62, 74, 86))
+
+
+def _flat(block: Block) -> None:
+    block.plain.quad(np.array([at(corner, block.top) for corner in block.corners]), tint=(120, 118, 114))
+
+
+_EDGES = ((0, 1), (1, 2), (2, 3), (3, 0))
+_ROOFS = {
+    "flat": _flat,
+    "gable": _gable,
+    "gable_front": _gable_front,
+    "hip": _hip,
+    "mansard": _mansard,
+    "spire": _hip,
+}
 
 
 def _cornice(

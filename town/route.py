@@ -17,10 +17,8 @@ class Route:
 
     Attributes
     ----------
-    points
-        (N, 2) metres; the curve closes from the last point back to the first.
-    length
-        Metres around the loop.
+    points : (N, 2) metres; the curve closes from the last point back to the first.
+    length : metres around the loop.
     """
 
     points: np.ndarray

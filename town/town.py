@@ -5,12 +5,13 @@ Nothing here knows how it is drawn.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
 
 from town.furniture import hang_signs, park_cars, place_lamps, plant_trees
-from town.houses import build_row
+from town.houses import Houses
 from town.plan import Building, District, Street, Thing
 from town.route import Route
 
@@ -38,6 +39,8 @@ CHURCH = ((26.0, 108.0), 0.35)  # corner of the nave, heading of its long side (
 
 @dataclass(frozen=True)
 class Town:
+    """What stands where; all of it is data, drawn elsewhere."""
+
     streets: list[Street]
     buildings: list[Building]
     trees: list[Thing]
@@ -56,21 +59,23 @@ _ESTATE = District(("brick", "plaster"), (3, 4), (9, 13), ("gable",), shops=0.3)
 
 
 def make_town(seed: int = 7, parking_seed: int = 0, designs: int | None = None, plan: int = 0) -> Town:
-    """The town of `seed`; `parking_seed` changes only which cars are parked where.
+    """Make a town; the same arguments give the same one.
 
-    With `designs` all of it is one estate of so many different houses in turn, so that streets look alike.
-    Any `plan` but 0 moves the crossings and gives the streets other districts: another town altogether.
+    Parameters
+    ----------
+    seed : of everything that stands.
+    parking_seed : of the parked cars only.
+    designs : number of different houses of an estate, whose streets look alike; None: all houses differ.
+    plan : 0 is the plan of the demo; any other moves the crossings and gives the streets other districts.
     """
     rng = np.random.default_rng(seed)
     crossings, streets = _plan(plan)
-    buildings: list[Building] = []
-    hedges: list[np.ndarray] = []
+    houses = Houses(rng, streets, designs)
     for street in streets:
         for side, district in ((1, street.left), (-1, street.right)):
             if district is not None:
-                built = district if designs is None else _ESTATE
-                build_row(rng, streets, street, side, built, buildings, hedges, designs)
-    buildings += _church()
+                houses.build_row(street, side, district if designs is None else _ESTATE)
+    buildings = houses.buildings + _church()
     return Town(
         streets=streets,
         buildings=buildings,
@@ -78,7 +83,7 @@ def make_town(seed: int = 7, parking_seed: int = 0, designs: int | None = None, 
         cars=park_cars(np.random.default_rng([seed, parking_seed]), streets),
         lamps=place_lamps(streets),
         signs=hang_signs(rng, streets),
-        hedges=hedges,
+        hedges=houses.hedges,
         route=Route.through(np.array([_middle(crossings, "BE")] + [crossings[name] for name in ROUTE])),
         seed=seed,
     )
@@ -91,23 +96,16 @@ def _plan(number: int) -> tuple[dict[str, np.ndarray], list[Street]]:
     if number:
         crossings = {name: at + rng.uniform(-_SHIFT, _SHIFT, 2) for name, at in crossings.items()}
         districts = [districts[i] for i in rng.permutation(len(districts))]
-    return crossings, _streets(crossings, *districts)
+    return crossings, _streets(crossings, districts)
 
 
 def _middle(crossings: dict[str, np.ndarray], street: str) -> np.ndarray:
     return (crossings[street[0]] + crossings[street[1]]) / 2
 
 
-def _streets(
-    crossings: dict[str, np.ndarray],
-    mixed: District,
-    market: District,
-    mill: District,
-    offices: District,
-    villas: District,
-    stately: District,
-    old_town: District,
-) -> list[Street]:
+def _streets(crossings: dict[str, np.ndarray], districts: Sequence[District]) -> list[Street]:
+    mixed, market, mill, offices, villas, stately, old_town = districts
+
     def street(
         name: str, ends: str, half: float, pavement: float, *sides: District | None, **more: object
     ) -> Street:
