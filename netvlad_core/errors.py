@@ -2,7 +2,17 @@
 
 
 class NetvladError(Exception):
-    """Base of all errors that a user can cause and mend; says what was expected, what found, what to do."""
+    """Base of all errors that a user can cause and mend; says what was expected, what found, what to do.
+
+    Examples
+    --------
+    >>> from netvlad_core import NetvladError, PlaceMap
+    >>> try:
+    ...     PlaceMap.open("maps/nowhere")
+    ... except NetvladError as error:
+    ...     print(error)
+    there is no map maps/nowhere: it is not a folder
+    """
 
 
 class ImageError(NetvladError):

@@ -32,6 +32,16 @@ class Camera:
     matrix : (3, 3) float64, pixels <- optical frame (z forward, x right, y down).
     model, distortion : its name in CameraInfo and its coefficients (N,) float64.
     mounting : base_link <- optical frame.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from netvlad_core import Camera, Pose
+    >>> matrix = np.array([[500.0, 0, 320], [0, 500, 240], [0, 0, 1]])
+    >>> forward = Pose.from_values([0.3, 0, 1.2], [-0.5, 0.5, -0.5, 0.5])  # base_link <- optical frame
+    >>> camera = Camera(640, 480, matrix, "plumb_bob", np.zeros(5), forward)
+    >>> Camera.from_json(camera.to_json()).matrix.tolist() == matrix.tolist()
+    True
     """
 
     width: int

@@ -21,6 +21,16 @@ class Pose:
     ----------
     position : (3,) float64, metres, origin of the child frame in the parent frame.
     quaternion : (4,) float64, x y z w, unit norm, rotation of the child frame in the parent frame.
+
+    Examples
+    --------
+    >>> from netvlad_core import Pose
+    >>> robot = Pose.from_xyz_yaw(2.0, 1.0, yaw=0.5)  # map <- base_link
+    >>> camera = robot @ Pose.from_xyz_yaw(0.3, 0.0, 1.2)  # map <- camera
+    >>> camera.position.round(2).tolist(), round(camera.yaw, 2)
+    ([2.26, 1.14, 1.2], 0.5)
+    >>> (robot.inverse() @ camera).position.round(2).tolist() == [0.3, 0.0, 1.2]
+    True
     """
 
     position: np.ndarray

@@ -19,6 +19,14 @@ def open_source(path: Path | str, options: SourceOptions | None = None) -> Frame
     ------
     SourceError
         If the path is none of these or cannot be used as what it is.
+
+    Examples
+    --------
+    >>> from netvlad_core import open_source
+    >>> drive = open_source("drive/catalogue.csv")
+    >>> frame = next(iter(drive))
+    >>> len(drive), frame.name, frame.pose.position.tolist(), frame.decode().shape
+    (40, '000.png', [0.0, 0.0, 0.0], (120, 160, 3))
     """
     path = Path(path).expanduser()
     options = options or SourceOptions()

@@ -44,6 +44,14 @@ class BuildOptions:
     spec, backbone_weights, seed : of the network that is fitted without weights, as in `fit_network`.
     require_poses : False accepts a source without poses; its map gives place ids but no pose.
     device, batch_size, precision : as in `Extractor`.
+
+    Examples
+    --------
+    >>> from pathlib import Path
+    >>> from netvlad_core import BuildOptions
+    >>> options = BuildOptions(store_images="full", weights=Path("campus.safetensors"), device="cpu")
+    >>> options.require_poses
+    True
     """
 
     keyframes: KeyframeRule | None = None
@@ -74,6 +82,16 @@ def build_map(source: FrameSource, output: Path, options: BuildOptions, progress
         If the weights cannot be read.
     NetvladError
         If the precision is int8 and there are no weights.
+
+    Examples
+    --------
+    >>> from pathlib import Path
+    >>> from netvlad_core import BuildOptions, build_map, open_source
+    >>> drive = open_source("evening/catalogue.csv")
+    >>> options = BuildOptions(weights=Path("campus.safetensors"), device="cpu")
+    >>> place_map = build_map(drive, Path("maps/evening"), options, progress=False)
+    >>> len(place_map), place_map.has_poses, place_map.header.map_id
+    (27, True, 'evening@...')
     """
     if options.precision == "int8" and options.weights is None:
         raise NetvladError(

@@ -113,6 +113,15 @@ class PlaceMap:
     poses : (N, 7) float64, map <- base_link, x y z qx qy qz qw; NaN where a place has none.
     names : of the places' frames in their source.
     camera : that of the drive, or None where its calibration was not known.
+
+    Examples
+    --------
+    >>> from netvlad_core import PlaceMap
+    >>> place_map = PlaceMap.open("maps/campus")
+    >>> len(place_map), place_map.descriptors.shape, place_map.names[3]
+    (40, (40, 896), '003.png')
+    >>> place_map.pose(3).position.tolist(), place_map.image(3).shape
+    ([6.0, 0.0, 0.0], (120, 160, 3))
     """
 
     def __init__(self, path: Path, header: MapHeader) -> None:

@@ -63,6 +63,15 @@ class Extractor:
     dimension : D of the descriptors.
     spec : description of the network.
     device, precision : with which it runs.
+
+    Examples
+    --------
+    >>> from netvlad_core import Extractor, open_source
+    >>> extractor = Extractor.load(device="cpu")  # the network that comes with this package
+    >>> first, *_, last = (frame.decode() for frame in open_source("drive/catalogue.csv"))
+    >>> descriptors = extractor([first, last])
+    >>> descriptors.shape, bool(descriptors[0] @ descriptors[1] < 0.9)
+    ((2, 7168), True)
     """
 
     def __init__(self, engine: Engine, batch_size: int | None = None) -> None:

@@ -50,6 +50,13 @@ class SourceOptions:
     max_gap : seconds, see `Trajectory.sampled_at`.
     poses_required : False yields images without a pose too.
     recording_time : topics whose stamps are of another clock; the time of recording stands for them.
+
+    Examples
+    --------
+    >>> from netvlad_core import SourceOptions
+    >>> options = SourceOptions(image_topic="/camera/image_raw", pose_topic="/odom")
+    >>> options.base_frame
+    'base_link'
     """
 
     image_topic: str | None = None
