@@ -7,6 +7,8 @@ import pytest
 import yaml
 
 from netvlad_core.errors import SettingError
+from netvlad_core.localization.localizer import LocalizerOptions
+from netvlad_core.localization.loops.loop_options import LoopClosureOptions
 from netvlad_core.settings import (
     group,
     parameters_text,
@@ -181,3 +183,22 @@ def test_what_is_written_is_read_again(tmp_path: Path) -> None:
     assert {name: type(value) for name, value in plain.items()} == {
         name: type(value) for name, value in values.items()
     }
+
+
+def test_the_options_of_this_package() -> None:
+    """Every number of localization has a name, a range that holds it, and a description."""
+    closures = settings_of(LoopClosureOptions(), "closures")
+    found = settings_of(LocalizerOptions()) | closures
+    assert {"min_belief", "min_inliers", "sequence.sharpness", "geometry.features", "verification"} < set(
+        found
+    )
+    assert {"min_time", "keyframe_distance", "closures.window", "closures.keyframes.angle"} < set(closures)
+    assert found["sequence.radius"].default == 10.0
+    assert closures["min_inliers"].default == 40
+    for name, one in found.items():
+        assert one.description.endswith("."), name
+        assert one.check(one.default) == one.default
+        assert isinstance(one.default, bool) or (one.low is not None and one.high is not None), name
+    for options, prefix in ((LocalizerOptions(), ""), (LoopClosureOptions(), "closures")):
+        values = {name: one.default for name, one in settings_of(options, prefix).items()}
+        assert with_settings(options, values, prefix) == options

@@ -6,7 +6,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -29,6 +29,7 @@ from netvlad_core.localization.tracking.sequence_filter import (
 from netvlad_core.mapping.place_map import PlaceMap
 from netvlad_core.model.extractor import Extractor
 from netvlad_core.search import open_index
+from netvlad_core.settings import group, setting
 
 # Candidates that the filter weighs; GPU indexes give no more than twice as many.
 _CANDIDATES = 1000
@@ -41,24 +42,41 @@ _TURNED_ROUND = Pose.from_xyz_yaw(0.0, 0.0, yaw=np.pi)
 
 @dataclass(frozen=True)
 class LocalizerOptions:
-    """How matches become a statement; `track` takes only the first and the last three of these.
+    """Thresholds that turn matches into a state; a file of settings has them by these names.
 
-    Attributes
-    ----------
-    top_k : matches reported for each image.
-    min_similarity : below this best similarity the state is LOST; None takes the map's own threshold.
-    min_agreement : share of the matches' weight that must support one pose, else the state is AMBIGUOUS.
-    agreement_radius : metres, within which two matches support the same pose.
-    sequence : options of the sequence filter.
-    verification : options of the geometric verification, None for none.
+    `min_similarity` and `min_agreement` apply to `locate` only, `sequence` to `track` only.
     """
 
-    top_k: int = 10
-    min_similarity: float | None = None
-    min_agreement: float = 0.5
-    agreement_radius: float = POSITIVE_WITHIN
-    sequence: SequenceOptions = field(default_factory=SequenceOptions)
-    verification: VerificationOptions | None = None
+    top_k: int = setting(10, "Matches reported for each image.", 1, 1000)
+    min_similarity: float | None = setting(
+        None,
+        "For a single image: best similarity below which the state is LOST; -1.0 takes the map's threshold.",
+        -1.0,
+        1.0,
+        none=-1.0,
+    )
+    min_agreement: float = setting(
+        0.5,
+        "For a single image: share of the matches' weight that must support one pose, else AMBIGUOUS.",
+        0.0,
+        1.0,
+    )
+    agreement_radius: float = setting(
+        POSITIVE_WITHIN, "Metres within which two matches support the same pose.", 0.0, 1000.0
+    )
+    sequence_filter: bool = setting(
+        True, "Judge images as a drive, with odometry; false judges each one by itself."
+    )
+    sequence: SequenceOptions = group("sequence", SequenceOptions())
+    verification: VerificationOptions | None = group(
+        "geometry",
+        VerificationOptions(),
+        setting(
+            False,
+            "Compare local features with the images in the map; a calibrated camera gives metric poses.",
+            name="verification",
+        ),
+    )
 
 
 @dataclass(frozen=True)

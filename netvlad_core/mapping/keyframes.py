@@ -9,22 +9,27 @@ import numpy as np
 
 from netvlad_core.data.frames import Frame, FrameSource
 from netvlad_core.data.geometry import Pose, rotation_between
+from netvlad_core.settings import setting
 
 
 @dataclass(frozen=True)
 class KeyframeRule:
-    """A frame becomes a keyframe when the camera has moved, turned or waited enough since the last one.
+    """A frame becomes a keyframe when the camera has moved, turned or waited enough since the last one."""
 
-    Attributes
-    ----------
-    distance : metres, or None for no rule on distance.
-    angle : degrees, or None.
-    time : seconds, or None.
-    """
-
-    distance: float | None = 1.0
-    angle: float | None = 15.0
-    time: float | None = None
+    distance: float | None = setting(
+        1.0,
+        "Metres from one keyframe to the next; 0.0 for no such rule.",
+        0.0,
+        1000.0,
+        name="keyframe_distance",
+        none=0.0,
+    )
+    angle: float | None = setting(
+        15.0, "Degrees from one keyframe to the next; 0.0 for no such rule.", 0.0, 180.0, none=0.0
+    )
+    time: float | None = setting(
+        None, "Seconds from one keyframe to the next; 0.0 for no such rule.", 0.0, 1e6, none=0.0
+    )
 
     @property
     def keeps_all(self) -> bool:

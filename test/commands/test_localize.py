@@ -106,7 +106,7 @@ def test_names_that_are_no_text_are_read_and_written(street_map: PlaceMap, tmp_p
         f"{place_map}/",
         f"{folder}/",
         "--output",
-        output,
+        os.fspath(output),
     ]
     done = subprocess.run(
         command, cwd=_ROOT, capture_output=True, env={**os.environ, "PYTHONIOENCODING": "ascii"}, check=False
@@ -134,7 +134,8 @@ def test_ctrl_c_leaves_an_older_table_whole(street_map: PlaceMap, tmp_path: Path
     output = tmp_path / "out" / "table.csv"
     output.parent.mkdir()
     output.write_text("image,stamp,state,place\nold,and,whole,1\n")
-    command = [sys.executable, "-m", "netvlad_core", "localize", street_map.path, drive, "--output", output]
+    command = [sys.executable, "-m", "netvlad_core", "localize", str(street_map.path), str(drive)]
+    command += ["--output", str(output)]
     process = subprocess.Popen(command, cwd=_ROOT, stderr=subprocess.PIPE, text=True)
     deadline = monotonic() + 60
     while len(list(output.parent.glob(".netvlad-*/*"))) < 1 and monotonic() < deadline:

@@ -19,6 +19,7 @@ from netvlad_core.localization.geometry.structure import FEWEST_POINTS, Resectio
 from netvlad_core.localization.geometry.two_views import TwoViews, compare
 from netvlad_core.localization.retrieval import Match
 from netvlad_core.mapping.place_map import PlaceMap
+from netvlad_core.settings import setting
 
 # Views to triangulate from: not so near that there is no angle, not so far that nothing matches.
 _NEAREST, _FURTHEST = 0.5, 6.0  # metres
@@ -38,18 +39,19 @@ Content = TypeVar("Content")
 
 @dataclass(frozen=True)
 class VerificationOptions:
-    """When geometry confirms a place.
+    """When geometry confirms a place."""
 
-    Attributes
-    ----------
-    min_inliers : features that must agree with one geometry.
-    most_places : matches that are looked at, best first; the others stay behind them.
-    features : found in an image.
-    """
-
-    min_inliers: int = 30
-    most_places: int = 10
-    features: int = 1000
+    min_inliers: int = setting(
+        30,
+        "With verification: local features that must agree for a place to be confirmed.",
+        8,
+        10_000,
+        name="min_inliers",
+    )
+    most_places: int = setting(
+        10, "Matches that are compared, best first; the others stay behind them.", 1, 1000
+    )
+    features: int = setting(1000, "Largest number of local features found in an image.", 50, 100_000)
 
 
 @dataclass(frozen=True, eq=False)

@@ -2,41 +2,60 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 from netvlad_core.data.radii import POSITIVE_WITHIN
 from netvlad_core.localization.geometry.verification import VerificationOptions
 from netvlad_core.mapping.keyframes import KeyframeRule
+from netvlad_core.settings import group, setting
 
 
 @dataclass(frozen=True)
 class LoopClosureOptions:
-    """When a place counts as seen again.
+    """When a place counts as seen again."""
 
-    Attributes
-    ----------
-    keyframes : what becomes a place of the growing map.
-    most_keyframes : when there are so many, every second one goes and the rule's distance doubles.
-    min_time, min_way : seconds and metres of driving that lie between a place and its return.
-    window : metres of driving behind the robot that must match, too.
-    radius : metres; another place is further away.
-    min_score : likeness that the window must have on average: 0 a usual pair of images, 1 neighbours. Where
-        geometry stands for the window, the present image must have it.
-    min_margin : likeness by which it must beat every other place.
-    spacing : metres from one closure to the next.
-    verification : options of the geometric verification, None for none.
-    sightings : with verification: images of the window that geometry and odometry put at one place, the
-        present one among them, which close without all of the window.
-    """
-
-    keyframes: KeyframeRule = field(default_factory=KeyframeRule)
-    most_keyframes: int = 20_000
-    min_time: float = 20.0
-    min_way: float = 30.0
-    window: float = 15.0
-    radius: float = POSITIVE_WITHIN
-    min_score: float = 0.5
-    min_margin: float = 0.15
-    spacing: float = 3.0
-    verification: VerificationOptions | None = None
-    sightings: int = 3
+    keyframes: KeyframeRule = group("closures.keyframes", KeyframeRule())
+    most_keyframes: int = setting(
+        20_000,
+        "Bound of memory: at this number every second keyframe goes, and their distance doubles.",
+        10,
+        10_000_000,
+        name="most_keyframes",
+    )
+    min_time: float = setting(20.0, "Seconds between a place and its return.", 0.0, 1e6, name="min_time")
+    min_way: float = setting(30.0, "Metres of driving between them.", 0.0, 1e6, name="min_way")
+    window: float = setting(15.0, "Metres of driving behind the robot that must match, too.", 0.0, 1e6)
+    radius: float = setting(POSITIVE_WITHIN, "Metres beyond which a place is another one.", 0.1, 1000.0)
+    min_score: float = setting(
+        0.5,
+        "Least mean normalised similarity over the window; 0.0: unrelated images, 1.0: neighbours. "
+        "If the closure rests on geometry, the current image alone must reach it.",
+        0.0,
+        10.0,
+        name="min_score",
+    )
+    min_margin: float = setting(
+        0.15,
+        "Normalised similarity by which the place must beat every other one.",
+        0.0,
+        10.0,
+        name="min_margin",
+    )
+    spacing: float = setting(3.0, "Metres from one closure to the next.", 0.0, 1e6)
+    # Wrong pairs of real streets reach 34 inliers; each image is compared with five places, for time.
+    verification: VerificationOptions | None = group(
+        "geometry",
+        VerificationOptions(min_inliers=40, most_places=5),
+        setting(
+            False,
+            "Compare images with those of the places; gives metric poses if the camera is calibrated.",
+            name="verification",
+        ),
+    )
+    sightings: int = setting(
+        3,
+        "With verification: images of the window, the current one included, that geometry and odometry put "
+        "at one place and that close without the whole window.",
+        1,
+        1000,
+    )

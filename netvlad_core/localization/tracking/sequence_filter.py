@@ -25,6 +25,7 @@ import numpy as np
 from netvlad_core.data.geometry import Pose
 from netvlad_core.data.radii import POSITIVE_WITHIN
 from netvlad_core.localization.tracking.place_motion import Motion, PlaceMotion
+from netvlad_core.settings import setting
 
 # Of odds: a state is left later than it is entered.
 _HYSTERESIS = 4.0
@@ -65,44 +66,76 @@ class State(IntEnum):
 
 @dataclass(frozen=True)
 class SequenceOptions:
-    """How evidence becomes belief. The defaults were chosen on drives in changed light and unmapped streets.
+    """How evidence becomes belief; defaults chosen on drives in changed light and unmapped streets."""
 
-    Attributes
-    ----------
-    min_belief : probability of the best place with its surroundings from which the state is LOCALIZED.
-    radius : metres (places, in a map without poses) that count as the surroundings of a place.
-    sharpness : log-likelihood of a place for each standard deviation of similarity, up to `highest_score`.
-    habit : images after which half of a place's usual similarity to the drive is taken off.
-    chance : log-odds by which the best place leads over all others on a drive off the map.
-    margin : standard deviations by which the best place must beat the rest of the map, on average.
-    gain : log-odds of being on the map for each standard deviation beyond the margin, within `gap_range`.
-    leave, enter : probability that the robot leaves or enters the map between two images.
-    contradiction : no pose where the images of late prefer another part of the map by this many deviations.
-    leak : share of belief that an image spreads over all places: the robot may have been carried.
-    against : prior probability that it faces against the heading of the places.
-    odometry_sigma : uncertainty of odometry, share of way and turn.
-    turn_sigma : radians, uncertainty of the turn between two places.
-    speed : m/s where there is no odometry (places a second, in a map without poses); None takes that of the
-        drive which made the map.
-    """
-
-    min_belief: float = 0.9
-    radius: float = POSITIVE_WITHIN
-    sharpness: float = 0.6
-    highest_score: float = 6.0
-    habit: float = 20.0
-    chance: float = 1.0
-    margin: float = 0.4
-    gain: float = 0.3
-    gap_range: tuple[float, float] = (-1.5, 4.0)
-    leave: float = 0.002
-    enter: float = 0.005
-    contradiction: float = 0.5
-    leak: float = 0.003
-    against: float = 0.1
-    odometry_sigma: float = 0.1
-    turn_sigma: float = 0.3
-    speed: float | None = None
+    min_belief: float = setting(
+        0.9,
+        "With the sequence filter: probability of a place from which the state is LOCALIZED.",
+        0.05,
+        1.0,
+        name="min_belief",
+    )
+    radius: float = setting(
+        POSITIVE_WITHIN,
+        "Metres (places, in a map without poses) that count as the surroundings of a place.",
+        0.1,
+        1000.0,
+    )
+    sharpness: float = setting(
+        0.6, "Log-likelihood of a place per standard deviation of similarity, up to highest_score.", 0.0, 10.0
+    )
+    highest_score: float = setting(
+        6.0, "Standard deviations of similarity beyond which a place gains nothing.", 0.0, 100.0
+    )
+    habit: float = setting(
+        20.0, "Images after which half of a place's usual similarity to the drive is subtracted.", 1.0, 1e6
+    )
+    chance: float = setting(
+        1.0, "Log-odds by which the best place leads over all others on a drive off the map.", 0.0, 100.0
+    )
+    margin: float = setting(
+        0.4,
+        "Standard deviations by which the best place must beat the rest of the map, on average.",
+        0.0,
+        100.0,
+    )
+    gain: float = setting(
+        0.3, "Log-odds of being on the map per standard deviation beyond the margin.", 0.0, 100.0
+    )
+    gap_range: tuple[float, float] = setting(
+        (-1.5, 4.0), "Bounds of the standard deviations beyond the margin that count.", -100.0, 100.0
+    )
+    leave: float = setting(0.002, "Probability that the robot leaves the map between two images.", 0.0, 1.0)
+    enter: float = setting(0.005, "Probability that the robot enters the map between two images.", 0.0, 1.0)
+    contradiction: float = setting(
+        0.5,
+        "No pose if recent images prefer another part of the map by this many standard deviations.",
+        0.0,
+        100.0,
+    )
+    leak: float = setting(
+        0.003,
+        "Share of the belief that each image spreads over all places, since the robot may have been carried.",
+        0.0,
+        1.0,
+    )
+    against: float = setting(
+        0.1, "Prior probability that the robot faces against the heading of the places.", 0.0, 1.0
+    )
+    odometry_sigma: float = setting(
+        0.1, "Standard deviation of odometry, as a share of distance and turn.", 0.001, 10.0
+    )
+    turn_sigma: float = setting(
+        0.3, "Radians, standard deviation of the turn between two places.", 0.001, 10.0
+    )
+    speed: float | None = setting(
+        None,
+        "Speed in m/s without odometry (places per second in a map without poses); 0.0 takes that of the "
+        "drive that made the map.",
+        0.0,
+        100.0,
+        none=0.0,
+    )
 
 
 @dataclass(frozen=True)
