@@ -12,15 +12,14 @@ from netvlad_core.data.radii import CORRECT_WITHIN, NEGATIVE_BEYOND, POSITIVE_WI
 from netvlad_core.errors import NetvladError
 from netvlad_core.model.backbones import DEFAULT_BACKBONE
 from netvlad_core.model.spec import TORCH_PRECISIONS
+from netvlad_core.settings import setting, settings_of
 
 if sys.version_info >= (3, 11):
     import tomllib
 else:
     import tomli as tomllib
 
-LOSSES = ("triplet", "multi-similarity")
-CACHE_TYPES = ("float32", "float16")
-OPTIMIZERS = ("sgd", "adamw")
+_PLACES = "multi-similarity"
 _PATHS = ("weights", "backbone_weights", "collection", "validation_collection")
 _NO_PATHS = ("imagenet", "packaged")  # what may stand in place of one
 _LISTS_OF_PATHS = ("database", "queries", "validation_database", "validation_queries")
@@ -32,49 +31,18 @@ class TrainingConfig:
 
     Attributes
     ----------
-    database : sources of images with poses (bags, maps, catalogues, folders), all in one coordinate frame.
-    queries : likewise; none: each image of the database is a query for the others.
-    validation_database, validation_queries : likewise, other places; none: nothing is validated.
-    collection, split : of a known format (docs/datasets.md) and its split, instead of database and
-        queries.
-    validation_collection, validation_split : likewise, instead of validation_database and validation_queries.
-    image_topic, pose_topic : of bags; empty: found by themselves.
-    weights : checkpoint to begin with, "packaged" for that of the package; empty: clusters are fitted on the
+    database, queries : sources of images with poses (bags, maps, catalogues, folders), all in one coordinate
+        frame; without queries each image of the database is a query for the others.
+    validation_database, validation_queries : the same for other places; without them nothing is validated.
+    collection, split : a set of a known format (docs/datasets.md), instead of database and queries.
+    validation_collection, validation_split : the same, instead of validation_database and validation_queries.
+    image_topic, pose_topic : topics of bags; empty: the only ones.
+    weights : checkpoint to begin with, "packaged" for the package's own; empty: clusters are fitted on the
         database.
-    backbone, clusters : of the network that is fitted.
-    backbone_weights : likewise: a file, "imagenet" for installed ones; empty: the package's own.
-    positive_radius : m, a database image this near may be a positive.
-    min_distance : m, and farther than this.
-    heading_limit : degrees between the headings of query and positive; 180 is no limit.
-    negative_radius : m, a database image beyond it is a negative.
-    time_exclusion : s, images of one drive that are nearer in time are no positives.
-    correct_radius : m, of a correct answer in validation.
-    loss : "triplet" (ranking) or "multi-similarity" (over places).
-    margin : of the triplet loss, in squared distance.
-    negatives : hardest violating negatives of a tuple, at most.
-    random_negatives : sampled for each query at each mining.
-    hard_negatives : of the last mining that are looked at again.
-    ms_alpha, ms_beta, ms_base, ms_epsilon : of the multi-similarity loss and its mining.
-    places_per_batch, images_per_place : batches of the multi-similarity loss.
-    epochs : passes over the queries or places.
-    batch_size : tuples of a step, over all processes.
-    images_at_once : through the network with gradients, in each process; 0: all images of a step. Less needs
-        less memory and changes nothing else.
-    optimizer : "sgd" (stochastic gradient descent with momentum) or "adamw".
-    learning_rate, weight_decay : of the optimizer.
-    momentum : of stochastic gradient descent.
-    halving_epochs : the learning rate is halved, and the cache interval doubled, every so many epochs.
-    cache_interval : queries between refreshes of the descriptor cache.
-    cache_type : "float32" or "float16".
-    trainable : "head", "all", or a number: so many last blocks of the backbone, and the head.
-    precision : of the backbone's arithmetic, "float32", "bfloat16" or "float16".
-    photometric : strength of random light and colour, 0 (none) to 1 (strong).
-    perspective : how far the corners of an image move at random, as a share of its sides.
-    patience : epochs without a better validation Recall@5 after which training ends; 0: never.
-    checkpoint_steps : steps between checkpoints to resume from.
-    workers : threads that read images, in each process.
-    seed : of everything random.
-    device : "auto" (CUDA where there is one), "cpu", "cuda", "cuda:1".
+    backbone : of the network that is fitted.
+    backbone_weights : its weights: a file, or "imagenet" for installed ones; empty: the package's own.
+    trainable : "head", "all", or the number of last blocks of the backbone that learn with the head.
+    device : "auto" (CUDA if there is one), "cpu", "cuda", "cuda:1".
     """
 
     database: tuple[str, ...] = ()
@@ -90,76 +58,57 @@ class TrainingConfig:
     weights: str = ""
     backbone: str = DEFAULT_BACKBONE
     backbone_weights: str = ""
-    clusters: int = 64
-    positive_radius: float = POSITIVE_WITHIN
-    min_distance: float = 1.0
-    heading_limit: float = 180.0
-    negative_radius: float = NEGATIVE_BEYOND
-    time_exclusion: float = 30.0
-    correct_radius: float = CORRECT_WITHIN
-    loss: str = "triplet"
-    margin: float = 0.1
-    negatives: int = 10
-    random_negatives: int = 1000
-    hard_negatives: int = 10
-    ms_alpha: float = 1.0
-    ms_beta: float = 50.0
-    ms_base: float = 0.0
-    ms_epsilon: float = 0.1
-    places_per_batch: int = 100
-    images_per_place: int = 4
-    epochs: int = 30
-    batch_size: int = 4
-    images_at_once: int = 0
-    optimizer: str = "sgd"
-    learning_rate: float = 1e-4
-    momentum: float = 0.9
-    weight_decay: float = 1e-3
-    halving_epochs: int = 5
-    cache_interval: int = 1000
-    cache_type: str = "float32"
+    clusters: int = setting(64, "Clusters of the network that is fitted.", 2)
+    positive_radius: float = setting(POSITIVE_WITHIN, "Metres; a nearer image may be a positive.", 0)
+    min_distance: float = setting(1.0, "Metres; a positive is farther than this.", 0)
+    heading_limit: float = setting(180.0, "Degrees between query and positive; 180: no limit.", 0, 180)
+    negative_radius: float = setting(NEGATIVE_BEYOND, "Metres beyond which an image is a negative.", 0)
+    time_exclusion: float = setting(30.0, "Seconds; nearer images of one drive are no positives.", 0)
+    correct_radius: float = setting(CORRECT_WITHIN, "Metres within which an answer is correct.", 0)
+    loss: str = setting("triplet", "Ranking loss, or a loss over places.", choices=("triplet", _PLACES))
+    margin: float = setting(0.1, "Margin of the triplet loss, in squared distance.", 0)
+    negatives: int = setting(10, "Most violating negatives of a tuple, hardest first.", 1)
+    random_negatives: int = setting(1000, "Negatives sampled for each query at each mining.", 0)
+    hard_negatives: int = setting(10, "Negatives of the last mining that are looked at again.", 0)
+    ms_alpha: float = setting(1.0, "Weight of positive pairs in the multi-similarity loss.", 0)
+    ms_beta: float = setting(50.0, "Weight of its negative pairs.", 0)
+    ms_base: float = setting(0.0, "Similarity around which both turn.", 0)
+    ms_epsilon: float = setting(0.1, "Slack of its mining, in similarity.", 0)
+    places_per_batch: int = setting(100, "Places of a batch of the multi-similarity loss.", 2)
+    images_per_place: int = setting(4, "Images of each of them.", 2)
+    epochs: int = setting(30, "Passes over the queries or places.", 1)
+    batch_size: int = setting(4, "Tuples of a step, over all processes.", 1)
+    images_at_once: int = setting(0, "Images with gradients in memory at once, per process; 0: all.", 0)
+    optimizer: str = setting("sgd", "Stochastic gradient descent or AdamW.", choices=("sgd", "adamw"))
+    learning_rate: float = setting(1e-4, "Learning rate of the optimizer.", 0)
+    momentum: float = setting(0.9, "Momentum of stochastic gradient descent.", 0, 1)
+    weight_decay: float = setting(1e-3, "Weight decay of the optimizer.", 0)
+    halving_epochs: int = setting(5, "Epochs after which the rate halves and the cache interval doubles.", 1)
+    cache_interval: int = setting(1000, "Queries between refreshes of the descriptor cache.", 1)
+    cache_type: str = setting("float32", "Type of cached descriptors.", choices=("float32", "float16"))
     trainable: str | int = 3
-    precision: str = "float32"
-    photometric: float = 0.0
-    perspective: float = 0.0
-    patience: int = 0
-    checkpoint_steps: int = 100
-    workers: int = 2
-    seed: int = 0
+    precision: str = setting("float32", "Precision of the backbone.", choices=TORCH_PRECISIONS)
+    photometric: float = setting(0.0, "Strength of random light and colour.", 0, 1)
+    perspective: float = setting(0.0, "Most that corners move, as a share of the sides.", 0, 0.4)
+    patience: int = setting(0, "Epochs without a better Recall@5 before training ends; 0: never.", 0)
+    checkpoint_steps: int = setting(100, "Steps between checkpoints to resume from.", 1)
+    workers: int = setting(2, "Threads that read images, in each process.", 1)
+    seed: int = setting(0, "Seed of everything random.", 0)
     device: str = "auto"
 
     def __post_init__(self) -> None:
-        for name, choices in (
-            ("loss", LOSSES),
-            ("optimizer", OPTIMIZERS),
-            ("precision", TORCH_PRECISIONS),
-            ("cache_type", CACHE_TYPES),
-        ):
-            _expect(getattr(self, name) in choices, name, getattr(self, name), f"one of {', '.join(choices)}")
-        for field in fields(self):
-            value = getattr(self, field.name)
-            if isinstance(value, (int, float)):
-                least = _LEAST.get(field.name, 0)
-                _expect(least <= value < float("inf"), field.name, value, f"a number from {least}")
-        for name, most in (("photometric", 1), ("perspective", 0.4), ("heading_limit", 180), ("momentum", 1)):
-            _expect(getattr(self, name) <= most, name, getattr(self, name), f"at most {most}")
-        is_block_count = isinstance(self.trainable, int)
-        _expect(
-            is_block_count or self.trainable in ("head", "all"),
-            "trainable", self.trainable, 'one of "head", "all" and a number of blocks',
-        )  # fmt: skip
+        for name, declared in settings_of(self).items():
+            declared.check(getattr(self, name))
+        is_count = isinstance(self.trainable, int) and self.trainable >= 0
+        expected = 'one of "head", "all" and a number of blocks'
+        _expect(is_count or self.trainable in ("head", "all"), "trainable", self.trainable, expected)
         for prefix in ("", "validation_"):
             collection, database = (getattr(self, prefix + name) for name in ("collection", "database"))
-            _expect(
-                not (collection and database),
-                f"{prefix}collection",
-                collection,
-                f"no {prefix}database beside it",
-            )
-        _expect(
-            self.positive_radius <= self.negative_radius,
-            "negative_radius", self.negative_radius, f"at least the positive_radius {self.positive_radius}",
-        )  # fmt: skip
+            expected = f"no {prefix}database beside it"
+            _expect(not (collection and database), f"{prefix}collection", collection, expected)
+        expected = f"at least the positive_radius {self.positive_radius}"
+        is_wider = self.positive_radius <= self.negative_radius
+        _expect(is_wider, "negative_radius", self.negative_radius, expected)
 
     @classmethod
     def from_toml(cls, path: Path) -> TrainingConfig:
@@ -188,12 +137,6 @@ class TrainingConfig:
         for name in _LISTS_OF_PATHS:
             found[name] = tuple(str(base / Path(part).expanduser()) for part in getattr(config, name))
         return replace(config, **found)
-
-
-_LEAST = dict.fromkeys(
-    ("negatives", "epochs", "batch_size", "halving_epochs", "cache_interval", "checkpoint_steps", "workers"),
-    1,
-) | {"clusters": 2, "images_per_place": 2, "places_per_batch": 2}
 
 
 def _as_type_of(defaults: dict[str, Any], key: str, value: Any) -> Any:

@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 from scipy.spatial.distance import cdist
 
+from examples.splitting import split_by_place
 from netvlad_core.data.place_sets.place_set import PlaceImages, PlaceSet
-from netvlad_core.data.place_sets.splitting import split_by_place
 from netvlad_core.errors import SourceError
 
 

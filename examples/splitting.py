@@ -1,4 +1,4 @@
-"""Division into training, validation and test sets by place: no place is in two of them."""
+"""Division into training, validation and test sets by place, to copy: no place is in two of them."""
 
 from __future__ import annotations
 
