@@ -20,8 +20,8 @@ from rclpy.qos import qos_profile_sensor_data
 from rosbags.highlevel import AnyReader
 from rosgraph_msgs.msg import Clock
 from sensor_msgs.msg import CompressedImage, Image
-from tqdm import tqdm
 
+from netvlad_core.progress import bar
 from netvlad_ros.conversions import stamp_from_nanoseconds, stamp_to_nanoseconds
 from netvlad_ros.msg import PlaceMatches
 
@@ -103,9 +103,7 @@ class Player(Node):
             images = [c for c in reader.connections if c.topic == image_topic]
             odometry = [c for c in reader.connections if c.msgtype == "nav_msgs/msg/Odometry"][:1]
             started, first = monotonic(), None
-            with tqdm(
-                desc="driving", total=sum(c.msgcount for c in images), unit="image", disable=None
-            ) as bar:
+            with bar(title="driving", total=sum(c.msgcount for c in images)) as shown:
                 for connection, received, raw in reader.messages([*images, *odometry]):
                     first = received if first is None else first
                     ahead = started + (received - first) / 1e9 - monotonic()
@@ -114,7 +112,7 @@ class Player(Node):
                     sleep(max(0.0, ahead))
                     if connection.topic == image_topic:
                         self._publish(raw, received)
-                        bar.update()
+                        shown.update()
                     else:
                         self.odometry.publish(bytes(raw))
                     if not alive():

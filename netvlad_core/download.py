@@ -8,9 +8,8 @@ import urllib.request
 from pathlib import Path
 from urllib.parse import urlsplit
 
-from tqdm import tqdm
-
 from netvlad_core.errors import DownloadError
+from netvlad_core.progress import bar
 
 _TIMEOUT = 30.0  # seconds without a byte
 _BLOCK = 1 << 20
@@ -71,19 +70,11 @@ def _receive(response: http.client.HTTPResponse, url: str, part: Path, version: 
         version.unlink()
     with (
         part.open("ab" if is_rest else "wb") as file,
-        tqdm(
-            total=total,
-            initial=had,
-            unit="B",
-            unit_scale=True,
-            desc=Path(urlsplit(url).path).name,
-            disable=None if progress else True,
-            dynamic_ncols=True,
-        ) as bar,
+        bar(title=Path(urlsplit(url).path).name, total=total, unit="B", show=progress, done=had) as shown,
     ):
         while block := response.read(_BLOCK):
             file.write(block)
-            bar.update(len(block))
+            shown.update(len(block))
     received = part.stat().st_size
     if total is not None and received < total:
         raise DownloadError(

@@ -10,8 +10,8 @@ from pathlib import Path
 
 import numpy as np
 from scipy.spatial.transform import Rotation
-from tqdm import tqdm
 
+from netvlad_core.progress import bar
 from town.bag import DriveBag
 from town.motion import Manner, Motion
 from town.renderer import Renderer
@@ -103,9 +103,7 @@ def write_drive(
 
     with DriveBag(path, compressed) as bag:
         bag.mount(drive.epoch * SECOND, CAMERA_POSITION, CAMERA_ROTATION.as_quat())
-        for time, position, quaternion in tqdm(
-            frames, desc=f"{drive.light} drive", disable=None if progress else True, unit="image"
-        ):
+        for time, position, quaternion in bar(frames, f"{drive.light} drive", show=progress):
             while odometry and odometry[0][0] < time:
                 bag.odometry(stamp_of(odometry[0][0]), *odometry.pop(0)[1:])
             base = Rotation.from_quat(quaternion)

@@ -29,7 +29,6 @@ from rclpy.parameter import Parameter
 from rclpy.qos import QoSProfile, qos_profile_sensor_data
 from sensor_msgs.msg import CameraInfo, Image
 from std_msgs.msg import Header
-from tqdm import tqdm
 
 from netvlad_core.data.camera import Camera
 from netvlad_core.data.frames import Frame
@@ -40,6 +39,7 @@ from netvlad_core.errors import NetvladError, SourceError
 from netvlad_core.evaluation.trajectory import absolute_trajectory_error
 from netvlad_core.localization.loops.loop_options import LoopClosureOptions
 from netvlad_core.model.packaged import PACKAGED_NETWORK
+from netvlad_core.progress import bar
 from netvlad_ros.conversions import image_to_message, pose_to_message, stamp_from_nanoseconds
 from netvlad_ros.executor import ThreadedExecutor
 from netvlad_ros.loop_closure_node import LoopClosureNode
@@ -111,7 +111,7 @@ def drive(
     Thread(target=executor.spin, daemon=True).start()
     while poses.get_subscription_count() < 2 or not images.get_subscription_count():
         sleep(0.05)
-    for stamp, _, frame in tqdm(source.frames(), "driving", total=len(true), unit="image", disable=None):
+    for stamp, _, frame in bar(source.frames(), "driving", len(true)):
         started = monotonic()
         header = Header(stamp=stamp_from_nanoseconds(stamp), frame_id="odom")
         message = Odometry(header=header, child_frame_id="base_link")

@@ -238,9 +238,9 @@ def at_least(minimum: int) -> Callable[[str], int]:
 
 def bar(images: Iterable[Image], quiet: bool, what: str | None = None) -> Iterable[Image]:
     """The images behind a progress bar, which shows in a terminal only."""
-    from tqdm import tqdm
+    from netvlad_core import progress
 
-    return tqdm(images, what, unit="image", disable=quiet or None, dynamic_ncols=True)
+    return progress.bar(images, what, show=not quiet)
 
 
 def print_counts(title: str, counts: Mapping[str, int]) -> None:

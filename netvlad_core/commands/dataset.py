@@ -11,7 +11,7 @@ from dataclasses import asdict
 from textwrap import fill
 from typing import TYPE_CHECKING
 
-from netvlad_core.commands.common import add_place_set, bar, open_place_set, positive
+from netvlad_core.commands.common import add_place_set, open_place_set, positive
 from netvlad_core.data.radii import NEGATIVE_BEYOND, POSITIVE_WITHIN
 
 if TYPE_CHECKING:
@@ -66,7 +66,7 @@ def run(options: argparse.Namespace) -> None:
         options.positive,
         options.negative,
         None if options.heading is None else math.radians(options.heading),
-        lambda paths: bar(paths, options.quiet),
+        not options.quiet,
     )
     if options.json:
         values = {"sets": [asdict(check) for check in checks], "overlaps": [asdict(o) for o in overlaps]}

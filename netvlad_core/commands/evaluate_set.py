@@ -6,7 +6,6 @@ import argparse
 import csv
 import json
 import math
-from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -15,7 +14,6 @@ from netvlad_core.commands.common import (
     add_place_set,
     add_precision,
     at_least,
-    bar,
     network_path,
     open_place_set,
     output_file,
@@ -28,7 +26,6 @@ from netvlad_core.files import written_whole
 from netvlad_core.model.packaged import PACKAGED_NETWORK
 
 if TYPE_CHECKING:
-    from netvlad_core.data.frames import Frame
     from netvlad_core.evaluation.place_recognition import SetResult
 
 SUMMARY = "recall of a network on a collection of places (Pitts, Tokyo, MSLS, ...)"
@@ -79,9 +76,6 @@ def run(options: argparse.Namespace) -> None:
     from netvlad_core.evaluation.place_recognition import evaluate_place_set
     from netvlad_core.model.extractor import Extractor
 
-    def progress(frames: Sequence[Frame], what: str) -> Iterator[Frame]:
-        return iter(bar(frames, options.quiet, what))
-
     outputs = {options.csv: ",".join(_COLUMNS)} if options.csv else {}
     for number in range(1, options.failure_count + 1) if options.failures else ():
         outputs[_picture(options, number)] = PICTURE_MARK
@@ -89,7 +83,7 @@ def run(options: argparse.Namespace) -> None:
     places = open_place_set(options, options.split)
     extractor = Extractor.load(network_path(options.weights), options.device, precision=options.precision)
     heading = None if options.heading is None else math.radians(options.heading)
-    result = evaluate_place_set(places, extractor, options.threshold, heading, progress)
+    result = evaluate_place_set(places, extractor, options.threshold, heading, not options.quiet)
     values = _as_values(result, extractor.model_id, options)
     if options.json:
         print(json.dumps(values, indent=2))

@@ -7,16 +7,14 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from netvlad_core.data.frames import Frame
 from netvlad_core.data.place_sets.place_set import PlaceImages, PlaceSet
 from netvlad_core.errors import SourceError
 from netvlad_core.evaluation.average_precision import average_precision
 from netvlad_core.evaluation.recall import RECALL_AT
 from netvlad_core.model.extractor import Extractor
 from netvlad_core.model.streaming import describe_frames
+from netvlad_core.progress import bar
 from netvlad_core.search import open_index, ranks_of_first_correct
-
-Progress = Callable[[Sequence[Frame], str], Iterator[Frame]]
 
 
 @dataclass(frozen=True, eq=False)
@@ -64,7 +62,7 @@ def evaluate_place_set(
     extractor: Extractor,
     within: float | None = None,
     heading: float | None = None,
-    progress: Progress = lambda frames, _: iter(frames),
+    progress: bool = False,
 ) -> SetResult:
     """Describe a set, rank its database for each query, and say what is correct.
 
@@ -75,7 +73,7 @@ def evaluate_place_set(
     Parameters
     ----------
     within, heading : metres and radians, see `PlaceSet.positives`.
-    progress : wraps the frames that are described; its second argument says what they are.
+    progress : show bars.
 
     Raises
     ------
@@ -101,10 +99,10 @@ def evaluate_place_set(
 
 
 def _described(
-    images: PlaceImages, extractor: Extractor, progress: Progress, what: str, left_out: dict[str, str]
+    images: PlaceImages, extractor: Extractor, progress: bool, what: str, left_out: dict[str, str]
 ) -> Iterator[tuple[list[int], np.ndarray]]:
     """Rows and descriptors (B, D), a batch at a time; images that cannot be read are noted."""
-    for batch in describe_frames(progress(images.frames(), what), extractor):
+    for batch in describe_frames(bar(images.frames(), what, show=progress), extractor):
         good = [described for described in batch if described.descriptor is not None]
         left_out.update({d.frame.name: str(d.error) for d in batch if d.descriptor is None})
         if good:

@@ -5,10 +5,10 @@ from __future__ import annotations
 from pathlib import Path
 
 import numpy as np
-from tqdm import tqdm
 
 from netvlad_core.model.extractor import Extractor
 from netvlad_core.model.streaming import describe_frames
+from netvlad_core.progress import bar
 from netvlad_core.training.processes import Processes
 from netvlad_core.training.views import Views
 
@@ -64,7 +64,7 @@ class DescriptorCache:
         show = progress and processes.is_first
         done = 0
         is_broken = np.zeros(len(views), np.int64)
-        with tqdm(desc="descriptors", total=len(own), unit="image", disable=None if show else True) as bar:
+        with bar(title="descriptors", total=len(own), show=show) as shown:
             for batch in batches:
                 here = own[done : done + len(batch)]
                 nothing = np.full(self._shape[1], np.nan, np.float32)
@@ -72,7 +72,7 @@ class DescriptorCache:
                 self.write(here, np.stack(described))
                 is_broken[here] = [frame.descriptor is None for frame in batch]
                 done += len(batch)
-                bar.update(len(batch))
+                shown.update(len(batch))
         return np.flatnonzero(processes.sum_array(is_broken))  # which waits for all
 
     def write(self, rows: np.ndarray, descriptors: np.ndarray) -> None:

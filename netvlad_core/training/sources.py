@@ -9,7 +9,6 @@ from pathlib import Path
 
 import cv2
 import numpy as np
-from tqdm import tqdm
 
 from netvlad_core.data.bags.bag_file import is_bag
 from netvlad_core.data.catalogue import CatalogueSource
@@ -20,6 +19,7 @@ from netvlad_core.errors import ImageError, SourceError
 from netvlad_core.files import replace_directory
 from netvlad_core.mapping.keyframes import default_rule, select_keyframes
 from netvlad_core.mapping.map_source import MapSource, is_map
+from netvlad_core.progress import bar
 from netvlad_core.training.views import Views
 
 _CATALOGUE = "catalogue.csv"
@@ -77,7 +77,7 @@ def _keyframe_files(source: FrameSource, folder: Path, may_write: bool, progress
 
 def _write_keyframes(source: FrameSource, folder: Path, progress: bool) -> None:
     rows = [["image", "x", "y", "z", "qx", "qy", "qz", "qw", "stamp"]]
-    frames = tqdm(source, "keyframes", total=len(source), unit="image", disable=None if progress else True)
+    frames = bar(source, "keyframes", show=progress)
     for frame in select_keyframes(frames, default_rule(source)):
         try:
             image = frame.decode()

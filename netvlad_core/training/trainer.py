@@ -10,11 +10,11 @@ from pathlib import Path
 import numpy as np
 import torch
 from torch import nn
-from tqdm import tqdm
 
 from netvlad_core.model.checkpoints import save_checkpoint
 from netvlad_core.model.extractor import Extractor
 from netvlad_core.model.network import PlaceNetwork
+from netvlad_core.progress import bar
 from netvlad_core.training.batches import Batch, place_batches, tuple_batches
 from netvlad_core.training.cache import DescriptorCache
 from netvlad_core.training.config import TrainingConfig
@@ -108,13 +108,13 @@ class Trainer:
         done = sum(map(len, intervals[: progress.interval]))
         title = f"epoch {progress.epoch + 1}/{config.epochs}"
         show = self._run.progress and self._run.processes.is_first
-        with tqdm(desc=title, total=total, initial=done, unit="query", disable=None if show else True) as bar:
+        with bar(title=title, total=total, unit="query", show=show, done=done) as shown:
             for queries in intervals[progress.interval :]:
                 batches = self._batches(queries)
                 for share in self._steps(batches):
-                    bar.update(done + round(share * len(queries)) - bar.n)
+                    shown.update(done + round(share * len(queries)) - shown.n)
                 done += len(queries)
-                bar.update(done - bar.n)
+                shown.update(done - shown.n)
                 progress.interval, progress.batch, progress.tuples = progress.interval + 1, 0, None
 
     def _intervals(self, size: int) -> list[np.ndarray]:

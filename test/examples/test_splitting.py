@@ -53,7 +53,11 @@ def test_the_test_set_loses_nothing_to_the_buffer() -> None:
 
 def test_a_label_is_in_one_split_only() -> None:
     parts = split_by_place(town(labels=True), {"train": 0.5, "test": 0.5})
-    labels = [{*part.database.labels, *part.queries.labels} for part in parts.values()]
+    labels: list[set[str]] = []
+    for part in parts.values():
+        assert part.database.labels is not None
+        assert part.queries.labels is not None
+        labels.append({*part.database.labels, *part.queries.labels})
     assert not labels[0] & labels[1]
     assert len(labels[0] | labels[1]) == 40
 

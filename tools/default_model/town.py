@@ -9,8 +9,8 @@ from pathlib import Path
 import cv2
 import numpy as np
 from scipy.spatial.transform import Rotation
-from tqdm import tqdm
 
+from netvlad_core.progress import bar
 from town.drives import CAMERA_ROTATION
 from town.lighting import LIGHTS
 from town.renderer import Renderer
@@ -56,7 +56,7 @@ def render_town(folder: Path, seed: int, lights: list[str]) -> None:
         town, vehicle = make_town(seed, parking_seed=number), Vehicle.random(rng)
         renderer = Renderer(town, light, *SIZE, hfov_deg=vehicle.hfov_deg)
         stops = np.arange(rng.uniform(0, STEP), town.route.length, STEP)
-        for index, along in enumerate(tqdm(stops, f"town {seed}, {light}", unit="stop", disable=None)):
+        for index, along in enumerate(bar(stops, f"town {seed}, {light}", unit="stop")):
             for back in (False, True):
                 lane = -vehicle.lane if back else vehicle.lane
                 x, y, yaw = town.route.pose(along, lane + rng.normal(0, 0.2))

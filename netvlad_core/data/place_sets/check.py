@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import hashlib
 from collections import Counter, defaultdict
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from itertools import combinations
 from pathlib import Path
-from typing import TypeVar
 
 import numpy as np
 
@@ -16,12 +15,10 @@ from netvlad_core.data.images import picture_size
 from netvlad_core.data.neighbours import rows_within
 from netvlad_core.data.place_sets.place_set import PlaceImages, PlaceSet
 from netvlad_core.errors import ImageError
+from netvlad_core.progress import bar
 
 # Metres within which two images of different splits show the same place without doubt.
 _SAME_POSITION = 1.0
-
-_T = TypeVar("_T")
-Progress = Callable[[Iterable[_T]], Iterable[_T]]
 
 
 @dataclass(frozen=True)
@@ -100,7 +97,7 @@ def check_place_sets(
     positive: float,
     negative: float,
     heading: float | None = None,
-    progress: Progress = lambda paths: paths,
+    progress: bool = False,
 ) -> tuple[list[SplitCheck], list[Overlap]]:
     """Read the header and the end of every image of some splits and count what there is.
 
@@ -108,7 +105,7 @@ def check_place_sets(
     ----------
     positive, negative : metres.
     heading : radians by which the headings of query and positive may differ at most, or None.
-    progress : wraps the paths that are read.
+    progress : show a bar.
 
     Raises
     ------
@@ -125,11 +122,11 @@ def check_place_sets(
     return checks, overlaps
 
 
-def _read_files(places: PlaceSet, progress: Progress) -> _Files:
+def _read_files(places: PlaceSet, progress: bool) -> _Files:
     read = _Files()
     sides = {"database": places.database, "queries": places.queries}
     every = {images.path(row): side for side, images in sides.items() for row in range(len(images))}
-    for path in progress(list(every)):
+    for path in bar(list(every), show=progress):
         try:
             data = Path(path).read_bytes()
             width, height = picture_size(data)
