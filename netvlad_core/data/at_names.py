@@ -8,6 +8,8 @@ and timestamp mean different things in different collections and are left alone.
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
+from pathlib import Path
 
 from netvlad_core.data.geometry import Pose
 from netvlad_core.errors import PoseError, SourceError
@@ -18,6 +20,18 @@ _EASTING, _NORTHING, _ZONE, _PANORAMA, _HEADING = 1, 2, 3, 7, 9
 def is_at_name(name: str) -> bool:
     """Tell whether a file name (not a path: folders may have an @ too) carries a position."""
     return name.startswith("@")
+
+
+def have_positions(folder: Path, names: Sequence[str]) -> bool:
+    """Tell whether the files of a folder carry positions; raises SourceError if only some do."""
+    files = [name.rpartition("/")[2] for name in names]
+    positioned = [is_at_name(name) for name in files]
+    if any(positioned) and not all(positioned):
+        raise SourceError(
+            f"in {folder} some images have a position in their name and others have none, e.g. "
+            f"{files[positioned.index(True)]} and {files[positioned.index(False)]}; keep them in two folders"
+        )
+    return any(positioned)
 
 
 def pose_of_name(name: str) -> Pose:

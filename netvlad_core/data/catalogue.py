@@ -9,14 +9,34 @@ from collections.abc import Iterator, Sequence
 from functools import partial
 from pathlib import Path
 
-from netvlad_core.data.at_names import is_at_name, pose_of_name, zone_of_name
+from netvlad_core.data.at_names import have_positions, pose_of_name, zone_of_name
 from netvlad_core.data.catalogue_csv import read_catalogue
 from netvlad_core.data.frames import Frame, fingerprint_of
 from netvlad_core.data.geometry import Pose
 from netvlad_core.data.images import read_image
 from netvlad_core.errors import SourceError
 
-IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".tif", ".tiff", ".webp", ".ppm", ".pgm")
+_JPEG = (".jpg", ".jpeg", ".jpe", ".jfif")
+IMAGE_SUFFIXES = (*_JPEG, ".png", ".bmp", ".tif", ".tiff", ".webp", ".ppm", ".pgm")
+# Pictures that are not read; they are counted, so that nobody misses them in silence.
+_UNREAD_SUFFIXES = {
+    *(
+        ".heic",
+        ".heif",
+        ".avif",
+        ".jxl",
+        ".jp2",
+        ".j2k",
+        ".gif",
+        ".exr",
+        ".hdr",
+        ".pfm",
+        ".pbm",
+        ".tga",
+        ".ico",
+    ),
+    *(".dng", ".cr2", ".cr3", ".nef", ".arw", ".orf", ".rw2", ".raf", ".raw", ".svg", ".psd"),
+}
 
 # Frames of a collection need an order in time; where nothing is known they are a second apart.
 _STEP = 10**9
@@ -39,11 +59,15 @@ class CatalogueSource:
         *,
         description: str,
         extra_files: Sequence[Path] = (),
+        unread: Counter[str] | None = None,
     ) -> None:
-        """Take paths relative to the folder, stamps in nanoseconds (None: a second apart) and poses."""
+        """Take paths relative to the folder, stamps in nanoseconds (None: a second apart) and poses.
+
+        `unread` are reasons and counts of pictures beside them that are left out.
+        """
         self.description = description
         self.frame_id = "map"
-        self.skipped: Counter[str] = Counter()
+        self.skipped = Counter(unread)
         self._folder = folder
         self._images = images
         files = [*extra_files, *(folder / name for name, _, _ in images)]
@@ -81,16 +105,19 @@ class CatalogueSource:
         path = Path(path).expanduser()
         if not path.is_dir():
             raise SourceError(f"{path} is no folder of images")
-        names = image_names(path)
+        names, unread = _pictures(path)
         if not names:
-            raise SourceError(f"no images in {path}; expected files ending in {', '.join(IMAGE_SUFFIXES)}")
+            found = f"; found {_listed(unread)}" if unread else ""
+            expected = f"expected files ending in {', '.join(IMAGE_SUFFIXES)}"
+            raise SourceError(f"no images in {path}; {expected}{found}")
         poses = _poses_of_names(path, names)
         kind = "with @ names" if poses[0] is not None else "without positions"
         rows = [(name, None, pose) for name, pose in zip(names, poses, strict=True)]
-        return cls(path, rows, description=f"folder {path.absolute().name} of images {kind}")
+        description = f"folder {path.absolute().name} of images {kind}"
+        return cls(path, rows, description=description, unread=unread)
 
     def __len__(self) -> int:
-        return len(self._images)
+        return len(self._images) + sum(self.skipped.values())
 
     def __iter__(self) -> Iterator[Frame]:
         for index, (name, stamp, pose) in enumerate(self._images):
@@ -99,13 +126,35 @@ class CatalogueSource:
 
 
 def image_names(folder: Path) -> list[str]:
-    """List images as paths relative to the folder: image_2 before image_10, hidden ones left out."""
-    names = []
-    for root, folders, files in os.walk(folder):
-        folders[:] = [name for name in folders if not name.startswith(".")]
-        images = [n for n in files if n.lower().endswith(IMAGE_SUFFIXES) and not n.startswith(".")]
-        names += [Path(root, name).relative_to(folder).as_posix() for name in images]
-    return sorted(names, key=_natural_key)
+    """List images as paths relative to the folder: image_2 before image_10, hidden ones left out.
+
+    Links are followed, each real folder once.
+    """
+    return _pictures(folder)[0]
+
+
+def _pictures(folder: Path) -> tuple[list[str], Counter[str]]:
+    """Names of the images, and reasons and counts of the pictures that are not read."""
+    names: list[str] = []
+    unread: Counter[str] = Counter()
+    seen = {folder.resolve()}
+    for root, folders, files in os.walk(folder, followlinks=True):
+        real = {name: Path(root, name).resolve() for name in sorted(folders) if not name.startswith(".")}
+        folders[:] = [name for name, path in real.items() if path not in seen]
+        seen.update(real.values())
+        for name in files:
+            suffix = Path(name).suffix.lower()
+            if name.startswith("."):
+                continue
+            if suffix in IMAGE_SUFFIXES:
+                names.append(Path(root, name).relative_to(folder).as_posix())
+            elif suffix in _UNREAD_SUFFIXES:
+                unread[f"{suffix} file, a format that is not read (convert it to JPEG or PNG)"] += 1
+    return sorted(names, key=_natural_key), unread
+
+
+def _listed(counts: Counter[str]) -> str:
+    return ", ".join(f"{count} {reason}" for reason, count in counts.most_common())
 
 
 def _natural_key(name: str) -> list[tuple[int, int, str]]:
@@ -115,15 +164,9 @@ def _natural_key(name: str) -> list[tuple[int, int, str]]:
 
 
 def _poses_of_names(folder: Path, names: Sequence[str]) -> list[Pose | None]:
+    if not have_positions(folder, names):
+        return [None] * len(names)
     files = [Path(name).name for name in names]
-    positioned = [is_at_name(name) for name in files]
-    if not any(positioned):
-        return [None] * len(files)
-    if not all(positioned):
-        raise SourceError(
-            f"in {folder} some images have a position in their name and others have none, e.g. "
-            f"{files[positioned.index(True)]} and {files[positioned.index(False)]}; keep them in two folders"
-        )
     if len(zones := {zone_of_name(name) for name in files} - {""}) > 1:
         raise SourceError(
             f"images in {folder} lie in the UTM zones {', '.join(sorted(zones))}, whose metres do not "

@@ -6,17 +6,18 @@ Columns: `image` (path relative to the CSV), `x` and `y` in metres; optional `z`
 
 from __future__ import annotations
 
-import csv
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 
 from netvlad_core.data.geometry import Pose
+from netvlad_core.data.tables import read_rows
 from netvlad_core.data.trajectory import stamp_from_seconds
 from netvlad_core.errors import PoseError, SourceError
 
 _REQUIRED = ("image", "x", "y")
 _QUATERNION = ("qx", "qy", "qz", "qw")
+_EXPECTED = "image, x, y, optionally z, yaw or qx, qy, qz, qw, and stamp"
 
 
 def read_catalogue(path: Path) -> list[tuple[str, int | None, Pose]]:
@@ -29,7 +30,8 @@ def read_catalogue(path: Path) -> list[tuple[str, int | None, Pose]]:
     """
     rows = []
     seen: dict[str, int] = {}
-    for line, row in _rows(path):
+    for line, row in read_rows(path, _REQUIRED, _EXPECTED)[1]:
+        _check_rotation(path, row)
         image = row["image"]
         if not image:
             raise SourceError(f"{path}, line {line}: the image is empty")
@@ -46,35 +48,11 @@ def read_catalogue(path: Path) -> list[tuple[str, int | None, Pose]]:
     return rows
 
 
-def _rows(path: Path) -> Iterator[tuple[int, Mapping[str, str]]]:
-    """Yield line numbers and rows, column names and values without blanks around them."""
-    try:
-        # Spreadsheets put a byte order mark in front.
-        with path.open(newline="", encoding="utf-8-sig") as file:
-            reader = csv.DictReader(file, strict=True)
-            columns = [name.strip() for name in reader.fieldnames or []]
-            _check_columns(path, columns)
-            reader.fieldnames = columns
-            for row in reader:
-                if None in row or None in row.values():
-                    raise SourceError(f"{path}, line {reader.line_num}: expected {len(columns)} fields")
-                yield reader.line_num, {name: value.strip() for name, value in row.items()}
-    except (OSError, UnicodeDecodeError, csv.Error) as error:
-        raise SourceError(f"cannot read the catalogue {path}: {error}") from error
-
-
-def _check_columns(path: Path, columns: list[str]) -> None:
-    found = f"found {', '.join(columns) or 'none'}"
-    optional = "optionally z, yaw or qx, qy, qz, qw, and stamp"
-    if missing := [name for name in _REQUIRED if name not in columns]:
-        raise SourceError(
-            f"{path} lacks the column {' and '.join(missing)}; expected image, x, y, {optional}; {found}"
-        )
-    rotation = [name for name in _QUATERNION if name in columns]
-    if rotation and (len(rotation) < len(_QUATERNION) or "yaw" in columns):
+def _check_rotation(path: Path, row: Mapping[str, str]) -> None:
+    rotation = [name for name in _QUATERNION if name in row]
+    if rotation and (len(rotation) < len(_QUATERNION) or "yaw" in row):
+        found = f"found {', '.join(filter(None, row))}"
         raise SourceError(f"{path}: a rotation is either yaw or all of qx, qy, qz, qw; {found}")
-    if repeated := sorted({name for name in columns if name and columns.count(name) > 1}):
-        raise SourceError(f"{path} has the column {' and '.join(repeated)} twice")
 
 
 def _pose_of(row: Mapping[str, str]) -> Pose:

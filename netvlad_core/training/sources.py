@@ -13,8 +13,8 @@ import numpy as np
 from netvlad_core.data.bags.bag_file import is_bag
 from netvlad_core.data.catalogue import CatalogueSource
 from netvlad_core.data.frames import FrameSource
-from netvlad_core.data.place_sets.tables import read_columns
 from netvlad_core.data.sources import SourceOptions, open_source
+from netvlad_core.data.tables import read_columns
 from netvlad_core.errors import ImageError, SourceError
 from netvlad_core.files import replace_directory
 from netvlad_core.mapping.keyframes import default_rule, select_keyframes

@@ -105,9 +105,9 @@ def test_wrong_catalogues_name_file_and_line(tmp_path, lines, found):
 def test_catalogue_that_is_no_text(tmp_path):
     path = tmp_path / "places.csv"
     path.write_bytes(b"\xff\xfe\x00\x80image,x,y")
-    with pytest.raises(SourceError, match="cannot read the catalogue"):
+    with pytest.raises(SourceError, match="cannot read the table"):
         CatalogueSource.from_csv(path)
-    with pytest.raises(SourceError, match="cannot read the catalogue"):
+    with pytest.raises(SourceError, match="cannot read the table"):
         CatalogueSource.from_csv(tmp_path / "none.csv")
 
 

@@ -17,8 +17,8 @@ from pathlib import Path
 import numpy as np
 
 from netvlad_core.data.at_names import (
+    have_positions,
     heading_of_name,
-    is_at_name,
     panorama_of_name,
     pose_of_name,
     zone_of_name,
@@ -26,7 +26,7 @@ from netvlad_core.data.at_names import (
 from netvlad_core.data.catalogue import image_names
 from netvlad_core.data.catalogue_csv import read_catalogue
 from netvlad_core.data.place_sets.place_set import PlaceImages, PlaceSet, moved_apart
-from netvlad_core.data.place_sets.tables import read_columns
+from netvlad_core.data.tables import read_columns
 from netvlad_core.errors import SourceError
 
 SPLITS = ("train", "val", "test")
@@ -123,15 +123,9 @@ def _read_side(path: Path) -> tuple[PlaceImages, list[str]]:
     names = image_names(path)
     if not names:
         raise SourceError(f"no images in {path}")
-    files = [name.rpartition("/")[2] for name in names]
-    positioned = [is_at_name(file) for file in files]
-    if not any(positioned):
+    if not have_positions(path, names):
         return PlaceImages(path, names), []
-    if not all(positioned):
-        raise SourceError(
-            f"in {path} some images have a position in their name and others have none, e.g. "
-            f"{files[positioned.index(True)]} and {files[positioned.index(False)]}; keep them in two folders"
-        )
+    files = [name.rpartition("/")[2] for name in names]
     headings = [heading_of_name(file) for file in files]
     panoramas = [panorama_of_name(file) for file in files]
     return PlaceImages(

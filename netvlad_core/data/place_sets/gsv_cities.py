@@ -12,7 +12,7 @@ import numpy as np
 
 from netvlad_core.data.geodesy import east_north_up
 from netvlad_core.data.place_sets.place_set import PlaceImages, PlaceSet, heading_of_compass, moved_apart
-from netvlad_core.data.place_sets.tables import numbers, read_columns
+from netvlad_core.data.tables import numbers, read_columns
 from netvlad_core.errors import SourceError
 
 _COLUMNS = ("place_id", "year", "month", "northdeg", "city_id", "lat", "lon", "panoid")

@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 
 from netvlad_core.data.place_sets.place_set import PlaceImages, PlaceSet
-from netvlad_core.data.place_sets.tables import read_columns
+from netvlad_core.data.tables import read_columns
 from netvlad_core.errors import SourceError
 
 _TABLE = "dataset.csv"

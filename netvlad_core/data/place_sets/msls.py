@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 
 from netvlad_core.data.place_sets.place_set import PlaceImages, PlaceSet, heading_of_compass, moved_apart
-from netvlad_core.data.place_sets.tables import flags, numbers, read_columns
+from netvlad_core.data.tables import flags, numbers, read_columns
 from netvlad_core.errors import SourceError
 
 _VALIDATION = ("cph", "sf")

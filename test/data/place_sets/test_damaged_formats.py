@@ -109,7 +109,7 @@ def _table(side: str, name: str) -> Callable[[Path], Path]:
         (_table("query", "raw"), "pano", "panorama", "lacks the column pano"),
         (_table("query", "raw"), "False", "perhaps", "row 2: pano is 'perhaps', expected True or False"),
         (_table("query", "raw"), "cphq1", "cphq9", "must be the same in the same order"),
-        (_table("query", "raw"), "2019-01-01,False", "2019-01-01", "row 2: expected 7 fields, found 6"),
+        (_table("query", "raw"), "2019-01-01,False", "2019-01-01", "line 2: expected 7 fields, found 6"),
     ],
 )
 def test_wrong_msls_tables(
