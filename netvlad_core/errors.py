@@ -1,6 +1,5 @@
 """What can go wrong, by name: each error that a user may meet is a `NetvladError` with a full sentence."""
 
-
 class NetvladError(Exception):
     """Base of all errors that a user can cause and mend; says what was expected, what found, what to do.
 
@@ -16,7 +15,16 @@ class NetvladError(Exception):
 
 
 class ImageError(NetvladError):
-    """An image that cannot be used: truncated, empty, of an unknown encoding or of the wrong size."""
+    """An image that cannot be used: truncated, empty, of an unknown encoding or of the wrong size.
+
+    Attributes
+    ----------
+    kind : a few words, the same for all images with this fault, to count them by.
+    """
+
+    def __init__(self, message: str, kind: str = "image that cannot be read") -> None:
+        super().__init__(message)
+        self.kind = kind
 
 
 class PoseError(NetvladError):

@@ -137,7 +137,7 @@ def test_a_precision_that_is_not_there_is_refused(
     assert "netvlad export" in capsys.readouterr().err
     output = place_map.with_name("new")
     assert main(["build-map", str(queries), "--output", str(output), "--precision", "int8"]) == 1
-    assert "int8 needs weights that stand already" in capsys.readouterr().err
+    assert "int8 needs an exported network" in capsys.readouterr().err
 
 
 def test_map_is_built_in_a_chosen_precision(place_map: Path, drive: Path, tmp_path: Path) -> None:

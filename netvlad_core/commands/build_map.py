@@ -4,17 +4,18 @@ from __future__ import annotations
 
 import argparse
 import sys
+from collections import Counter
 
 from netvlad_core.commands.common import (
     add_fit,
     add_precision,
     add_source,
     at_least,
+    finish,
     fit_options,
     open_source,
     path,
     positive,
-    print_counts,
     weights_file,
 )
 
@@ -59,7 +60,8 @@ def add_arguments(command: argparse.ArgumentParser) -> None:
     add_fit(command)
 
 
-def run(options: argparse.Namespace) -> None:
+def run(options: argparse.Namespace) -> int:
+    from netvlad_core.data.judges.positions import doubts_about_units
     from netvlad_core.mapping.builder import BuildOptions, build_map
     from netvlad_core.mapping.keyframes import KEEP_ALL, KeyframeRule
 
@@ -85,4 +87,9 @@ def run(options: argparse.Namespace) -> None:
         raise
     header = place_map.header
     print(f"{options.output}: {header.places} places, {header.dimension} dimensions, model {header.model_id}")
-    print_counts("left out", header.skipped)
+    if place_map.has_poses and (doubt := doubts_about_units(place_map.poses[:, :3])):
+        print(f"warning: {doubt}", file=sys.stderr)
+    # Of the images that are no keyframes nobody knows whether they can be read: as many as of the others.
+    broken = sum((Counter(header.skipped) - source.skipped).values())
+    readable = source.usable * header.places // (header.places + broken)
+    return finish(readable, header.skipped, total=len(source), remark=source.remark)

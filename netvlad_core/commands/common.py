@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import sys
+from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -249,17 +250,32 @@ def print_counts(title: str, counts: Mapping[str, int]) -> None:
         print(f"{title}: " + ", ".join(f"{count} {reason}" for reason, count in counts.items()))
 
 
-def finish(used: int, left_out: Mapping[str, int], is_json: bool = False) -> int:
-    """Say what was left out, and warn on the last line if it is most of the input; the exit status."""
+def finish(
+    used: int,
+    left_out: Mapping[str, int],
+    is_json: bool = False,
+    total: int | None = None,
+    remark: str = "",
+) -> int:
+    """Say what was left out, and warn on the last line if it is most of the input.
+
+    Parameters
+    ----------
+    used, total : numbers of images; without a total each reason in `left_out` counts as one image.
+    left_out : reasons and counts.
+    remark : what is known about the cause, e.g. that of a `FrameSource`.
+
+    Returns
+    -------
+    The exit status of the command: 0 or MOSTLY_LEFT_OUT.
+    """
     if not is_json:
         print_counts("left out", left_out)
-    missing = sum(left_out.values())
-    if missing <= used:
+    total = used + sum(left_out.values()) if total is None else total
+    if 2 * used >= total:
         return 0
-    cause = max(left_out, key=lambda reason: left_out[reason])
+    causes = "; ".join(f"{count} {reason}" for reason, count in Counter(left_out).most_common(3))
+    said = "; ".join(filter(None, (causes, remark)))
     sys.stdout.flush()
-    print(
-        f"warning: {missing} of {used + missing} images were left out; most frequent cause: {cause}",
-        file=sys.stderr,
-    )
+    print(f"warning: {total - used} of {total} images were left out: {said}", file=sys.stderr)
     return MOSTLY_LEFT_OUT

@@ -116,6 +116,10 @@ class CatalogueSource:
         description = f"folder {path.absolute().name} of images {kind}"
         return cls(path, rows, description=description, unread=unread)
 
+    @property
+    def usable(self) -> int:
+        return len(self._images)
+
     def __len__(self) -> int:
         return len(self._images) + sum(self.skipped.values())
 
@@ -139,9 +143,12 @@ def _pictures(folder: Path) -> tuple[list[str], Counter[str]]:
     unread: Counter[str] = Counter()
     seen = {folder.resolve()}
     for root, folders, files in os.walk(folder, followlinks=True):
-        real = {name: Path(root, name).resolve() for name in sorted(folders) if not name.startswith(".")}
-        folders[:] = [name for name, path in real.items() if path not in seen]
-        seen.update(real.values())
+        reached = [name for name in sorted(folders) if not name.startswith(".")]
+        folders.clear()
+        for name in reached:
+            if (real := Path(root, name).resolve()) not in seen:
+                seen.add(real)
+                folders.append(name)
         for name in files:
             suffix = Path(name).suffix.lower()
             if name.startswith("."):

@@ -42,6 +42,7 @@ class FrameSource(Protocol):
     fingerprint : changes when the content does (paths, sizes, times, options); cheap to compute.
     frame_id : name of the frame in which the poses are given.
     skipped : reasons and counts of what the last iteration could not use (broken poses, broken messages).
+    usable : number of images that an iteration yields.
     remark : a sentence about why few images can be used, as far as the source itself knows; otherwise empty.
     is_stream : True for a recording at camera rate, from which keyframes are to be chosen; False for a
         collection that somebody has chosen already.
@@ -57,6 +58,9 @@ class FrameSource(Protocol):
 
     @property
     def camera(self) -> Camera | None: ...
+
+    @property
+    def usable(self) -> int: ...
 
     def __len__(self) -> int:
         """Number of images that an iteration announces (upper bound)."""

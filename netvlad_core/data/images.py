@@ -15,6 +15,16 @@ import numpy as np
 
 from netvlad_core.errors import ImageError
 
+EMPTY = "empty image"
+CUT_OFF = "image cut off"
+NO_PICTURE = "damaged image or no picture"
+CONTRADICTORY = "image whose sizes contradict each other"
+UNKNOWN_ENCODING = "image of an unknown encoding"
+TOO_LARGE = "image too large"
+
+# Decoded that is 240 MB, and more than any camera of a robot has.
+_MOST_PIXELS = 80_000_000
+
 
 class _Layout(NamedTuple):
     """Samples a pixel of an encoding, and OpenCV's conversion to RGB (None where it is RGB)."""
@@ -74,11 +84,11 @@ def read_image(path: Path) -> np.ndarray:
     try:
         data = Path(path).read_bytes()
     except OSError as error:
-        raise ImageError(f"cannot read the image {path}: {error.strerror}") from error
+        raise ImageError(f"cannot read the image {path}: {error.strerror}", "missing image file") from error
     try:
         return decode_picture(data)
     except ImageError as error:
-        raise ImageError(f"{path}: {error}") from error
+        raise ImageError(f"{path}: {error}", error.kind) from error
 
 
 def decode_picture(data: bytes) -> np.ndarray:
@@ -94,18 +104,32 @@ def picture_size(data: bytes) -> tuple[int, int]:
     ImageError
         If the file is empty, no picture, or a JPEG or PNG that is cut off.
     """
-    from PIL import Image, UnidentifiedImageError
-
     if not data:
-        raise ImageError("the picture is empty (0 bytes)")
+        raise ImageError("the picture is empty (0 bytes)", EMPTY)
     _refuse_truncated(memoryview(data))
+    return _size_by_header(data)
+
+
+def _size_by_header(data: Any) -> tuple[int, int]:
+    from PIL import Image
+
     try:
         with Image.open(io.BytesIO(data)) as picture:
             return picture.size
-    except (UnidentifiedImageError, OSError, ValueError, SyntaxError) as error:
+    except Image.DecompressionBombError as error:
+        raise ImageError(f"picture of far too many pixels: {error}", TOO_LARGE) from error
+    except (OSError, ValueError, SyntaxError) as error:
+        start = bytes(data[:8]).hex(" ")
         raise ImageError(
-            f"{len(data)} bytes, starting {data[:8].hex(' ')}, are no picture: {error}"
+            f"{len(data)} bytes, starting {start}, are no picture: {error}", NO_PICTURE
         ) from error
+
+
+def _refuse_large(width: int, height: int) -> None:
+    """Raise ImageError before an image takes memory that is not there."""
+    if width * height > _MOST_PIXELS:
+        most = f"expected at most {_MOST_PIXELS // 10**6} million"
+        raise ImageError(f"image of {width}x{height} pixels; {most}, make it smaller", TOO_LARGE)
 
 
 def decode_message(message: Any) -> np.ndarray:
@@ -162,7 +186,9 @@ def _encoding_of(encoding: str) -> tuple[_Layout, int]:
         return _ENCODINGS[encoding]
     except KeyError:
         known = ", ".join(sorted(_ENCODINGS))
-        raise ImageError(f"image encoding {encoding!r} is not known; expected one of {known}") from None
+        raise ImageError(
+            f"image encoding {encoding!r} is not known; expected one of {known}", UNKNOWN_ENCODING
+        ) from None
 
 
 def _rows_without_padding(message: Any, layout: _Layout, sample_bytes: int) -> np.ndarray:
@@ -174,11 +200,13 @@ def _rows_without_padding(message: Any, layout: _Layout, sample_bytes: int) -> n
     rows = height * 3 // 2 if layout.is_planar else height
     row_bytes = width * layout.samples * sample_bytes
     if step < row_bytes:
-        raise ImageError(f"{what} needs rows of {row_bytes} bytes, its step says {step}")
+        raise ImageError(f"{what} needs rows of {row_bytes} bytes, its step says {step}", CONTRADICTORY)
     data = _bytes_of(message.data)
     if data.size != rows * step:
         state = "cut off" if data.size < rows * step else "too long"
-        raise ImageError(f"{what} with step {step} needs {rows * step} bytes, found {data.size}: {state}")
+        raise ImageError(
+            f"{what} with step {step} needs {rows * step} bytes, found {data.size}: {state}", CONTRADICTORY
+        )
     return np.ascontiguousarray(data.reshape(rows, step)[:, :row_bytes])
 
 
@@ -186,7 +214,9 @@ def _decode_compressed(message: Any) -> np.ndarray:
     # The format says e.g. "jpeg", or "rgb8; jpeg compressed bgr8": the camera's encoding, then the picture's.
     encoding, _, packing = message.format.partition(";")
     if "compressedDepth" in packing or "compressedDepth" in encoding:
-        raise ImageError(f"compressed image of format {message.format!r} holds depth, not a camera picture")
+        raise ImageError(
+            f"compressed image of format {message.format!r} holds depth, not a camera picture", "depth image"
+        )
     picture = _decode_file(_bytes_of(message.data))
     if picture.ndim == 2 and encoding.startswith("bayer_"):
         return _to_rgb(picture, _encoding_of(encoding.strip())[0])
@@ -198,21 +228,27 @@ def _decode_file(data: bytes | np.ndarray) -> np.ndarray:
     """Decode a picture file in memory to uint8, (H, W) where it is grey, otherwise (H, W, 3) BGR."""
     data = _bytes_of(data)
     if not data.size:
-        raise ImageError("the picture is empty (0 bytes)")
+        raise ImageError("the picture is empty (0 bytes)", EMPTY)
     _refuse_truncated(data.data)
+    try:
+        size = _size_by_header(data)
+    except ImageError as error:
+        if error.kind == TOO_LARGE:
+            raise
+        size = 0, 0  # of a format that OpenCV may know and Pillow does not
+    _refuse_large(*size)
     try:
         picture = cv2.imdecode(data, cv2.IMREAD_ANYCOLOR | cv2.IMREAD_ANYDEPTH)
     except cv2.error as error:
-        raise ImageError(f"OpenCV cannot decode the picture: {error.err}") from error
+        raise ImageError(f"OpenCV cannot decode the picture: {error.err}", NO_PICTURE) from error
     if picture is None:
         start = bytes(data[:8]).hex(" ")
-        raise ImageError(
-            f"{data.size} bytes, starting {start}, are damaged or no picture that OpenCV can read"
-        )
+        what = f"{data.size} bytes, starting {start}, are damaged"
+        raise ImageError(f"{what} or no picture that OpenCV can read", NO_PICTURE)
     if picture.dtype == np.uint16:
         return _stretch(picture)
     if picture.dtype != np.uint8:
-        raise ImageError(f"expected a picture of 8 or 16 bits, found {picture.dtype}")
+        raise ImageError(f"expected a picture of 8 or 16 bits, found {picture.dtype}", UNKNOWN_ENCODING)
     return picture
 
 
@@ -248,9 +284,9 @@ def _bytes_of(data: Any) -> np.ndarray:
 def _refuse_truncated(data: memoryview) -> None:
     """Raise ImageError for a JPEG or PNG without its end: OpenCV 4 returns it silently, half of it grey."""
     if data[:2] == b"\xff\xd8" and not _has_jpeg_end(data):
-        raise ImageError(f"JPEG of {len(data)} bytes is cut off: its end marker is missing")
+        raise ImageError(f"JPEG of {len(data)} bytes is cut off: its end marker is missing", CUT_OFF)
     if data[:8] == b"\x89PNG\r\n\x1a\n" and not _has_png_end(data):
-        raise ImageError(f"PNG of {len(data)} bytes is cut off: its end chunk is missing")
+        raise ImageError(f"PNG of {len(data)} bytes is cut off: its end chunk is missing", CUT_OFF)
 
 
 # In picture data FF 00 is an escaped FF and FF D0 to D7 are restarts; anything else begins a segment.

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import shutil
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from itertools import islice
 from pathlib import Path
@@ -14,22 +14,20 @@ from tqdm import tqdm
 
 from netvlad_core.data.frames import Frame, FrameSource, fingerprint_of
 from netvlad_core.data.images import encode_jpeg, resize_to_fit
-from netvlad_core.errors import ImageError, NetvladError, SourceError
+from netvlad_core.errors import NetvladError, SourceError
 from netvlad_core.mapping import place_map as layout
 from netvlad_core.mapping.journal import Entry, Journal
 from netvlad_core.mapping.keyframes import KeyframeRule, default_rule, select_keyframes
 from netvlad_core.mapping.map_writer import MapFacts, check_output, write_places, writing_map
 from netvlad_core.mapping.place_map import PlaceMap
+from netvlad_core.mapping.sampling import nothing_usable, sample_frames
 from netvlad_core.model.extractor import Extractor
-from netvlad_core.model.preprocessing import check_image
 from netvlad_core.model.spec import NetworkSpec
 from netvlad_core.model.streaming import DescribedFrame, describe_frames
 
 IMAGE_STORAGE = ("none", "thumbnail", "full")
 _THUMBNAIL_PIXELS = 160
 _JPEG_QUALITY = {"thumbnail": 85, "full": 95}
-# As many images as the paper takes for its clusters.
-_SAMPLE_IMAGES = 500
 
 
 @dataclass(frozen=True)
@@ -95,8 +93,8 @@ def build_map(source: FrameSource, output: Path, options: BuildOptions, progress
     """
     if options.precision == "int8" and options.weights is None:
         raise NetvladError(
-            "int8 needs weights that stand already: `netvlad fit` them, `netvlad export` them with "
-            "--precision int8, and build the map with --weights"
+            "int8 needs an exported network: run `netvlad fit`, then `netvlad export --precision int8`, then "
+            "pass it with --weights"
         )
     output = output.resolve()  # a link to a map stays a link, and "." has a name
     check_output(output)
@@ -113,44 +111,8 @@ def build_map(source: FrameSource, output: Path, options: BuildOptions, progress
     finally:
         journal.close()
     if not journal.place_count:
-        raise SourceError(_nothing_usable(source, _broken(journal)))
+        raise SourceError(nothing_usable(source, _broken(journal)))
     return _finish(source, output, options, extractor, journal)
-
-
-def sample_frames(
-    source: FrameSource,
-    rule: KeyframeRule,
-    progress: bool,
-    most: int = _SAMPLE_IMAGES,
-    title: str = "fitting",
-) -> Callable[[], Iterator[np.ndarray]]:
-    """Images of keyframes evenly spread over a drive, uint8 RGB (H, W, 3), at most so many."""
-    count = sum(1 for _ in select_keyframes(source, rule))
-    step = max(1, -(-count // most))
-
-    def images() -> Iterator[np.ndarray]:
-        chosen = islice(select_keyframes(source, rule), 0, None, step)
-        used, broken = 0, Counter[str]()
-        for frame in tqdm(
-            chosen,
-            title,
-            total=-(-count // step),
-            unit="image",
-            disable=None if progress else True,
-            dynamic_ncols=True,
-        ):
-            try:
-                image = frame.decode()
-                check_image(image)
-            except ImageError as error:
-                broken[str(error)] += 1
-                continue
-            yield image
-            used += 1
-        if not used:
-            raise SourceError(_nothing_usable(source, broken))
-
-    return images
 
 
 def _work_key(source: FrameSource, rule: KeyframeRule, options: BuildOptions) -> str:
@@ -281,10 +243,3 @@ def _write_descriptors(raw: Path, path: Path, count: int, dimension: int) -> Non
 
 def _broken(journal: Journal) -> Counter[str]:
     return Counter(entry.error for entry in journal.entries if entry.error is not None)
-
-
-def _nothing_usable(source: FrameSource, broken: Counter[str]) -> str:
-    reasons = (broken + source.skipped).most_common()
-    named = "; ".join(f"{reason} ({count} times)" for reason, count in reasons[:3]) or "it has no image"
-    others = f"; and {len(reasons) - 3} other reasons" if len(reasons) > 3 else ""
-    return f"no image of {source.description} could be used: {named}{others}"

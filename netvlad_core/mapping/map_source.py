@@ -52,6 +52,10 @@ class MapSource:
         except MapError as error:
             raise SourceError(str(error)) from error
 
+    @property
+    def usable(self) -> int:
+        return len(self)
+
     def __len__(self) -> int:
         return len(self._map)
 

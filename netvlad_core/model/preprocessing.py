@@ -13,6 +13,8 @@ from netvlad_core.errors import ImageError
 # Smaller images leave a single cell of the feature map, or none.
 _SMALLEST_SIDE = 16
 _LARGEST_SIDE = 8192
+# Scaled by its shorter side a strip of an image would take all memory; panoramas have 8 to 1.
+_LONGEST_ASPECT = 20
 _RULES = {"keep": 0, "shorter": 1, "limit": 1, "exact": 2}
 _FILTERS = ("antialias", "antialias-unrounded", "bilinear", "area")
 
@@ -139,11 +141,19 @@ def as_rgb(image: np.ndarray) -> np.ndarray:
 
 
 def check_image(image: np.ndarray) -> None:
-    """Refuse what cannot be described: raises ImageError unless uint8 (H, W, 3) with enough pixels."""
+    """Refuse what cannot be described: raises ImageError unless uint8 (H, W, 3) of a usable size."""
     if image.dtype != np.uint8 or image.ndim != 3 or image.shape[2] != 3:
         raise ImageError(f"expected uint8 RGB (H, W, 3); found {image.dtype} {image.shape}")
-    if min(image.shape[:2]) < _SMALLEST_SIDE:
-        size = f"{image.shape[1]}x{image.shape[0]}"
+    height, width = image.shape[:2]
+    if min(height, width) < _SMALLEST_SIDE:
         raise ImageError(
-            f"an image of {size} pixels is too small to describe; expected at least {_SMALLEST_SIDE} a side"
+            f"an image of {width}x{height} pixels is too small to describe; expected at least "
+            f"{_SMALLEST_SIDE} a side",
+            "image too small",
+        )
+    if max(height, width) > _LONGEST_ASPECT * min(height, width):
+        raise ImageError(
+            f"an image of {width}x{height} pixels is too narrow to describe; expected a longer side of "
+            f"at most {_LONGEST_ASPECT} times the shorter one",
+            "image too narrow",
         )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections import deque
 from collections.abc import Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -16,6 +17,8 @@ from netvlad_core.model.extractor import Extractor
 from netvlad_core.model.preprocessing import check_image
 from netvlad_core.model.threads import allowed_threads
 
+_log = logging.getLogger(__name__)
+
 # Each holds the activations of one batch, hundreds of megabytes with a large network.
 _MOST_WORKERS = 4
 
@@ -29,7 +32,7 @@ class DescribedFrame:
     frame : as it came from its source.
     image : uint8 RGB (H, W, 3), or None where it could not be decoded.
     descriptor : (D,) float32, or None.
-    error : why there is none.
+    error : why there is none, the `kind` of the ImageError.
     """
 
     frame: Frame
@@ -44,9 +47,10 @@ def describe_frames(frames: Iterable[Frame], extractor: Extractor) -> Iterator[l
     Each worker takes a batch through decoder and network. With one thread for each, a small network runs at
     nearly twice the speed of one image on two cores, whose threads would wait for each other at every layer.
     Twice as many batches as workers are in memory, and one with the caller. Broken images come back with
-    their error.
+    the kind of their error; the first of each kind is a warning in the log.
     """
     threads = allowed_threads()
+    told: set[str] = set()
     workers = min(threads, _MOST_WORKERS)
     waiting: deque[Future[list[DescribedFrame]]] = deque()
     with (
@@ -57,7 +61,7 @@ def describe_frames(frames: Iterable[Frame], extractor: Extractor) -> Iterator[l
         try:
             while True:
                 while len(waiting) < 2 * workers and (batch := list(islice(remaining, extractor.batch_size))):
-                    waiting.append(pool.submit(_describe, batch, extractor))
+                    waiting.append(pool.submit(_describe, batch, extractor, told))
                 if not waiting:
                     return
                 yield waiting.popleft().result()
@@ -66,16 +70,20 @@ def describe_frames(frames: Iterable[Frame], extractor: Extractor) -> Iterator[l
                 future.cancel()
 
 
-def _describe(batch: list[Frame], extractor: Extractor) -> list[DescribedFrame]:
+def _describe(batch: list[Frame], extractor: Extractor, told: set[str]) -> list[DescribedFrame]:
     decoded = [_decode(frame) for frame in batch]
     images = [content for content in decoded if isinstance(content, np.ndarray)]
     rows = iter(extractor(images)) if images else iter(())
-    return [
-        DescribedFrame(frame, content, next(rows))
-        if isinstance(content, np.ndarray)
-        else DescribedFrame(frame, error=str(content))
-        for frame, content in zip(batch, decoded, strict=True)
-    ]
+    described = []
+    for frame, content in zip(batch, decoded, strict=True):
+        if isinstance(content, np.ndarray):
+            described.append(DescribedFrame(frame, content, next(rows)))
+            continue
+        if content.kind not in told:
+            told.add(content.kind)
+            _log.warning("%s left out: %s", frame.name, content)
+        described.append(DescribedFrame(frame, error=content.kind))
+    return described
 
 
 def _decode(frame: Frame) -> np.ndarray | ImageError:

@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 
 from netvlad_core.errors import ImageError
+from netvlad_core.mapping.sampling import step_of
 from netvlad_core.model.checkpoints import load_checkpoint, save_checkpoint
 from netvlad_core.model.fitting import fit_network
 from netvlad_core.model.network import PlaceNetwork
@@ -16,9 +17,6 @@ from netvlad_core.model.spec import NetworkSpec
 from netvlad_core.training.config import TrainingConfig
 from netvlad_core.training.processes import Processes
 from netvlad_core.training.views import Views
-
-# The paper's sample for k-means.
-_SAMPLE_IMAGES = 500
 
 
 def initial_network(
@@ -51,7 +49,7 @@ def initial_network(
 
 def _sample(views: Views) -> Iterator[np.ndarray]:
     """Images evenly spread over the database that can be read."""
-    for row in range(0, len(views), -(-len(views) // _SAMPLE_IMAGES)):
+    for row in range(0, len(views), step_of(len(views))):
         try:
             yield views.read(row)
         except ImageError:

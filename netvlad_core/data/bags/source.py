@@ -148,6 +148,10 @@ class BagSource:
     def camera(self) -> Camera | None:
         return read_camera(self._path, self.image_topic, self._base_frame)
 
+    @property
+    def usable(self) -> int:
+        return int((self._reasons == "").sum())
+
     def __len__(self) -> int:
         return self._topic.count
 
