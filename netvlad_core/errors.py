@@ -1,5 +1,6 @@
 """What can go wrong, by name: each error that a user may meet is a `NetvladError` with a full sentence."""
 
+
 class NetvladError(Exception):
     """Base of all errors that a user can cause and mend; says what was expected, what found, what to do.
 

@@ -16,6 +16,7 @@ from netvlad_core.commands.common import (
     open_source,
     path,
     positive,
+    warn_of_units,
     weights_file,
 )
 
@@ -61,7 +62,6 @@ def add_arguments(command: argparse.ArgumentParser) -> None:
 
 
 def run(options: argparse.Namespace) -> int:
-    from netvlad_core.data.judges.positions import doubts_about_units
     from netvlad_core.mapping.builder import BuildOptions, build_map
     from netvlad_core.mapping.keyframes import KEEP_ALL, KeyframeRule
 
@@ -87,8 +87,7 @@ def run(options: argparse.Namespace) -> int:
         raise
     header = place_map.header
     print(f"{options.output}: {header.places} places, {header.dimension} dimensions, model {header.model_id}")
-    if place_map.has_poses and (doubt := doubts_about_units(place_map.poses[:, :3])):
-        print(f"warning: {doubt}", file=sys.stderr)
+    warn_of_units(place_map)
     # Of the images that are no keyframes nobody knows whether they can be read: as many as of the others.
     broken = sum((Counter(header.skipped) - source.skipped).values())
     readable = source.usable * header.places // (header.places + broken)

@@ -93,7 +93,7 @@ def run(options: argparse.Namespace) -> int:
         elif not accepted.any():
             print(f"{'':14}  no threshold reaches {100 * wanted:g} %, so nothing is accepted")
     print(f"parameters: {options.output}; curve: {picture}")
-    return finish(images, left_out + source.skipped)
+    return finish(images, left_out + source.skipped, total=len(source), remark=source.remark)
 
 
 def _parameters(options: argparse.Namespace, thresholds: dict[str, float]) -> str:

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from netvlad_core.data.frames import FrameSource
     from netvlad_core.data.place_sets.place_set import PlaceSet
     from netvlad_core.localization.localizer import Localizer
+    from netvlad_core.mapping.place_map import PlaceMap
 
 
 # Exit status of a command that is done, but could not use most of its input.
@@ -154,7 +155,18 @@ def open_localizer(options: argparse.Namespace, top_k: int = 10) -> Localizer:
 
     verification = VerificationOptions() if getattr(options, "verify", False) else None
     localizer_options = LocalizerOptions(top_k, options.min_similarity, verification=verification)
-    return Localizer.open(options.map, options.weights, options.device, localizer_options, options.precision)
+    given = (options.map, options.weights, options.device, localizer_options, options.precision)
+    localizer = Localizer.open(*given)
+    warn_of_units(localizer.place_map)
+    return localizer
+
+
+def warn_of_units(place_map: PlaceMap) -> None:
+    """Say so if the positions of a map can hardly be metres."""
+    from netvlad_core.data.judges.positions import doubts_about_units
+
+    if place_map.has_poses and (doubt := doubts_about_units(place_map.poses[:, :3])):
+        print(f"warning: {place_map.path}: {doubt}", file=sys.stderr)
 
 
 def add_place_set(command: argparse.ArgumentParser) -> None:

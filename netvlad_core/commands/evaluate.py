@@ -58,7 +58,7 @@ def run(options: argparse.Namespace) -> int:
         print(json.dumps(_as_values(result, localizer.place_map, left_out), indent=2))
     else:
         _print(result)
-    return finish(result.queries, left_out, options.json)
+    return finish(result.queries, left_out, options.json, len(source), source.remark)
 
 
 def _as_values(result: DriveResult, place_map: PlaceMap, left_out: Counter[str]) -> dict[str, Any]:

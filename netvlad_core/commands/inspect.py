@@ -8,7 +8,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from netvlad_core.commands.common import path
+from netvlad_core.commands.common import path, warn_of_units
 
 SUMMARY = "describe a map, a checkpoint or an ONNX file, and check it"
 REMARK = "Compares the checksum of every file."
@@ -35,7 +35,9 @@ def run(options: argparse.Namespace) -> None:
 def _map_values(path: Path) -> dict[str, Any]:
     from netvlad_core.mapping.place_map import PlaceMap
 
-    return asdict(PlaceMap.open(path, verify=True).header)
+    place_map = PlaceMap.open(path, verify=True)
+    warn_of_units(place_map)
+    return asdict(place_map.header)
 
 
 def _checkpoint_values(path: Path) -> dict[str, Any]:

@@ -85,7 +85,8 @@ def run(options: argparse.Namespace) -> int:
         write_tum(trajectory, poses, _TUM_MARK)
     print(f"{options.output}: {sum(states.values())} images; {tum}: {len(poses)} poses")
     print_counts("states", states)
-    return finish(sum(states.values()), left_out + source.skipped)
+    left_out += source.skipped
+    return finish(sum(states.values()), left_out, total=len(source), remark=source.remark)
 
 
 def _row(name: str, answer: Localization) -> list[Any]:

@@ -79,7 +79,7 @@ def run(options: argparse.Namespace) -> int:
         recall = " ".join(f"{100 * share:6.1f}" for share in result.recall.values())
         print(f"{name:<14}  {recall}  {result.similarity:>10.5f}  {1e3 * result.seconds:>7.1f}")
     print("similarity: to the same image's descriptor in float32, mean; ms: for one image, median")
-    return finish(queries, left_out + source.skipped)
+    return finish(queries, left_out + source.skipped, total=len(source), remark=source.remark)
 
 
 def _extractors(

@@ -125,7 +125,7 @@ def test_where_most_is_left_out_the_last_line_and_the_status_say_so(
     assert _localize(street_map, drive, tmp_path / "out.csv") == MOSTLY_LEFT_OUT
     out, err = capsys.readouterr()
     assert "left out: " in out
-    assert err.splitlines()[-1].startswith("warning: 6 of 10 images were left out; most frequent cause: ")
+    assert err.splitlines()[-1].startswith("warning: 6 of 10 images were left out: 6 damaged image")
     assert (tmp_path / "out.csv").read_text().count("\n") == 5
 
 
