@@ -32,7 +32,7 @@ _SECOND = 10**9
 _SLOPES = np.arange(0.9, 1.11, 0.05)
 _LENGTH = 20
 _SEEDS = 20
-# Off the map drives are begun at every so many images, too, and last so many.
+# Drives off the map also begin at every seventh image, and last sixty.
 _STARTS, _LASTS = 7, 60
 _WITHIN = {"town": 8.0}
 # Set, clusters, how the images of the drive are changed, and whether the defaults were chosen with it.

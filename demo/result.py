@@ -36,7 +36,7 @@ class Answer:
 
     Attributes
     ----------
-    frame : of the second drive, with its true pose.
+    frame : image of the second drive, with its true pose.
     place, similarity : best match.
     distance : metres from the true position to the place.
     pose_error : metres from the true position to the published pose, or None where none was published.

@@ -27,7 +27,7 @@ from netvlad_core.model.netvlad import NetVLAD
 from netvlad_core.model.pretrained import load_pretrained
 from netvlad_core.model.torch_engine import preprocess
 
-_HELD_OUT = 4  # one in so many
+_HELD_OUT = 4  # one image in four
 _SAMPLES = 20_000
 _LEARNING_RATE = 1e-3
 _BATCH = 32

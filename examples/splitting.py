@@ -30,7 +30,7 @@ def split_by_place(
     block : side of a block in metres; the grid starts at the smallest x and y.
     buffer : metres; images nearer to a later split are left out of the earlier ones (training loses them, the
         test set none), so that blocks that touch do not share the view along their border.
-    seed : of the dealing.
+    seed : random seed of the dealing.
 
     Raises
     ------

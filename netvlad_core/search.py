@@ -1,4 +1,4 @@
-"""Nearest neighbours over descriptors: FAISS where it is installed, else an exact product."""
+"""Nearest neighbours over descriptors: FAISS if it is installed, else an exact product."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ def open_index(descriptors: np.ndarray, backend: str = "auto", device: str = "au
     ----------
     descriptors : (N, D) float32; may be memory-mapped.
     backend : "faiss", "torch", "numpy", or "auto": the first of these that is installed.
-    device : "cpu", "cuda", or "auto": the GPU where the backend can use one.
+    device : "cpu", "cuda", or "auto": the GPU if the backend can use one.
     """
     index = _empty_index(descriptors.shape[1], backend, device)
     for start in range(0, len(descriptors), _CHUNK):

@@ -33,10 +33,10 @@ class Drive:
     ----------
     light : key of `lighting.LIGHTS`.
     epoch : first stamp in seconds.
-    parking_seed : of the parked cars.
+    parking_seed : random seed of the parked cars.
     image_rate : Hz.
-    manner : of driving.
-    seed, designs, plan : of the town, see `make_town`; drives of one town have the same ones.
+    manner : how the car is driven.
+    seed, designs, plan : which town, see `make_town`; drives of one town have the same.
     """
 
     light: str

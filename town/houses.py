@@ -49,8 +49,7 @@ class Houses:
 
     Parameters
     ----------
-    designs : a district has only so many different houses, which follow each other in turn: an estate. None
-        for houses that all differ.
+    designs : number of different houses of an estate, which follow each other in turn; None: all differ.
 
     Attributes
     ----------

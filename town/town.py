@@ -63,8 +63,8 @@ def make_town(seed: int = 7, parking_seed: int = 0, designs: int | None = None, 
 
     Parameters
     ----------
-    seed : of everything that stands.
-    parking_seed : of the parked cars only.
+    seed : random seed of all that stands.
+    parking_seed : random seed of the parked cars.
     designs : number of different houses of an estate, whose streets look alike; None: all houses differ.
     plan : 0 is the plan of the demo; any other moves the crossings and gives the streets other districts.
     """

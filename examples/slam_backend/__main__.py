@@ -144,7 +144,7 @@ def extrinsics(camera: Camera | None) -> str:
 
 
 def with_false_closures(back_end: BackEnd, share: float, is_robust: bool) -> Trajectory:
-    """Correct once more, with so many closures between random moments mixed in."""
+    """Correct once more, with a share of closures between random moments mixed in."""
     random = np.random.default_rng(0)
     stamps = sorted(back_end.odometry)
     graph = PoseGraph(is_robust=is_robust)

@@ -9,7 +9,7 @@ from scipy.spatial.transform import Rotation
 from netvlad_core.data.geometry import Pose
 from netvlad_core.data.trajectory import Trajectory
 
-# One node for each so many metres of driving; closures attach to the nearest stamp.
+# Metres of driving between nodes; closures attach to the nearest stamp.
 _SPACING = 0.5
 # Of Cauchy's kernel, in standard deviations: a closure further off than this counts for little.
 _CAUCHY = 1.0
@@ -22,7 +22,7 @@ class PoseGraph:
 
     Parameters
     ----------
-    distance_sigma, turn_sigma : of the odometry, metres and radians for a metre of driving.
+    distance_sigma, turn_sigma : standard deviations of the odometry, metres and radians per metre driven.
     is_robust : closures through a Cauchy kernel; otherwise they are believed as they are.
     """
 

@@ -29,10 +29,10 @@ class Backbone:
     ----------
     channels : D of the feature map (B, D, H / stride, W / stride).
     stride : pixels of the input per cell of the feature map.
-    preprocessing : of the published ImageNet weights.
+    preprocessing : what the published ImageNet weights expect.
     build : makes the cut network with random weights.
-    prefix : of the cut's tensors in a checkpoint of the whole network.
-    find_weights : path of ImageNet weights that are installed, or None where there are none.
+    prefix : what names of the cut's tensors begin with in a checkpoint of the whole network.
+    find_weights : path of ImageNet weights that are installed, or None if there are none.
     """
 
     channels: int

@@ -31,7 +31,7 @@ class DinoV2(nn.Module):
     Parameters
     ----------
     channels : D; 384 for ViT-S, 768 for ViT-B.
-    heads : of the attention; 6 for ViT-S, 12 for ViT-B.
+    heads : number of attention heads; 6 for ViT-S, 12 for ViT-B.
     blocks : transformer blocks; 12 in both.
     """
 

@@ -37,7 +37,7 @@ class SamePadConv2d(nn.Conv2d):
 
 
 class InvertedResidual(nn.Module):
-    """Expand by 1x1, filter each channel, project by 1x1; with a skip connection where the shapes agree."""
+    """Expand by 1x1, filter each channel, project by 1x1; with a skip connection if the shapes agree."""
 
     def __init__(self, channels: int, kernel: int, stride: int, expansion: int, out_channels: int) -> None:
         super().__init__()

@@ -48,7 +48,7 @@ class Agreement:
     ----------
     images : compared, of several sizes and in batches of several lengths.
     similarity : inner product of the two descriptors of an image, the lowest.
-    difference : of two entries, the largest.
+    difference : largest difference of two entries.
     """
 
     images: int
@@ -63,9 +63,9 @@ def export(
 
     Parameters
     ----------
-    network : in float32.
-    precision : of the backbone, "float32", "float16" or "int8"; NetVLAD and whitening stay in float32. int8
-        has weights by channel and activations of eight bits, in the backbone's layers but the first.
+    network : the network, in float32.
+    precision : precision of the backbone, "float32", "float16" or "int8"; NetVLAD and whitening stay in
+        float32. int8 has weights by channel and activations of eight bits, in all layers but the first.
     images : uint8 RGB (H, W, 3), to calibrate int8 and to compare with; without any, float32 and float16 are
         compared on random pictures.
 
@@ -236,7 +236,7 @@ def _random_pictures(preprocessing: Preprocessing) -> list[np.ndarray]:
 def _compare(engine: OnnxEngine, graph: _Graph, samples: list[np.ndarray]) -> Agreement:
     """Compare on a whole image, and on a wide and a high part of images, in batches of one, two and three."""
     alike = [sample for sample in samples if sample.shape == samples[0].shape]
-    chosen = np.resize(np.arange(len(alike)), 3)  # again from the start where there are fewer
+    chosen = np.resize(np.arange(len(alike)), 3)  # the first ones again if there are fewer
     pixels = np.concatenate([alike[index] for index in chosen]).astype(np.float32)
     height, width = pixels.shape[1:3]
     wide, high = max(_SMALLEST_TRACED_SIDE, height // 2 + 1), max(_SMALLEST_TRACED_SIDE, width // 3 + 2)

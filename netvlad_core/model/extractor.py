@@ -1,4 +1,4 @@
-"""Images in, descriptors out, whatever runs the network: torch, or ONNX Runtime where there is none."""
+"""Images in, descriptors out, whatever runs the network: torch, or ONNX Runtime without torch."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ class Engine(Protocol):
     ----------
     model_id : fingerprint of the network in float32, whichever the precision.
     spec : description of the network.
-    device : where it runs, for people.
+    device : name of the device, for display.
     precision : one of PRECISIONS.
     """
 
@@ -43,7 +43,7 @@ class Engine(Protocol):
         ...
 
     def limit_threads(self, count: int) -> AbstractContextManager[Callable[[], None]]:
-        """For a while, run each call in so many threads; each thread that calls must run what this gives."""
+        """For a while, limit each call to `count` threads; each calling thread must run what this yields."""
         ...
 
 
@@ -114,7 +114,7 @@ class Extractor:
 
         Parameters
         ----------
-        weights : of the network; by default the one that comes with this package.
+        weights : checkpoint, or ONNX file; default: the network of this package.
         precision : one of PRECISIONS; "auto" takes the file's own, float32 for a checkpoint. What the file
             cannot do here (int8 and, on a machine without torch, any checkpoint) is looked for beside it: a
             file like `model.int8.onnx` for `model.safetensors`.
@@ -188,8 +188,8 @@ def _existing_variant(weights: Path, precision: str) -> Path:
     without = "" if _has_torch() else " without torch"
     example = "SOURCE " if precision == "int8" else ""
     raise CheckpointError(
-        f"{weights} cannot run in {precision}{without}, and there is no {variant}; make it, where torch is "
-        f"installed, with: netvlad export {weights} {example}--precision {precision}"
+        f"{weights} cannot run in {precision}{without}, and there is no {variant}; make it on a machine "
+        f"with torch: netvlad export {weights} {example}--precision {precision}"
     )
 
 

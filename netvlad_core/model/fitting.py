@@ -38,14 +38,14 @@ def fit_network(
     seed: int = 0,
     device: str = "auto",
 ) -> PlaceNetwork:
-    """Fit the NetVLAD layer, and whitening where asked for, on a sample of images.
+    """Fit the NetVLAD layer, and the whitening if the spec has one, on a sample of images.
 
     Parameters
     ----------
     sample_images : returns an iterator over uint8 RGB (H, W, 3); called once, and once more for whitening.
     spec : description of the network; None takes `NetworkSpec.of_backbone()`.
     backbone_weights : as in `load_pretrained`.
-    seed : of the sampling and of k-means; one seed, one network.
+    seed : random seed of the sampling and of k-means; the same seed gives the same network.
 
     Raises
     ------

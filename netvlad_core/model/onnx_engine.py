@@ -27,7 +27,7 @@ class OnnxEngine:
     Parameters
     ----------
     path : takes resized images and normalises them itself.
-    device : "auto" (CUDA where this ONNX Runtime has it), "cpu", "cuda", "cuda:1", ...
+    device : "auto" (CUDA if this ONNX Runtime has it), "cpu", "cuda", "cuda:1", ...
     """
 
     def __init__(self, path: Path, device: str = "auto") -> None:

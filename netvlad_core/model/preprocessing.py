@@ -26,10 +26,10 @@ class Preprocessing:
     Attributes
     ----------
     resize : "keep" leaves the image as it is; "shorter" scales it, aspect kept, to a shorter side of size[0]
-        pixels; "limit" shrinks it, aspect kept, to a longer side of size[0] where that is longer; "exact"
+        pixels; "limit" shrinks it, aspect kept, to a longer side of at most size[0]; "exact"
         scales it to a height of size[0] and a width of size[1].
     size : pixels, as many as the rule needs.
-    mean, std : of each RGB channel, in units of 0 to 255: the network sees (image - mean) / std.
+    mean, std : by RGB channel, in units of 0 to 255: the network sees (image - mean) / std.
     filter : "antialias" (bilinear, widened when shrinking, as in Pillow), "antialias-unrounded" (the same,
         not rounded to whole grey levels), "bilinear" (of the four nearest pixels, whatever the scale) or
         "area" (mean over the area; for shrinking).
@@ -56,7 +56,7 @@ class Preprocessing:
             raise ValueError(f"expected deviations above 0; found {self.std}")
 
     def __str__(self) -> str:
-        """For people: `exactly 480x640, minus (124, 116, 104), over (58.4, 57.1, 57.4)`."""
+        """For display: `exactly 480x640, minus (124, 116, 104), over (58.4, 57.1, 57.4)`."""
         scaled = {
             "keep": "size kept",
             "shorter": "shorter side {} pixels",

@@ -23,7 +23,7 @@ def load_pretrained(name: str, weights: Path | None = None) -> nn.Module:
     ----------
     name : key of BACKBONES.
     weights : a checkpoint, whose backbone is taken; a state dict of the whole network as torchvision
-        publishes it; or IMAGENET. None takes the packaged network where it has this backbone, else IMAGENET.
+        publishes it; or IMAGENET. None takes the packaged network if it has this backbone, else IMAGENET.
 
     Raises
     ------

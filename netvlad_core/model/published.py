@@ -20,9 +20,9 @@ class PublishedFile:
 
     Attributes
     ----------
-    url : as its publisher documents it.
+    url : address that its publisher documents.
     file : name on this machine.
-    licence : as its publisher states it.
+    licence : licence that its publisher states.
     backbone : key of the backbone table for ImageNet weights; empty for a whole network to import.
     sha256 : as far as the publisher states it, hexadecimal: all of it, the beginning, or nothing.
     """

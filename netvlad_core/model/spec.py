@@ -23,7 +23,7 @@ class NetworkSpec:
     Attributes
     ----------
     backbone : key of the backbone table.
-    preprocessing : of the images; part of the model, since a descriptor means nothing without it.
+    preprocessing : what happens to an image first; part of the model, since a descriptor depends on it.
     clusters : K of the NetVLAD layer.
     assignment_bias : False for the paper's experiments (v1), True for its equation 2 (v2).
     intra_normalization : per cluster, before the last normalisation.
@@ -53,7 +53,7 @@ class NetworkSpec:
 
     @property
     def name(self) -> str:
-        """Name for people, the first half of a model_id."""
+        """Readable name, the first half of a model_id."""
         whitened = f"-white{self.whitened_dimension}" if self.whitened_dimension else ""
         return f"{self.backbone}-netvlad{self.clusters}{whitened}"
 

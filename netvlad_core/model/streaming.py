@@ -29,8 +29,8 @@ class DescribedFrame:
 
     Attributes
     ----------
-    frame : as it came from its source.
-    image : uint8 RGB (H, W, 3), or None where it could not be decoded.
+    frame : the frame of the source.
+    image : uint8 RGB (H, W, 3), or None if it could not be decoded.
     descriptor : (D,) float32, or None.
     error : why there is none, the `kind` of the ImageError.
     """

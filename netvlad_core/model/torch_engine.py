@@ -22,8 +22,8 @@ class TorchEngine:
     Parameters
     ----------
     network : moved to the device and set to evaluation.
-    device : "auto" (CUDA where there is one), "cpu", "cuda", "cuda:1", ...
-    precision : of the backbone, which does nearly all of the work; NetVLAD and whitening stay in float32.
+    device : "auto" (CUDA if there is one), "cpu", "cuda", "cuda:1", ...
+    precision : one of TORCH_PRECISIONS, for the backbone; NetVLAD and whitening stay in float32.
     """
 
     def __init__(self, network: PlaceNetwork, device: str = "auto", precision: str = "float32") -> None:

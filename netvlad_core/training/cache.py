@@ -14,11 +14,11 @@ from netvlad_core.training.views import Views
 
 
 class DescriptorCache:
-    """Rows of descriptors in a file, read through a memory map; NaN where an image cannot be read.
+    """Rows of descriptors in a file, read through a memory map; NaN if an image cannot be read.
 
     Parameters
     ----------
-    path : of the file; one of another size is begun anew.
+    path : path of the file; a file of another size is begun anew.
     shape : (N, D), images and dimensions.
     kind : "float32" or "float16"; half the disk, and distances that are 1e-3 off at most.
     """

@@ -85,7 +85,7 @@ class Gradients:
         return run_network(self._network, inputs, self._config.precision)
 
     def _describe(self, inputs: Sequence[Tensor]) -> list[Tensor]:
-        """Descriptors in parts, with a graph where a single part holds them all."""
+        """Descriptors in parts, with a graph if a single part holds them all."""
         parts = list(self._parts(inputs))
         with torch.set_grad_enabled(len(parts) == 1):
             return [self._forward(part) for _, part in parts]

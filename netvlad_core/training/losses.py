@@ -23,7 +23,7 @@ def triplet_ranking_loss(
 
     Returns
     -------
-    Loss, a scalar (0 with a gradient of zeros where nothing violates), and the number of violating triplets.
+    Loss, a scalar (0 with a gradient of zeros if nothing violates), and the number of violating triplets.
     """
     to_positive = (queries - positives).square().sum(dim=1)
     to_negative = (queries[owners] - negatives).square().sum(dim=1)
@@ -50,12 +50,12 @@ def multi_similarity_loss(
     ----------
     descriptors : (N, D) float, L2-normalised.
     labels : (N,) int64, place of each image.
-    alpha, beta, base : of the positives, of the negatives, similarity around which both turn.
+    alpha, beta, base : weight of positive pairs, of negative pairs, and similarity at which both are neutral.
     epsilon : slack of the mining.
 
     Returns
     -------
-    Loss, a scalar (0 with a gradient of zeros where no pair is left), and the number of pairs left.
+    Loss, a scalar (0 with a gradient of zeros if no pair is left), and the number of pairs left.
     """
     similarities = descriptors @ descriptors.T
     same = labels[:, None] == labels[None, :]

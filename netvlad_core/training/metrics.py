@@ -1,4 +1,4 @@
-"""What a run writes down: a table, curves and, where it is installed, TensorBoard's files."""
+"""What a run writes down: a table, curves and, if TensorBoard is installed, its files."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ class Metrics:
     """
 
     def __init__(self, folder: Path, rows: int, say: Callable[[str], None]) -> None:
-        """Go on after so many rows; what is behind them is dropped, it is of a part that is done again."""
+        """Go on after `rows` rows; later ones belong to steps that are done again, and are dropped."""
         self._folder = folder
         self._path = folder / _TABLE
         kept = _lines(self._path)[: rows + 1] if rows else [",".join(COLUMNS)]

@@ -35,7 +35,7 @@ class Miner:
 
     Attributes
     ----------
-    hardest : (Q, hard_negatives) int64, rows of the views for each query of the set, -1 where there is none.
+    hardest : (Q, hard_negatives) int64, rows of the views for each query of the set, -1 if there is none.
     """
 
     def __init__(self, training_set: TrainingSet, config: TrainingConfig) -> None:
@@ -65,7 +65,7 @@ class Miner:
         return Mined(found[is_hard], int((~is_broken & ~is_hard).sum()), int(is_broken.sum()))
 
     def _mine_one(self, descriptors: np.ndarray, query: int, epoch: int) -> tuple[np.ndarray, np.ndarray]:
-        """A row of tuples, empty where an image is broken, and the hardest negatives whether they violate."""
+        """A row of tuples, empty if an image is broken, and the hardest negatives, violating or not."""
         config, row = self._config, self._set.queries[query]
         own = descriptors[row].astype(np.float32)
         positives, to_positives = _by_distance(descriptors, self._set.positives[query], own)

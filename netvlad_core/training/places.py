@@ -22,8 +22,8 @@ class TrainingSet:
     views : all images, of database and queries.
     database : (N,) int64, rows of the views.
     queries : (Q,) int64, rows of the views; those with at least one potential positive.
-    positives : for each query its potential positives, rows of the views, ascending.
-    near : for each query the database images that are no negatives, rows of the views, ascending.
+    positives : potential positives of each query, rows of the views, ascending.
+    near : database images that are no negatives of each query, rows of the views, ascending.
     without_positive : queries that were left out.
     """
 
@@ -36,11 +36,11 @@ class TrainingSet:
 
     @classmethod
     def build(cls, database: Views, queries: Views | None, config: TrainingConfig) -> TrainingSet:
-        """Find neighbours by label where all images have one, else by position.
+        """Find neighbours by label if all images have one, else by position.
 
         Parameters
         ----------
-        queries : of other drives, or None: each image of the database is a query for the others.
+        queries : images of other drives, or None: each image of the database is a query for the others.
 
         Raises
         ------

@@ -37,7 +37,7 @@ class Processes:
 
     @property
     def is_first(self) -> bool:
-        """Whether this is the one that writes files and talks to people."""
+        """Whether this is the one that writes files and reports."""
         return self.rank == 0
 
     def share(self, rows: np.ndarray) -> np.ndarray:

@@ -35,7 +35,7 @@ def train(
     folder : gets `best.safetensors`, `last.safetensors`, `state.pt`, `metrics.csv`, `curves.png`,
         `config.json` and what the run works with.
     resume : go on with the run in the folder, to the same end as if it had never stopped.
-    say : told what people should know, in the first process only.
+    say : called with each line of the report, in the first process only.
 
     Raises
     ------
@@ -88,7 +88,7 @@ def _prepare(config: TrainingConfig, run: Run, resume: bool) -> Trainer:
 
 
 def _read(prefix: str, config: TrainingConfig, run: Run) -> tuple[Views | None, Views | None]:
-    """Database and queries for training (no prefix) or validation; None where there are none."""
+    """Database and queries for training (no prefix) or validation; None if there are none."""
     if collection := getattr(config, f"{prefix}collection"):
         places = open_place_set(collection, getattr(config, f"{prefix}split") or None)
         queries = Views.of_images(places.queries) if len(places.queries) else None

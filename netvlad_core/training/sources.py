@@ -33,10 +33,10 @@ def read_views(
 
     Parameters
     ----------
-    paths : of bags, maps with images, catalogues (a column `label` names places) and folders with "@" names.
-    options : for the bags.
+    paths : bags, maps with images, catalogues (a column `label` names places) and folders with "@" names.
+    options : topics and frames of the bags.
     work : folder that keeps keyframes of bags as files, since training reads images in random order.
-    may_write : False where another process has made these files already.
+    may_write : False if another process has made these files already.
 
     Raises
     ------
@@ -65,7 +65,7 @@ def _read_labels(path: Path) -> np.ndarray | None:
 
 
 def _keyframe_files(source: FrameSource, folder: Path, may_write: bool, progress: bool) -> CatalogueSource:
-    """Keyframes of a recording as PNG files with a catalogue, from an earlier run where they are there."""
+    """Keyframes of a recording as PNG files with a catalogue, of an earlier run if there was one."""
     if not folder.is_dir() and may_write:
         partial = folder.with_name(f".{folder.name}.partial")
         shutil.rmtree(partial, ignore_errors=True)

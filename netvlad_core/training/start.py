@@ -53,4 +53,4 @@ def _sample(views: Views) -> Iterator[np.ndarray]:
         try:
             yield views.read(row)
         except ImageError:
-            continue  # counted where its descriptor is wanted
+            continue  # counted when its descriptor is wanted

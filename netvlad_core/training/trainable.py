@@ -13,13 +13,13 @@ def train_only(network: PlaceNetwork, trainable: str | int) -> list[nn.Parameter
 
     Parameters
     ----------
-    trainable : "head" (all behind the backbone), "all", or a number: so many last blocks of the backbone, and
-        the head. With VGG16, 3 is the paper's "from conv5_1 up".
+    trainable : "head" (all behind the backbone), "all", or the number of last blocks of the
+        backbone that learn with the head. With VGG16, 3 is the paper's "from conv5_1 up".
 
     Raises
     ------
     NetvladError
-        If the backbone does not have so many blocks.
+        If the backbone has fewer blocks.
     """
     network.requires_grad_(trainable == "all")
     network.netvlad.requires_grad_(True)

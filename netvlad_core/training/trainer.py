@@ -34,7 +34,7 @@ BEST, LAST, STATE = "best.safetensors", "last.safetensors", "state.pt"
 
 @dataclass(frozen=True)
 class Run:
-    """Where and how a run works: its folder, whether it shows bars, and what it tells people with."""
+    """How a run works: its folder, its processes, whether it shows bars, and how it reports."""
 
     folder: Path
     processes: Processes
@@ -48,8 +48,8 @@ class Trainer:
     Parameters
     ----------
     network : changed in place.
-    validation : None where there is nothing to validate on.
-    resume : go on where the run in the folder stands.
+    validation : None if there is nothing to validate on.
+    resume : continue the run in the folder.
     """
 
     def __init__(
@@ -118,7 +118,7 @@ class Trainer:
                 progress.interval, progress.batch, progress.tuples = progress.interval + 1, 0, None
 
     def _intervals(self, size: int) -> list[np.ndarray]:
-        """Queries of this epoch at random, cut where the cache is refreshed; all at once without a cache."""
+        """Queries of this epoch at random, cut at each refresh of the cache; all at once without a cache."""
         order = np.random.default_rng([self._config.seed, self.progress.epoch]).permutation(
             len(self._set.queries)
         )

@@ -24,9 +24,9 @@ class Validation:
 
     Parameters
     ----------
-    queries : None where each image of the database is a query for the others; then images of the same drive
+    queries : None: each image of the database is a query for the others; then images of the same drive
         within the time exclusion are left out of the answers.
-    folder : for the descriptors, which are too many for the memory.
+    folder : folder for the descriptors, which are too many for the memory.
 
     Attributes
     ----------
@@ -71,7 +71,7 @@ class Validation:
         return dict(zip(RECALL_AT, shares.tolist()))
 
     def _no_answers(self, query: int) -> np.ndarray:
-        """Rows that are no answers: the query itself and, where time matters, its neighbours on the drive."""
+        """Rows that are no answers: the query itself and, if time matters, its neighbours on the drive."""
         database, seconds = self._database, self._config.time_exclusion
         if self._views.labels is not None:
             return database[database == query]

@@ -21,10 +21,10 @@ class Views:
     ----------
     frames : not decoded yet.
     positions : (N, 3) float64, metres.
-    headings : (N,) float64, radians; NaN where unknown, which agrees with any.
+    headings : (N,) float64, radians; NaN if unknown, which agrees with any.
     stamps : (N,) int64, nanoseconds.
     drives : (N,) int64, number of the source; stamps of different drives do not compare.
-    labels : (N,) str, images of one label show one place; or None where positions say so.
+    labels : (N,) str, images of one label show one place; or None if positions tell.
     """
 
     frames: Sequence[Frame]
@@ -38,13 +38,13 @@ class Views:
         return len(self.frames)
 
     def read(self, row: int) -> np.ndarray:
-        """Image, uint8 RGB (H, W, 3); raises ImageError where it is missing, broken or too small."""
+        """Image, uint8 RGB (H, W, 3); raises ImageError if it is missing, broken or too small."""
         image = self.frames[row].decode()
         check_image(image)
         return image
 
     def __add__(self, other: Views) -> Views:
-        """All images, drives of the other numbered after these; labels where both have them."""
+        """All images, drives of the other numbered after these; labels if both have them."""
         labels = None
         if self.labels is not None and other.labels is not None:
             labels = np.concatenate([self.labels, other.labels])

@@ -22,7 +22,7 @@ from tools.default_model.town import draw_lights, render_town
 TOWNS = tuple(range(101, 109))
 VALIDATION_TOWNS = (201, 202)
 LIGHTS = 4  # of each town
-# Every so many images is a query; each may be a positive.
+# Every n-th image is a query; each may be a positive.
 WALK_STEP, TOWN_STEP = 1, 8
 
 _TOML = """\

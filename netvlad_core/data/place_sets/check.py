@@ -1,4 +1,4 @@
-"""What a collection of places holds, and what is wrong with it, before anybody trains on it for a day."""
+"""What a collection of places holds and what is wrong with it, to be known before a day of training."""
 
 from __future__ import annotations
 
@@ -40,13 +40,13 @@ class SplitCheck:
 
     Attributes
     ----------
-    name, description, split : of the set.
+    name, description, split : those of the set.
     images : number in the database and of queries.
     missing, broken : path, and path with the reason, of files that cannot be used.
     sizes : "width x height" in pixels and how many images have it.
     extent : metres in x and in y that all positions span, or None without positions.
     headings : images whose heading is known.
-    positives : database images that show the place of a query, within `positive`; None where nothing tells.
+    positives : database images that show the place of a query, within `positive`; None if nothing tells.
     negatives : database images farther than `negative` from a query; None without positions.
     unreachable : queries without positive.
     subsets : further query sets and their sizes.
@@ -110,7 +110,7 @@ def check_place_sets(
     Raises
     ------
     SourceError
-        If a heading is asked for where there are none.
+        If a heading is asked for and there are none.
     """
     sets = list(sets)
     files = [_read_files(places, progress) for places in sets]
@@ -198,7 +198,7 @@ def _shared(a: dict[bytes, str], b: dict[bytes, str]) -> list[tuple[str, str]]:
 
 
 def _same_position(a: PlaceSet, b: PlaceSet) -> list[tuple[str, str]]:
-    """Each image of b that stands where one of a does, with that one."""
+    """Pairs of an image of a and one of b at the same position."""
     pairs = []
     for mine in (a.database, a.queries):
         for other in (b.database, b.queries):

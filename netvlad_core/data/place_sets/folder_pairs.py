@@ -90,7 +90,7 @@ def read_pair(database: Path, queries: Path, ground_truth: Path | None = None) -
 
 
 def _pairs(path: Path) -> dict[str, tuple[Path, Path]]:
-    """Split ("" where there are none) to its database and queries."""
+    """Split ("" if there are none) to its database and queries."""
     if pair := _pair(path):
         return {"": pair}
     for base in (path / "images", path):

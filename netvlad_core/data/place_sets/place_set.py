@@ -28,7 +28,7 @@ class PlaceImages:
     folder : absolute path.
     names : paths relative to the folder.
     positions : (N, 2) float64 x y in metres, or None.
-    headings : (N,) float64 radians from +x counter-clockwise, NaN where unknown, or None.
+    headings : (N,) float64 radians from +x counter-clockwise, NaN if unknown, or None.
     labels : (N,) str; images of one label show one place; or None.
     groups : (N,) str, such as a panorama or a sequence; or None.
     regions : (N, 4) int, the part x0 y0 x1 y1 of each image that counts, in pixels; or None.
@@ -106,12 +106,12 @@ class PlaceSet:
 
     Attributes
     ----------
-    name, description : for people; the description says in which format it was found and what was left out.
+    name, description : for display; the description names the format and what was left out.
     database, queries : the images; a collection that only has places with labels is all database.
-    split : train, val, test, or None where there is only one.
+    split : train, val, test, or None if there is only one.
     threshold : metres within which a database image is a correct answer.
-    correct : for each query the rows of the database that are correct, where a list says so; else None.
-    ignored : for each query the rows that count as neither right nor wrong (junk lists); else None.
+    correct : rows of the database that are correct for each query, if a list says so; else None.
+    ignored : rows that count as neither right nor wrong for each query (junk lists); else None.
     subsets : further query sets by name, (Q,) bool, that the literature counts separately.
     group_counts_once : only the best image of each database group has a rank (Tokyo 24/7's panoramas).
     """
@@ -133,7 +133,7 @@ class PlaceSet:
         Parameters
         ----------
         within : metres; None takes the threshold. Lists and labels have no distance and stay as they are.
-        heading : radians by which the headings may differ at most; where one is unknown any heading will do.
+        heading : radians by which the headings may differ at most; an unknown heading agrees with any.
 
         Raises
         ------

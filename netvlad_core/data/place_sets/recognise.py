@@ -18,7 +18,7 @@ class Format(Protocol):
         ...
 
     def splits(self, path: Path) -> list[str]:
-        """Splits that are there; none where the collection is not divided."""
+        """Splits that are there; none if the collection is not divided."""
         ...
 
     def read(self, path: Path, split: str | None) -> PlaceSet:
@@ -47,8 +47,8 @@ def open_place_set(
     Parameters
     ----------
     path : file or folder, see the modules of this package.
-    split : train, val or test; None where there is only one, or (MSLS) for all of it.
-    queries : folder or catalogue of queries; the path is then that of the database, likewise.
+    split : train, val or test; None if there is only one, or (MSLS) for all of it.
+    queries : folder or catalogue of queries; the path is then the database, a folder or catalogue too.
     ground_truth : CSV or JSON that says what is correct for these queries, see `folder_pairs`.
 
     Raises

@@ -57,7 +57,7 @@ def take(path: Path) -> Parts:
 
 
 def _entries(layers: np.ndarray) -> Iterator[tuple[str, str, Tensor | None]]:
-    """Our name, the file's name and the tensor of each, or None where it is missing."""
+    """Our name, the file's name and the tensor of each, or None if it is missing."""
     for index in _CONVOLUTIONS:
         weight = _weight(layers, index, 0)
         if weight is not None and weight.ndim == 4:
@@ -83,7 +83,7 @@ def _name(layer: int, weight: int) -> str:
 
 
 def _weight(layers: np.ndarray, layer: int, weight: int) -> Tensor | None:
-    """A weight without the axes of length one that MATLAB puts around it, or None where there is none."""
+    """A weight without the axes of length one that MATLAB puts around it, or None if there is none."""
     try:
         return torch.from_numpy(np.array(layers[layer].weights[weight], np.float32))
     except (IndexError, AttributeError, TypeError, ValueError):

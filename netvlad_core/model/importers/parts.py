@@ -24,9 +24,9 @@ class Parts:
     Attributes
     ----------
     backbone : key of the backbone table.
-    preprocessing : of the project that the file comes from.
-    tensors : by name in a `PlaceNetwork`.
-    names : name in the file of each, for messages; our own where it is missing.
+    preprocessing : what the project of the file does to its images.
+    tensors : tensors by their names in a `PlaceNetwork`.
+    names : name in the file of each, for messages; our own name if it is missing.
     unused : names in the file that should have been of use.
     """
 

@@ -23,7 +23,7 @@ class ImportedWeights:
     Attributes
     ----------
     network : computes what the project computes, its preprocessing included.
-    layout : the project, for people.
+    layout : name of the project.
     """
 
     network: PlaceNetwork

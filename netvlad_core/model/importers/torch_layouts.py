@@ -30,7 +30,7 @@ class TorchLayout:
 
     Attributes
     ----------
-    name : for people.
+    name : name of the project.
     backbone, layer, whitening : prefixes of their tensors; no whitening: None.
     preprocessing : what the project does to its images; None of the files records it.
     """
