@@ -104,7 +104,7 @@ def _described(
     """Rows and descriptors (B, D), a batch at a time; images that cannot be read are noted."""
     for batch in describe_frames(bar(images.frames(), what, show=progress), extractor):
         good = [described for described in batch if described.descriptor is not None]
-        left_out.update({d.frame.name: str(d.error) for d in batch if d.descriptor is None})
+        left_out.update({d.frame.name: str(d.detail) for d in batch if d.descriptor is None})
         if good:
             yield [d.frame.stamp for d in good], np.array([d.descriptor for d in good])
 

@@ -32,13 +32,14 @@ class DescribedFrame:
     frame : the frame of the source.
     image : uint8 RGB (H, W, 3), or None if it could not be decoded.
     descriptor : (D,) float32, or None.
-    error : why there is none, the `kind` of the ImageError.
+    error, detail : why there is none, the `kind` of the ImageError and its sentence.
     """
 
     frame: Frame
     image: np.ndarray | None = None
     descriptor: np.ndarray | None = None
     error: str | None = None
+    detail: str | None = None
 
 
 def describe_frames(frames: Iterable[Frame], extractor: Extractor) -> Iterator[list[DescribedFrame]]:
@@ -82,7 +83,7 @@ def _describe(batch: list[Frame], extractor: Extractor, told: set[str]) -> list[
         if content.kind not in told:
             told.add(content.kind)
             _log.warning("%s left out: %s", frame.name, content)
-        described.append(DescribedFrame(frame, error=content.kind))
+        described.append(DescribedFrame(frame, error=content.kind, detail=str(content)))
     return described
 
 
