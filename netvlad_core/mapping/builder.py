@@ -8,9 +8,9 @@ from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from itertools import islice
 from pathlib import Path
+from typing import Any
 
 import numpy as np
-from tqdm import tqdm
 
 from netvlad_core.data.frames import Frame, FrameSource, fingerprint_of
 from netvlad_core.data.images import encode_jpeg, resize_to_fit
@@ -24,6 +24,7 @@ from netvlad_core.mapping.sampling import nothing_usable, sample_frames
 from netvlad_core.model.extractor import Extractor
 from netvlad_core.model.spec import NetworkSpec
 from netvlad_core.model.streaming import DescribedFrame, describe_frames
+from netvlad_core.progress import bar
 
 IMAGE_STORAGE = ("none", "thumbnail", "full")
 _THUMBNAIL_PIXELS = 160
@@ -148,23 +149,17 @@ def _describe_drive(
     journal: Journal,
     progress: bool,
 ) -> None:
-    with tqdm(
-        total=len(source),
-        desc="mapping",
-        unit="frame",
-        disable=None if progress else True,
-        dynamic_ncols=True,
-    ) as bar:
-        keyframes = select_keyframes(_counted(source, bar, options.require_poses), rule)
+    with bar(title="mapping", total=len(source), unit="frame", show=progress) as shown:
+        keyframes = select_keyframes(_counted(source, shown, options.require_poses), rule)
         remaining = islice(keyframes, len(journal.entries), None)
         for batch in describe_frames(remaining, extractor):
             _record(batch, options.store_images, journal)
-            bar.set_postfix(places=journal.place_count, refresh=False)
+            shown.set_postfix(places=journal.place_count, refresh=False)
 
 
-def _counted(source: FrameSource, bar: tqdm, require_poses: bool) -> Iterator[Frame]:
+def _counted(source: FrameSource, shown: Any, require_poses: bool) -> Iterator[Frame]:
     for frame in source:
-        bar.update()
+        shown.update()
         if require_poses:
             _check_pose(source, frame)
         yield frame

@@ -7,12 +7,12 @@ from collections.abc import Callable, Iterator
 from itertools import islice
 
 import numpy as np
-from tqdm import tqdm
 
 from netvlad_core.data.frames import FrameSource
 from netvlad_core.errors import ImageError, SourceError
 from netvlad_core.mapping.keyframes import KeyframeRule, select_keyframes
 from netvlad_core.model.preprocessing import check_image
+from netvlad_core.progress import bar
 
 # As many images as the paper takes for its clusters.
 SAMPLE_IMAGES = 500
@@ -37,14 +37,7 @@ def sample_frames(
     def images() -> Iterator[np.ndarray]:
         chosen = islice(select_keyframes(source, rule), 0, None, step)
         used, broken = 0, Counter[str]()
-        for frame in tqdm(
-            chosen,
-            title,
-            total=-(-count // step),
-            unit="image",
-            disable=None if progress else True,
-            dynamic_ncols=True,
-        ):
+        for frame in bar(chosen, title, -(-count // step), show=progress):
             try:
                 image = frame.decode()
                 check_image(image)
