@@ -81,8 +81,10 @@ class ClockJudge:
 
     def _judge_set(self, stamp: int, received: int) -> Judged:
         last, stamped = self._series.last, _Stamped(stamp, received)
-        if last and 0 <= last.stamp - stamp <= LATE and not self._series.continues_a_rival(stamped):
-            return Judged(None, REPEATED if stamp == last.stamp else OUT_OF_ORDER)
+        if last and stamp == last.stamp:
+            return Judged(None, REPEATED)
+        if last and 0 < last.stamp - stamp <= LATE and not self._series.continues_a_rival(stamped):
+            return Judged(None, OUT_OF_ORDER)
         confirmed = self._series.take(stamped)
         if confirmed is None:
             return Judged(None, OTHER_CLOCK)
