@@ -28,8 +28,9 @@ from visualization_msgs.msg import MarkerArray
 
 from netvlad_core.data.camera import Camera, CameraError
 from netvlad_core.errors import ImageError, NetvladError, PoseError
-from netvlad_core.localization.geometry.verification import Query, VerificationOptions
+from netvlad_core.localization.geometry.verification import VerificationOptions
 from netvlad_core.localization.localizer import Localization, Localizer, LocalizerOptions
+from netvlad_core.localization.observation import Observation
 from netvlad_core.localization.tracking.sequence_filter import SequenceOptions
 from netvlad_core.mapping.place_map import PlaceMap
 from netvlad_core.memory import keep_freed_memory
@@ -78,13 +79,13 @@ class LocalizeNode(LifecycleNode):
         super().__init__("localizer", **kwargs)
         self.statistics = Statistics()
         self.localizer: Localizer | None = None
+        self._tracker: Localizer | None = None  # knows the drive so far; the worker's own
         self.is_configured = False
         self.listening_to: str | None = None
         self.last_image_time = 0.0
         self.problem: str | None = None
         self._map_frame = ""
         self._map_lock = Lock()  # held while a map is opened or closed
-        self._network_lock = Lock()
         self._worker: NewestWorker[Image | CompressedImage] | None = None
         self._listeners: list[Any] = []
         self._outputs: list[Output] = []
@@ -226,8 +227,7 @@ class LocalizeNode(LifecycleNode):
                 self.value("precision"),
             )
             # The first run of a network is slow; it should not fall on the first image.
-            with self._network_lock:
-                opened.extractor(np.zeros((480, 640, 3), np.uint8))
+            opened.observe(np.zeros((480, 640, 3), np.uint8))
             self.localizer = opened
             self.relocalize()
             self._publish_map(opened.place_map)
@@ -303,37 +303,31 @@ class LocalizeNode(LifecycleNode):
         """Decode and localize an image of the camera, as part of its drive if so set; raises ImageError."""
         if not self.value("sequence_filter"):
             return self.answer_alone(localizer, message)
-        image, descriptor = self._describe(localizer, message)
-        stamp = conversions.stamp_to_nanoseconds(message.header.stamp)
+        if self._tracker is None or self._tracker.place_map is not localizer.place_map:
+            self._tracker = localizer
+        localizer = self._tracker = self._tracker.with_options(self._options())
+        image, observation = self._observe(localizer, message)
+        stamp = observation.stamp
         with self.statistics.timed("search"):
             if self._to_forget.is_set():
                 self._to_forget.clear()
                 localizer.forget()
-            localizer.options = self._options()
             odometry = self.odometry.at(stamp)
             self.statistics.count("images with odometry" if odometry else "images without odometry")
-            query = self._prepare(localizer, image)
             # An image without a stamp was taken about now.
             now = stamp or self.get_clock().now().nanoseconds
-            answer = localizer.track(descriptor, now, odometry, query)
+            answer = localizer.track(replace(observation, stamp=now, odometry=odometry))
         return image, replace(answer, stamp=stamp)
 
     def answer_alone(
         self, localizer: Localizer, message: Image | CompressedImage
     ) -> tuple[np.ndarray, Localization]:
         """Decode and localize one image by itself; raises ImageError."""
-        image, descriptor = self._describe(localizer, message)
-        stamp = conversions.stamp_to_nanoseconds(message.header.stamp)
+        localizer = localizer.with_options(self._options())
+        image, observation = self._observe(localizer, message)
         with self.statistics.timed("search"):
-            localizer.options = self._options()
-            answer = localizer.locate(descriptor, stamp, self._prepare(localizer, image))
+            answer = localizer.locate(observation)
         return image, answer
-
-    def _prepare(self, localizer: Localizer, image: np.ndarray) -> Query | None:
-        if not self._verifies:
-            return None
-        with self.statistics.timed("local features"):
-            return localizer.prepare(image, self._camera(localizer))
 
     def _camera(self, localizer: Localizer) -> Camera | None:
         """The camera as camera_info and /tf_static describe it; None lets the map's own stand for it."""
@@ -349,13 +343,14 @@ class LocalizeNode(LifecycleNode):
             self.get_logger().warning(f"camera_info refused: {error}", throttle_duration_sec=60.0)
             return None
 
-    def _describe(
+    def _observe(
         self, localizer: Localizer, message: Image | CompressedImage
-    ) -> tuple[np.ndarray, np.ndarray]:
+    ) -> tuple[np.ndarray, Observation]:
         with self.statistics.timed("decode"):
             image = conversions.image_from_message(message)
-        with self._network_lock, self.statistics.timed("network"):
-            return image, localizer.extractor(image)[0]
+        stamp = conversions.stamp_to_nanoseconds(message.header.stamp)
+        camera = self._camera(localizer) if self._verifies else None
+        return image, localizer.observe(image, stamp, camera=camera, timed=self.statistics.timed)
 
     def _skip(self, reason: str) -> None:
         self.statistics.skip(reason)

@@ -24,6 +24,7 @@ from netvlad_core.data.geometry import Pose
 from netvlad_core.errors import ImageError, NetvladError, PoseError
 from netvlad_core.localization.loops.growing_map import Keyframes
 from netvlad_core.localization.loops.loop_closure import LoopCloser
+from netvlad_core.localization.observation import Observer
 from netvlad_core.mapping.map_writer import MapFacts, check_output, write_images, write_places, writing_map
 from netvlad_core.mapping.place_map import CAMERA_FILE, NETWORK_FILE, PlaceMap
 from netvlad_core.memory import keep_freed_memory
@@ -70,6 +71,9 @@ class LoopClosureNode(Node):
         self._extrinsics = self._read_extrinsics()
         self._static_frames = StaticFrames(self)
         self._closer = LoopCloser(closer_options(self), earlier)
+        verification = self._closer.options.verification
+        self._observer = Observer(self._extractor, verification.features if verification else 0)
+        self._camera: Camera | None = None
         self._closer_lock = Lock()  # a map is saved while images come in
         self._odometry = OdometryBuffer()
         self._closures = self.create_publisher(LoopClosure, "~/loop_closures", _CLOSURES_QOS)
@@ -153,7 +157,7 @@ class LoopClosureNode(Node):
         if mounting is None:
             return
         try:
-            self._closer.camera = Camera.from_message(message, mounting)
+            self._camera = Camera.from_message(message, mounting)
         except CameraError as error:
             self._warn(f"going on without the calibration: {error}")
 
@@ -174,15 +178,15 @@ class LoopClosureNode(Node):
         if not self._closer.wants(odometry):  # the network costs more than all the rest
             return
         image = image_from_message(message)
-        descriptor = self._extractor(image)[0]
+        observation = self._observer(image, stamp, odometry, self._camera)
         with self._closer_lock:
-            closure = self._closer.add(descriptor, stamp, odometry, image)
-        described = descriptor_to_message(descriptor, self._extractor.model_id, message.header)
+            closure = self._closer.add(observation, image)
+        described = descriptor_to_message(observation.descriptor, self._extractor.model_id, message.header)
         self._keyframe_descriptors.publish(described)
         if closure is not None:
             self._closures.publish(closure_to_message(closure, self._odometry.child_frame_id))
         if self._swarm is not None:
-            self._swarm.send(self._closer.next_id - 1, descriptor, closure)
+            self._swarm.send(self._closer.next_id - 1, observation.descriptor, closure)
 
     def _save_map(self, request: SaveMap.Request, response: SaveMap.Response) -> SaveMap.Response:
         """Write the keyframes so far as a map, with an earlier map the two together."""
