@@ -24,7 +24,7 @@ import torch
 from benchmarks import real_sets
 from benchmarks._measure import parser, print_conditions, print_table
 from netvlad_core.data.images import read_image
-from netvlad_core.evaluation.recall import positives_within, recall_at
+from netvlad_core.evaluation.recall import recall_by_position
 from netvlad_core.model.backbones import BACKBONES
 from netvlad_core.model.export import export
 from netvlad_core.model.extractor import Extractor
@@ -90,7 +90,6 @@ def measure(name: str, backbone: str, weights: Path, variants: list[str], data: 
     places, queries, radius = getattr(real_sets, name)(data)
     images = [read_image(path) for path, *_ in (*places, *queries)]
     mapped = images[: len(places)]
-    positives = positives_within(_positions(places), _positions(queries), radius)
     network = fit_network(lambda: iter(mapped), NetworkSpec.of_backbone(backbone), weights, device="cpu")
     with TemporaryDirectory() as folder:
         runners = dict(extractors(network, variants, mapped, Path(folder)))
@@ -106,7 +105,7 @@ def measure(name: str, backbone: str, weights: Path, variants: list[str], data: 
     for variant in runners:
         descriptors = np.array(described[variant])
         order = np.argsort(-descriptors[len(places) :] @ descriptors[: len(places)].T, axis=1)
-        recall = recall_at(order, positives, _RECALL_AT)
+        recall = recall_by_position(order, _positions(places), _positions(queries), radius).at(_RECALL_AT)
         rows.append(
             [
                 backbone,

@@ -26,6 +26,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 import torch
+from scipy.spatial.distance import cdist
 from torch import Tensor
 from torch.nn import functional
 
@@ -34,7 +35,6 @@ from benchmarks._measure import parser, print_conditions, print_table
 from netvlad_core.data.bags.source import BagSource
 from netvlad_core.data.images import read_image
 from netvlad_core.data.radii import POSITIVE_WITHIN
-from netvlad_core.evaluation.recall import positives_within
 from netvlad_core.mapping.keyframes import default_rule, select_keyframes
 from netvlad_core.model.backbones import DEFAULT_BACKBONE
 from netvlad_core.model.checkpoints import load_checkpoint
@@ -84,7 +84,7 @@ class Places:
         places, asked = (
             np.array([[s.x, s.y] for s in shots]) for shots in (self.database, self.queries[light])
         )
-        return positives_within(places, asked, self.radius)
+        return np.asarray(cdist(asked, places) <= self.radius)
 
 
 def real_places(name: str, data: Path, with_dusk: bool) -> Places:
