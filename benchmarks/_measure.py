@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 import os
 import statistics
 import time
@@ -11,6 +12,13 @@ from pathlib import Path
 import torch
 
 from netvlad_core.evaluation.precision_recall import PrecisionRecall
+
+
+def parser(description: str | None) -> argparse.ArgumentParser:
+    """Arguments of a benchmark, whose description keeps its lines."""
+    return argparse.ArgumentParser(
+        description=description, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
 
 
 def median_seconds(calls: Mapping[str, Callable[[], object]], rounds: int) -> dict[str, float]:

@@ -11,7 +11,6 @@ example:
 
 from __future__ import annotations
 
-import argparse
 from collections.abc import Iterator
 from dataclasses import replace
 from importlib.metadata import PackageNotFoundError, files
@@ -23,9 +22,9 @@ import numpy as np
 import torch
 
 from benchmarks import real_sets
-from benchmarks._measure import print_conditions, print_table
+from benchmarks._measure import parser, print_conditions, print_table
 from netvlad_core.data.images import read_image
-from netvlad_core.evaluation.recall import positives_within, recall_at
+from netvlad_core.evaluation.recall import recall_by_position
 from netvlad_core.model.backbones import BACKBONES
 from netvlad_core.model.export import export
 from netvlad_core.model.extractor import Extractor
@@ -91,7 +90,6 @@ def measure(name: str, backbone: str, weights: Path, variants: list[str], data: 
     places, queries, radius = getattr(real_sets, name)(data)
     images = [read_image(path) for path, *_ in (*places, *queries)]
     mapped = images[: len(places)]
-    positives = positives_within(_positions(places), _positions(queries), radius)
     network = fit_network(lambda: iter(mapped), NetworkSpec.of_backbone(backbone), weights, device="cpu")
     with TemporaryDirectory() as folder:
         runners = dict(extractors(network, variants, mapped, Path(folder)))
@@ -107,7 +105,7 @@ def measure(name: str, backbone: str, weights: Path, variants: list[str], data: 
     for variant in runners:
         descriptors = np.array(described[variant])
         order = np.argsort(-descriptors[len(places) :] @ descriptors[: len(places)].T, axis=1)
-        recall = recall_at(order, positives, _RECALL_AT)
+        recall = recall_by_position(order, _positions(places), _positions(queries), radius).at(_RECALL_AT)
         rows.append(
             [
                 backbone,
@@ -127,17 +125,12 @@ def _positions(rows: real_sets.Rows) -> np.ndarray:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    root = Path(__file__).resolve().parents[1]
-    parser.add_argument(
-        "--data", type=Path, default=root.parent / "shared" / "data", help="folder of the sets"
-    )
-    parser.add_argument("--backbones", nargs="+", choices=BACKBONES, default=list(BACKBONES), metavar="B")
-    parser.add_argument("--sets", nargs="+", choices=_SETS, default=_SETS[:3], metavar="S")
-    parser.add_argument("--variants", nargs="+", choices=_VARIANTS, default=_VARIANTS, metavar="V")
-    options = parser.parse_args()
+    arguments = parser(__doc__)
+    arguments.add_argument("--data", type=Path, default=real_sets.DATA, help="folder of the sets")
+    arguments.add_argument("--backbones", nargs="+", choices=BACKBONES, default=list(BACKBONES), metavar="B")
+    arguments.add_argument("--sets", nargs="+", choices=_SETS, default=_SETS[:3], metavar="S")
+    arguments.add_argument("--variants", nargs="+", choices=_VARIANTS, default=_VARIANTS, metavar="V")
+    options = arguments.parse_args()
     if not options.data.is_dir():
         print(f"the real sets are not in {options.data}: nothing to measure")
         return

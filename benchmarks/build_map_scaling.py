@@ -9,7 +9,6 @@ example:
 
 from __future__ import annotations
 
-import argparse
 from collections import deque
 from collections.abc import Callable
 from concurrent.futures import ProcessPoolExecutor
@@ -22,10 +21,8 @@ from typing import TypeVar
 
 import cv2
 import numpy as np
-from rosbags.rosbag2 import StoragePlugin, Writer
-from rosbags.typesys import Stores, get_typestore
 
-from benchmarks._measure import peak_megabytes, print_conditions, print_table
+from benchmarks._measure import parser, peak_megabytes, print_conditions, print_table
 from netvlad_core.data.frames import Frame
 from netvlad_core.data.sources import open_source
 from netvlad_core.mapping.builder import BuildOptions, build_map
@@ -34,6 +31,7 @@ from netvlad_core.model.checkpoints import save_checkpoint
 from netvlad_core.model.extractor import Extractor
 from netvlad_core.model.fitting import fit_network
 from netvlad_core.model.streaming import describe_frames
+from town.bag import DriveBag
 
 _FIRST = 8
 _LONGER = 20
@@ -43,43 +41,14 @@ Result = TypeVar("Result")
 
 def write_drive(path: Path, images: list[np.ndarray], count: int) -> None:
     """Write a bag of JPEG images, a metre and 0.2 s apart, the same ones again and again."""
-    store = get_typestore(Stores.ROS2_HUMBLE)
-    types = store.types
-    encoded = [cv2.imencode(".jpg", image[..., ::-1])[1].ravel() for image in images]
-    zero = types["geometry_msgs/msg/Vector3"](0.0, 0.0, 0.0)
-    with Writer(path, version=9, storage_plugin=StoragePlugin.MCAP) as writer:
-        topics = {
-            name: writer.add_connection(name, kind, typestore=store)
-            for name, kind in (
-                ("/image/compressed", "sensor_msgs/msg/CompressedImage"),
-                ("/odom", "nav_msgs/msg/Odometry"),
-            )
-        }
+    still, upright = np.zeros(3), np.array((0.0, 0.0, 0.0, 1.0))
+    pinhole = np.array([(500.0, 0.0, 320.0), (0.0, 500.0, 240.0), (0.0, 0.0, 1.0)])
+    with DriveBag(path, compressed=True) as bag:
+        bag.mount(10**18, still, upright)
         for index in range(count):
             stamp = 10**18 + index * 200_000_000
-            time = types["builtin_interfaces/msg/Time"](stamp // 10**9, stamp % 10**9)
-            header = types["std_msgs/msg/Header"](time, "odom")
-            pose = types["geometry_msgs/msg/Pose"](
-                types["geometry_msgs/msg/Point"](float(index), 0.0, 0.0),
-                types["geometry_msgs/msg/Quaternion"](0.0, 0.0, 0.0, 1.0),
-            )
-            covariance = np.zeros(36)
-            messages = {
-                "/odom": types["nav_msgs/msg/Odometry"](
-                    header,
-                    "base_link",
-                    types["geometry_msgs/msg/PoseWithCovariance"](pose, covariance),
-                    types["geometry_msgs/msg/TwistWithCovariance"](
-                        types["geometry_msgs/msg/Twist"](zero, zero), covariance
-                    ),
-                ),
-                "/image/compressed": types["sensor_msgs/msg/CompressedImage"](
-                    header, "jpeg", encoded[index % len(images)]
-                ),
-            }
-            for name, message in messages.items():
-                raw = store.serialize_cdr(message, topics[name].msgtype)
-                writer.write(topics[name], stamp, raw)
+            bag.image(stamp, images[index % len(images)], pinhole)
+            bag.odometry(stamp, np.array((float(index), 0.0, 0.0)), upright, still, still)
 
 
 def measure_build(bag: Path, weights: Path, output: Path) -> tuple[float, float]:
@@ -116,11 +85,11 @@ def in_own_process(function: Callable[..., Result], *arguments: object) -> Resul
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    arguments = parser(__doc__)
+    arguments.add_argument(
+        "--frames", type=int, default=128, help="of the short drive (default: %(default)s)"
     )
-    parser.add_argument("--frames", type=int, default=128, help="of the short drive (default: %(default)s)")
-    frames = parser.parse_args().frames
+    frames = arguments.parse_args().frames
     random = np.random.default_rng(0)
     coarse = random.integers(0, 256, (frames, 30, 40, 3), np.uint8)
     images = [cv2.resize(image, (640, 480), interpolation=cv2.INTER_CUBIC) for image in coarse]

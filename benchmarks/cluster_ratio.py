@@ -10,7 +10,6 @@ example:
 
 from __future__ import annotations
 
-import argparse
 import math
 from collections.abc import Iterator
 from pathlib import Path
@@ -21,7 +20,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from benchmarks import real_sets
-from benchmarks._measure import print_conditions, print_table
+from benchmarks._measure import parser, print_conditions, print_table
 from netvlad_core.data.images import read_image
 from netvlad_core.model.backbones import DEFAULT_BACKBONE
 from netvlad_core.model.fitting import cluster, sample_local_descriptors
@@ -63,15 +62,10 @@ def _images(rows: real_sets.Rows) -> Iterator[np.ndarray]:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    root = Path(__file__).resolve().parents[1]
-    parser.add_argument(
-        "--data", type=Path, default=root.parent / "shared" / "data", help="folder of the sets"
-    )
-    parser.add_argument("--sets", nargs="+", choices=_SETS, default=_SETS, metavar="S")
-    options = parser.parse_args()
+    arguments = parser(__doc__)
+    arguments.add_argument("--data", type=Path, default=real_sets.DATA, help="folder of the sets")
+    arguments.add_argument("--sets", nargs="+", choices=_SETS, default=_SETS, metavar="S")
+    options = arguments.parse_args()
     if not options.data.is_dir():
         print(f"the real sets are not in {options.data}: nothing to measure")
         return

@@ -90,7 +90,7 @@ def measure(trial: Trial, folder: Path) -> list[list[str]]:
     for method, verification in (("matches", None), ("geometry", VerificationOptions())):
         if verification is not None and place_map.camera is None:
             continue
-        localizer.options = replace(localizer.options, verification=verification)
+        localizer = localizer.with_options(replace(localizer.options, verification=verification))
         localizer.forget()
         answers = localize_frames(localizer, trial.drive, trial.drive.skipped, track=True)
         posed = [(a.prior, f.pose) for f, a in answers if a.prior is not None and f.pose is not None]

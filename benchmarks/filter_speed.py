@@ -7,12 +7,11 @@ beside it, for descriptors of 512 dimensions. All of it is time of the processor
 
 from __future__ import annotations
 
-import argparse
 from time import process_time
 
 import numpy as np
 
-from benchmarks._measure import print_table
+from benchmarks._measure import parser, print_table
 from netvlad_core.data.geometry import Pose
 from netvlad_core.localization.tracking.sequence_filter import SequenceFilter
 from netvlad_core.search import open_index
@@ -73,11 +72,9 @@ def measure(count: int) -> list[str]:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    parser.add_argument("--places", type=int, nargs="+", default=[1000, 10_000, 100_000])
-    options = parser.parse_args()
+    arguments = parser(__doc__)
+    arguments.add_argument("--places", type=int, nargs="+", default=[1000, 10_000, 100_000])
+    options = arguments.parse_args()
     header = ["places", "opening, s", "cold start, ms", "following, ms", "cold, no odometry", "following"]
     header += [f"search, {_DIMENSION} d, ms"]
     print_table(header, [measure(count) for count in options.places])

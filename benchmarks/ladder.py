@@ -21,7 +21,7 @@ from benchmarks._measure import draw_curves, print_table
 from benchmarks.scenes import Drive, Workshop, add_arguments, workshop
 from netvlad_core.data.geometry import Pose
 from netvlad_core.evaluation.precision_recall import PrecisionRecall, precision_recall
-from netvlad_core.evaluation.recall import positives_within
+from netvlad_core.evaluation.recall import recall_by_position, within
 from netvlad_core.localization.geometry.verification import VerificationOptions
 from netvlad_core.localization.localizer import Localization, Localizer
 from netvlad_core.mapping.place_map import PlaceMap
@@ -42,11 +42,11 @@ class Answers:
     within: float
 
     def __post_init__(self) -> None:
-        places = [a.belief.place if a.belief else a.matches[0].place for a in self.answers]
+        named = np.array([[answer.place] for answer in self.answers])
         positions = np.array([pose.position for pose in self.truth])
-        positives = positives_within(np.asarray(self.place_map.poses[:, :3]), positions, self.within)
-        self.right: np.ndarray = positives[np.arange(len(places)), places]
-        self.answerable = np.asarray(positives.any(axis=1))
+        places = np.asarray(self.place_map.poses[:, :3])
+        self.right: np.ndarray = within(named, places, positions, self.within)[:, 0]
+        self.answerable = recall_by_position(named, places, positions, self.within).has_positive
 
     def curve(self) -> PrecisionRecall:
         scores = np.array([answer.confidence for answer in self.answers])
@@ -83,14 +83,12 @@ def localize(
 ) -> Iterator[Localization]:
     has_geometry = step in ("verification", "both")
     verification = VerificationOptions() if has_geometry else None
-    localizer.options = replace(localizer.options, verification=verification)
+    localizer = localizer.with_options(replace(localizer.options, verification=verification))
     localizer.forget()
     for row, (image, descriptor, pose) in enumerate(zip(images, drive.descriptors, drive.odometry)):
-        stamp, query = int(drive.stamps[row]), localizer.prepare(image)
-        if step in ("sequence filter", "both"):
-            yield localizer.track(descriptor, stamp, pose, query)
-        else:
-            yield localizer.locate(descriptor, stamp, query)
+        observation = localizer.observe(image, int(drive.stamps[row]), pose, descriptor=descriptor)
+        is_tracked = step in ("sequence filter", "both")
+        yield localizer.track(observation) if is_tracked else localizer.locate(observation)
 
 
 def measure(shop: Workshop, name: str) -> tuple[list[list[str]], dict[str, PrecisionRecall]]:

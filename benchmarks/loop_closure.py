@@ -32,6 +32,7 @@ from netvlad_core.evaluation.precision_recall import precision_recall
 from netvlad_core.localization.geometry.verification import VerificationOptions
 from netvlad_core.localization.loops.loop_closure import LoopCloser, LoopClosure
 from netvlad_core.localization.loops.loop_options import LoopClosureOptions
+from netvlad_core.localization.observation import Observer
 from netvlad_core.mapping.keyframes import KeyframeRule, select_keyframes
 from netvlad_core.model.extractor import Extractor
 from netvlad_core.model.fitting import fit_network
@@ -95,28 +96,42 @@ def revisits(drive: Drive, options: LoopClosureOptions) -> np.ndarray:
     return np.array(found)
 
 
-def run(drive: Drive, descriptors: np.ndarray, odometry: list[Pose], options: LoopClosureOptions) -> tuple:
+def run(
+    drive: Drive,
+    descriptors: np.ndarray,
+    odometry: list[Pose],
+    observe: Observer,
+    options: LoopClosureOptions,
+) -> tuple:
     """Closures by row of the later keyframe, and seconds for each keyframe."""
     closer = LoopCloser(options)
-    closer.camera = drive.camera
     closures: dict[int, LoopClosure] = {}
     spent = []
     for row, stamp in enumerate(drive.stamps):
         started = perf_counter()
-        closure = closer.add(descriptors[row], stamp, odometry[row], drive.images[row])
+        image = drive.images[row]
+        observation = observe(image, stamp, odometry[row], drive.camera, descriptor=descriptors[row])
+        closure = closer.add(observation, image)
         spent.append(perf_counter() - started)
         if closure is not None:
             closures[row] = closure
     return closures, np.array(spent)
 
 
-def evaluate(drive: Drive, descriptors: np.ndarray, seeds: int, options: LoopClosureOptions) -> list[str]:
+def observer(extractor: Extractor, options: LoopClosureOptions) -> Observer:
+    return Observer(extractor, options.verification.features if options.verification else 0)
+
+
+def evaluate(
+    drive: Drive, descriptors: np.ndarray, seeds: int, observe: Observer, options: LoopClosureOptions
+) -> list[str]:
     rows_of = {stamp: row for row, stamp in enumerate(drive.stamps)}
     is_revisit = revisits(drive, options)
     given = wrong = found = metric = 0
     best, errors, inside, spent = [], [], [], []
     for seed in range(seeds):
-        closures, seconds = run(drive, descriptors, Drift(seed=seed).odometry(drive.poses), options)
+        odometry = Drift(seed=seed).odometry(drive.poses)
+        closures, seconds = run(drive, descriptors, odometry, observe, options)
         spent.append(1e3 * np.median(seconds))
         scores = np.full(len(drive.stamps), -np.inf)
         right = np.zeros(len(drive.stamps), bool)
@@ -141,7 +156,9 @@ def evaluate(drive: Drive, descriptors: np.ndarray, seeds: int, options: LoopClo
     ]  # fmt: skip
 
 
-def memory(drive: Drive, descriptors: np.ndarray, most: int, options: LoopClosureOptions) -> list[str]:
+def memory(
+    drive: Drive, descriptors: np.ndarray, most: int, observe: Observer, options: LoopClosureOptions
+) -> list[str]:
     """Megabytes that the loop closer holds, and milliseconds, while a drive is repeated without end."""
     rows = []
     tracemalloc.start()
@@ -152,7 +169,8 @@ def memory(drive: Drive, descriptors: np.ndarray, most: int, options: LoopClosur
         row, laps = number % count, number // count
         pose = Pose.from_xyz_yaw(1000.0 * laps, 0) @ drive.poses[row]  # else it would close all the time
         started = perf_counter()
-        closer.add(descriptors[row], drive.stamps[row] + laps * lap, pose, drive.images[row])
+        stamp, image = drive.stamps[row] + laps * lap, drive.images[row]
+        closer.add(observe(image, stamp, pose, descriptor=descriptors[row]), image)
         spent.append(perf_counter() - started)
         if number + 1 in (most // 2, most, 2 * most, 3 * most):
             held = tracemalloc.get_traced_memory()[0] / 2**20
@@ -202,13 +220,16 @@ def main() -> None:
         extractor = Extractor.of(fit_network(partial(iter, drive.images), device="cpu"))
         descriptors = np.concatenate([extractor(image) for image in drive.images])
         for name, closing in ways.items():
-            rows.append([drive.name, name, *evaluate(drive, descriptors, options.seeds, closing)])
+            observe = observer(extractor, closing)
+            figures = evaluate(drive, descriptors, options.seeds, observe, closing)
+            rows.append([drive.name, name, *figures])
     header = ["drive", "closures", "keyframes", "revisits", "given", "wrong", "recall %"]
     more = ["recall % at 100 % precision", "by geometry", "median error m", "inside the 95 % ellipse %", "ms"]
     print_table([*header, *more], rows)
     print()
     for name, closing in ways.items():
-        print(name, *memory(drive, descriptors, 400, closing), sep="\n  ")
+        observe = observer(extractor, closing)
+        print(name, *memory(drive, descriptors, 400, observe, closing), sep="\n  ")
 
 
 if __name__ == "__main__":

@@ -19,7 +19,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from benchmarks._measure import median_seconds, peak_megabytes, print_conditions, print_table
+from benchmarks._measure import median_seconds, parser, peak_megabytes, print_conditions, print_table
 from netvlad_core.model.netvlad import NetVLAD
 
 Layer = Callable[[NetVLAD, Tensor], Tensor]
@@ -109,16 +109,14 @@ def _growth(options: argparse.Namespace, step: str, form: str) -> float:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    parser.add_argument("--batch", type=int, default=8, help="(default: %(default)s)")
-    parser.add_argument("--height", type=int, default=30, help="of the feature map (default: %(default)s)")
-    parser.add_argument("--width", type=int, default=40, help="(default: %(default)s)")
-    parser.add_argument("--channels", type=int, default=512, help="D (default: %(default)s)")
-    parser.add_argument("--clusters", type=int, default=64, help="K (default: %(default)s)")
-    parser.add_argument("--rounds", type=int, default=5, help="timed rounds (default: %(default)s)")
-    options = parser.parse_args()
+    arguments = parser(__doc__)
+    arguments.add_argument("--batch", type=int, default=8, help="(default: %(default)s)")
+    arguments.add_argument("--height", type=int, default=30, help="of the feature map (default: %(default)s)")
+    arguments.add_argument("--width", type=int, default=40, help="(default: %(default)s)")
+    arguments.add_argument("--channels", type=int, default=512, help="D (default: %(default)s)")
+    arguments.add_argument("--clusters", type=int, default=64, help="K (default: %(default)s)")
+    arguments.add_argument("--rounds", type=int, default=5, help="timed rounds (default: %(default)s)")
+    options = arguments.parse_args()
 
     layer, features = make_case(options)
     print(

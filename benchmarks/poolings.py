@@ -17,7 +17,6 @@ example:
 
 from __future__ import annotations
 
-import argparse
 import copy
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -27,15 +26,15 @@ from pathlib import Path
 import cv2
 import numpy as np
 import torch
+from scipy.spatial.distance import cdist
 from torch import Tensor
 from torch.nn import functional
 
 from benchmarks import real_sets
-from benchmarks._measure import print_conditions, print_table
+from benchmarks._measure import parser, print_conditions, print_table
 from netvlad_core.data.bags.source import BagSource
 from netvlad_core.data.images import read_image
 from netvlad_core.data.radii import POSITIVE_WITHIN
-from netvlad_core.evaluation.recall import positives_within
 from netvlad_core.mapping.keyframes import default_rule, select_keyframes
 from netvlad_core.model.backbones import DEFAULT_BACKBONE
 from netvlad_core.model.checkpoints import load_checkpoint
@@ -85,7 +84,7 @@ class Places:
         places, asked = (
             np.array([[s.x, s.y] for s in shots]) for shots in (self.database, self.queries[light])
         )
-        return positives_within(places, asked, self.radius)
+        return np.asarray(cdist(asked, places) <= self.radius)
 
 
 def real_places(name: str, data: Path, with_dusk: bool) -> Places:
@@ -221,22 +220,22 @@ def interval(sets: list[np.ndarray]) -> list[str]:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    arguments = parser(__doc__)
     methods = (_MAX, _INITIALISED, _MAPPED)
-    parser.add_argument("--data", type=Path, default=real_sets.DATA, help="folder of the sets")
-    parser.add_argument(
+    arguments.add_argument("--data", type=Path, default=real_sets.DATA, help="folder of the sets")
+    arguments.add_argument(
         "--sets", nargs="+", choices=real_sets.SETS, default=list(real_sets.SETS), metavar="S"
     )
-    parser.add_argument("--dusk", action="store_true", help="the sets once more with darkened queries")
-    parser.add_argument("--town", type=Path, metavar="FOLDER", help="where benchmarks.sequence rendered it")
-    parser.add_argument("--weights", type=Path, default=PACKAGED_NETWORK, help="of the trained network")
-    parser.add_argument(
+    arguments.add_argument("--dusk", action="store_true", help="the sets once more with darkened queries")
+    arguments.add_argument(
+        "--town", type=Path, metavar="FOLDER", help="where benchmarks.sequence rendered it"
+    )
+    arguments.add_argument("--weights", type=Path, default=PACKAGED_NETWORK, help="of the trained network")
+    arguments.add_argument(
         "--against", choices=methods, default=_MAX, help="row of the last column's difference"
     )
-    parser.add_argument("--seed", type=int, default=0, help="of the clustering")
-    options = parser.parse_args()
+    arguments.add_argument("--seed", type=int, default=0, help="of the clustering")
+    options = arguments.parse_args()
     if not options.data.is_dir():
         print(f"the real sets are not in {options.data}: nothing to measure")
         return

@@ -6,7 +6,6 @@ are.
 
 from __future__ import annotations
 
-import argparse
 import csv
 import json
 import os
@@ -17,6 +16,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from time import monotonic
 
+from benchmarks._measure import parser
 from benchmarks.ie_tower import STEP, TEST_FLOORS, read_building
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -85,13 +85,11 @@ def _netvlad(*arguments: str) -> str:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    parser.add_argument("--data", type=Path, default=DATA, help="folder of the sets")
-    parser.add_argument("--sets", nargs="+", choices=SETS, default=list(SETS), help="(default: all)")
-    parser.add_argument("--seed", default="0", help="of the clustering")
-    options = parser.parse_args()
+    arguments = parser(__doc__)
+    arguments.add_argument("--data", type=Path, default=DATA, help="folder of the sets")
+    arguments.add_argument("--sets", nargs="+", choices=SETS, default=list(SETS), help="(default: all)")
+    arguments.add_argument("--seed", default="0", help="of the clustering")
+    options = arguments.parse_args()
     if not options.data.is_dir():
         print(f"the real sets are not in {options.data}: nothing to measure")
         return

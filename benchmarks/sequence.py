@@ -7,13 +7,12 @@ the town. Hard drives have images that the network can hardly tell apart.
 
 from __future__ import annotations
 
-import argparse
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 
 import numpy as np
 
-from benchmarks._measure import draw_curves, print_table
+from benchmarks._measure import draw_curves, parser, print_table
 from benchmarks.scenes import (
     Drive,
     Workshop,
@@ -228,11 +227,9 @@ def _percent(share: float) -> str:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    add_arguments(parser)
-    options = parser.parse_args()
+    arguments = parser(__doc__)
+    add_arguments(arguments)
+    options = arguments.parse_args()
     shop = workshop(options)
     if not shop.names():
         print(f"the real sets are not in {options.data}, and no town is asked for: nothing to measure")

@@ -8,7 +8,6 @@ example:
 
 from __future__ import annotations
 
-import argparse
 import csv
 import os
 import subprocess
@@ -19,7 +18,7 @@ from tempfile import TemporaryDirectory
 import cv2
 import numpy as np
 
-from benchmarks._measure import print_conditions, print_table
+from benchmarks._measure import parser, print_conditions, print_table
 
 _ROOT = Path(__file__).resolve().parents[1]
 _CONFIG = """
@@ -66,11 +65,11 @@ def train(folder: Path, processes: int) -> tuple[float, list[float]]:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    arguments = parser(__doc__)
+    arguments.add_argument(
+        "--places", type=int, default=60, help="images of each drive (default: %(default)s)"
     )
-    parser.add_argument("--places", type=int, default=60, help="images of each drive (default: %(default)s)")
-    options = parser.parse_args()
+    options = arguments.parse_args()
     print_conditions()
     with TemporaryDirectory() as name:
         folder = Path(name)

@@ -257,7 +257,9 @@ def parameters_text(settings: Mapping[str, Setting], title: Iterable[str] = ()) 
     """A ROS parameter file with the defaults of these settings, each below its description."""
     import yaml
 
-    lines = [f"# {line}" for line in title] + ["/**:", f"  {_PARAMETERS}:"]
+    # Names of files may hold line breaks, and bytes that are no text.
+    comments = [" ".join(line.split()).encode(errors="backslashreplace").decode() for line in title]
+    lines = [f"# {line}" for line in comments] + ["/**:", f"  {_PARAMETERS}:"]
     for name, declared in settings.items():
         lines += [f"    # {line}" for line in wrap(declared.description, 100)]
         value = yaml.safe_dump(declared.default, default_flow_style=True, width=math.inf)

@@ -21,9 +21,10 @@ from sensor_msgs.msg import CameraInfo, CompressedImage, Image
 
 from netvlad_core.data.camera import Camera, CameraError
 from netvlad_core.data.geometry import Pose
-from netvlad_core.errors import ImageError, NetvladError
+from netvlad_core.errors import ImageError, NetvladError, PoseError
 from netvlad_core.localization.loops.growing_map import Keyframes
 from netvlad_core.localization.loops.loop_closure import LoopCloser
+from netvlad_core.localization.observation import Observer
 from netvlad_core.mapping.map_writer import MapFacts, check_output, write_images, write_places, writing_map
 from netvlad_core.mapping.place_map import CAMERA_FILE, NETWORK_FILE, PlaceMap
 from netvlad_core.memory import keep_freed_memory
@@ -35,14 +36,13 @@ from netvlad_ros.conversions import (
     image_from_message,
     stamp_to_nanoseconds,
 )
-from netvlad_ros.diagnostics import Statistics
 from netvlad_ros.executor import ThreadedExecutor
 from netvlad_ros.loop_closure_parameters import PARAMETERS, closer_options
 from netvlad_ros.msg import GlobalDescriptor, LoopClosure
 from netvlad_ros.newest import NewestWorker
-from netvlad_ros.odometry import OdometryInput
+from netvlad_ros.odometry import OdometryBuffer
 from netvlad_ros.outputs.swarm_slam import SwarmSlam
-from netvlad_ros.parameters import ParameterTable
+from netvlad_ros.parameters import declare_parameters
 from netvlad_ros.srv import SaveMap
 from netvlad_ros.static_frames import StaticFrames
 
@@ -64,16 +64,18 @@ class LoopClosureNode(Node):
     def __init__(self, **kwargs: Any) -> None:
         super().__init__("loop_closer", **kwargs)
         self._worker: NewestWorker[Image | CompressedImage] | None = None  # until all that may fail is done
-        self._table = ParameterTable(self, PARAMETERS, lambda: True)
+        declare_parameters(self, PARAMETERS)
         earlier = self._open_map()
         self._extractor = self._open_extractor(earlier)
         self._extractor(np.zeros((480, 640, 3), np.uint8))  # the first run of a network is slow
         self._extrinsics = self._read_extrinsics()
         self._static_frames = StaticFrames(self)
         self._closer = LoopCloser(closer_options(self), earlier)
+        verification = self._closer.options.verification
+        self._observer = Observer(self._extractor, verification.features if verification else 0)
+        self._camera: Camera | None = None
         self._closer_lock = Lock()  # a map is saved while images come in
-        self._odometry = OdometryInput(Statistics(), self._static_frames)
-        self._odometry.begin(self.get_parameter("base_frame").value)
+        self._odometry = OdometryBuffer()
         self._closures = self.create_publisher(LoopClosure, "~/loop_closures", _CLOSURES_QOS)
         self._keyframe_descriptors = self.create_publisher(GlobalDescriptor, "~/descriptor", _CLOSURES_QOS)
         self.create_service(
@@ -135,13 +137,16 @@ class LoopClosureNode(Node):
             self._worker.put(message)
 
     def _on_odometry(self, message: Odometry) -> None:
-        self._odometry.hear(message, self.get_clock().now().nanoseconds)
+        try:
+            self._odometry.add(message)
+        except PoseError as error:
+            self._warn(f"odometry skipped: {error}")
 
     def _mounting(self, camera_frame: str) -> Pose | None:
         """Base frame <- optical frame: as the parameter says, /tf_static, or the earlier map."""
         if self._extrinsics is not None:
             return self._extrinsics
-        mounting = self._static_frames.between(self._odometry.base_frame, camera_frame)
+        mounting = self._static_frames.between(self._odometry.child_frame_id, camera_frame)
         earlier = self._closer.earlier
         if mounting is None and earlier is not None and earlier.camera is not None:
             return earlier.camera.mounting
@@ -152,7 +157,7 @@ class LoopClosureNode(Node):
         if mounting is None:
             return
         try:
-            self._closer.camera = Camera.from_message(message, mounting)
+            self._camera = Camera.from_message(message, mounting)
         except CameraError as error:
             self._warn(f"going on without the calibration: {error}")
 
@@ -173,15 +178,15 @@ class LoopClosureNode(Node):
         if not self._closer.wants(odometry):  # the network costs more than all the rest
             return
         image = image_from_message(message)
-        descriptor = self._extractor(image)[0]
+        observation = self._observer(image, stamp, odometry, self._camera)
         with self._closer_lock:
-            closure = self._closer.add(descriptor, stamp, odometry, image)
-        described = descriptor_to_message(descriptor, self._extractor.model_id, message.header)
+            closure = self._closer.add(observation, image)
+        described = descriptor_to_message(observation.descriptor, self._extractor.model_id, message.header)
         self._keyframe_descriptors.publish(described)
         if closure is not None:
-            self._closures.publish(closure_to_message(closure, self._odometry.base_frame))
+            self._closures.publish(closure_to_message(closure, self._odometry.child_frame_id))
         if self._swarm is not None:
-            self._swarm.send(self._closer.next_id - 1, descriptor, closure)
+            self._swarm.send(self._closer.next_id - 1, observation.descriptor, closure)
 
     def _save_map(self, request: SaveMap.Request, response: SaveMap.Response) -> SaveMap.Response:
         """Write the keyframes so far as a map, with an earlier map the two together."""

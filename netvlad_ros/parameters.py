@@ -1,20 +1,19 @@
-"""The parameters of the nodes, declared once, typed, ranged and described.
+"""The parameters of the localizer node, declared once, typed, ranged and described.
 
 The launch file reads them here too, so nothing heavy is imported.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from difflib import get_close_matches
 from typing import Any
 
-from rcl_interfaces.msg import FloatingPointRange, IntegerRange, ParameterDescriptor, SetParametersResult
+from rcl_interfaces.msg import FloatingPointRange, IntegerRange, ParameterDescriptor
+from rclpy.lifecycle import LifecycleNode
 from rclpy.node import Node
 from rclpy.parameter import Parameter
 
-from netvlad_core.errors import NetvladError
 from netvlad_core.model.spec import PRECISIONS
 
 # A similarity threshold below any similarity means: the map's own.
@@ -30,7 +29,6 @@ class NodeParameter:
     lowest, highest : bounds of a number, both included.
     choices : allowed values of a text.
     is_live : a change takes effect at once; otherwise when the node is configured the next time.
-    is_fixed : the value is read once at the start.
     """
 
     name: str
@@ -40,14 +38,9 @@ class NodeParameter:
     highest: float | None = None
     choices: tuple[str, ...] = ()
     is_live: bool = False
-    is_fixed: bool = False
 
     def descriptor(self) -> ParameterDescriptor:
-        """What `ros2 param describe` tells."""
-        when = "Live." if self.is_live else "Fixed." if self.is_fixed else "Read when the node is configured."
-        descriptor = ParameterDescriptor(
-            name=self.name, description=f"{self.description} {when}", read_only=self.is_fixed
-        )
+        descriptor = ParameterDescriptor(name=self.name, description=self.description)
         if self.choices:
             descriptor.additional_constraints = "one of: " + ", ".join(self.choices)
         if self.lowest is None or self.highest is None:
@@ -60,106 +53,6 @@ class NodeParameter:
             ]
         return descriptor
 
-    def check(self, value: Any) -> str:
-        """Say what is wrong with a value that types and ranges do not catch; empty if nothing is."""
-        if self.choices and value not in self.choices:
-            return f"{self.name} is {value!r}; expected one of {', '.join(self.choices)}"
-        return ""
-
-
-class ParameterTable:
-    """The parameters of one node: declares them, checks changes and says when these take effect.
-
-    Parameters
-    ----------
-    is_configured : whether the node has read the parameters that are not live.
-    """
-
-    def __init__(
-        self, node: Node, parameters: Sequence[NodeParameter], is_configured: Callable[[], bool]
-    ) -> None:
-        self._node = node
-        self._parameters = {parameter.name: parameter for parameter in parameters}
-        self._is_configured = is_configured
-        for parameter in parameters:
-            node.declare_parameter(parameter.name, parameter.default, parameter.descriptor())
-        node.add_on_set_parameters_callback(self._on_change)
-        self._report_unknown()
-
-    def check(self) -> None:
-        """Check all present values; raises NetvladError."""
-        for name, parameter in self._parameters.items():
-            if refused := parameter.check(self._node.get_parameter(name).value):
-                raise NetvladError(refused)
-
-    def _on_change(self, changes: list[Parameter]) -> SetParametersResult:
-        later = []
-        for change in changes:
-            parameter = self._parameters.get(change.name)
-            if parameter is None:
-                continue
-            if refused := parameter.check(change.value):
-                return SetParametersResult(successful=False, reason=refused)
-            if not parameter.is_live and change.value != self._node.get_parameter(change.name).value:
-                later.append(change.name)
-        if later and self._is_configured():
-            text = f"{', '.join(later)}: takes effect when the node is configured the next time"
-            self._node.get_logger().info(text)
-        return SetParametersResult(successful=True)
-
-    def _report_unknown(self) -> None:
-        """Say which parameters of the command line or of files belong to nobody."""
-        # rclpy keeps what was given, but has no public name for it.
-        given = getattr(self._node, "_parameter_overrides", {})
-        for name in given:
-            if self._node.has_parameter(name) or name.startswith("qos_overrides."):
-                continue
-            near = get_close_matches(name, self._parameters, 1)
-            hint = f"; did you mean {near[0]}?" if near else "; `ros2 param list` names those there are"
-            self._node.get_logger().warning(f"there is no parameter {name!r}, it changes nothing{hint}")
-
-
-# Parameters of every node that listens to a camera.
-INPUT_PARAMETERS = (
-    NodeParameter(
-        "autostart", True, "Configure and activate at start, without a lifecycle manager.", is_fixed=True
-    ),
-    NodeParameter("device", "auto", "Where the network runs: auto, cpu, cuda, cuda:1, ..."),
-    NodeParameter(
-        "precision",
-        "auto",
-        "Arithmetic of the network: float32, bfloat16, float16, int8; auto takes that of the weights.",
-        choices=("auto", *PRECISIONS),
-    ),
-    NodeParameter("image_transport", "raw", "Which image topic is read.", choices=("raw", "compressed")),
-    NodeParameter(
-        "base_frame",
-        "base_link",
-        "Frame of the robot's body, whose pose is published and odometry carried to.",
-    ),
-    NodeParameter(
-        "extrinsics",
-        "",
-        "Pose of the camera's optical frame in the base frame, 'x y z qx qy qz qw', for metric poses; empty "
-        "takes that of /tf_static, or else of the map.",
-    ),
-    NodeParameter(
-        "odometry_wait",
-        0.5,
-        "Seconds that an image waits for the odometry of its stamp, if odometry is heard at all.",
-        0.0,
-        10.0,
-        is_live=True,
-    ),
-    NodeParameter(
-        "image_timeout",
-        5.0,
-        "Seconds without an image after which the node warns and lists the image topics it sees.",
-        0.1,
-        3600.0,
-        is_live=True,
-    ),
-)
 
 PARAMETERS = (
     NodeParameter("map", "", "Folder of the map to open; empty waits for the service load_map."),
@@ -168,8 +61,17 @@ PARAMETERS = (
         "",
         "Checkpoint or ONNX file of the network; empty takes the one that the map names or has.",
     ),
-    *INPUT_PARAMETERS,
+    NodeParameter("device", "auto", "Where the network runs: auto, cpu, cuda, cuda:1, ..."),
+    NodeParameter(
+        "precision",
+        "auto",
+        "Arithmetic of the network: float32, bfloat16, float16, int8; auto takes that of the weights.",
+        choices=("auto", *PRECISIONS),
+    ),
+    NodeParameter("autostart", True, "Configure and activate at start, without a lifecycle manager."),
+    NodeParameter("image_transport", "raw", "Which image topic is read.", choices=("raw", "compressed")),
     NodeParameter("map_frame", "map", "frame_id of the poses that are published."),
+    NodeParameter("base_frame", "base_link", "Frame of the robot's body, whose pose is published."),
     NodeParameter(
         "publish_initialpose",
         False,
@@ -234,5 +136,35 @@ PARAMETERS = (
         1000.0,
         is_live=True,
     ),
+    NodeParameter(
+        "image_timeout",
+        5.0,
+        "Seconds without an image after which the node warns and lists the image topics it sees.",
+        0.1,
+        3600.0,
+        is_live=True,
+    ),
     NodeParameter("publish_descriptor", True, "Publish ~/descriptor for every image.", is_live=True),
 )
+
+
+def declare_parameters(node: Node | LifecycleNode, parameters: Sequence[NodeParameter] = PARAMETERS) -> None:
+    """Declare parameters on a node, with descriptions and ranges."""
+    for parameter in parameters:
+        node.declare_parameter(parameter.name, parameter.default, parameter.descriptor())
+
+
+def reason_to_refuse(changes: list[Parameter]) -> str | None:
+    """Say what is wrong with a change that types and ranges do not catch; None when nothing is."""
+    choices = {parameter.name: parameter.choices for parameter in PARAMETERS if parameter.choices}
+    for change in changes:
+        allowed = choices.get(change.name)
+        if allowed and change.value not in allowed:
+            return f"{change.name} is {change.value!r}; expected one of {', '.join(allowed)}"
+    return None
+
+
+def names_for_later(changes: list[Parameter]) -> list[str]:
+    """Names of the changed parameters that are read only when the node is configured."""
+    changed = {change.name for change in changes}
+    return [p.name for p in PARAMETERS if p.name in changed and not p.is_live]

@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
+from netvlad_core.data.radii import CORRECT_WITHIN
 from netvlad_core.errors import NetvladError
 from netvlad_core.files import user_path
 from netvlad_core.model.spec import PRECISIONS, NetworkSpec
@@ -16,7 +17,7 @@ from netvlad_core.model.spec import PRECISIONS, NetworkSpec
 if TYPE_CHECKING:
     from netvlad_core.data.frames import FrameSource
     from netvlad_core.data.place_sets.place_set import PlaceSet
-    from netvlad_core.localization.localizer import Localizer
+    from netvlad_core.localization.localizer import Localizer, LocalizerOptions
     from netvlad_core.mapping.place_map import PlaceMap
 
 
@@ -124,39 +125,73 @@ def fit_options(options: argparse.Namespace) -> dict[str, Any]:
     }
 
 
-def add_map(command: argparse.ArgumentParser, flag: str | None = None) -> None:
-    """Arguments of an open map: its position, or a flag by which it must be named."""
-    how: dict[str, Any] = {"required": True} if flag else {}
-    command.add_argument(flag or "map", metavar="MAP", type=path, help="map folder", **how)
+def add_localization(command: argparse.ArgumentParser, is_calibration: bool = False) -> None:
+    """Arguments that say in which map images are localized, and how; a calibration has `--map`."""
+    how: dict[str, Any] = {"required": True} if is_calibration else {}
+    command.add_argument(
+        "--map" if is_calibration else "map", metavar="MAP", type=path, help="map folder", **how
+    )
     command.add_argument(
         "--weights", type=weights_file, metavar="FILE", help="checkpoint, if not where the map says"
     )
     command.add_argument(
-        "--min-similarity",
-        type=float,
-        metavar="S",
-        help="single image: LOST if the best similarity is below (default: the map's)",
+        "--params",
+        type=path,
+        metavar="YAML",
+        help="parameter file, the same as of the localizer node; the command line wins",
     )
-    add_device(command)
-    add_precision(command)
-
-
-def add_verification(command: argparse.ArgumentParser) -> None:
     command.add_argument(
         "--verify",
         action="store_true",
         help="compare local features with the images in the map (slower, more precise)",
     )
+    if not is_calibration:
+        command.add_argument(
+            "--single-image",
+            action="store_true",
+            help="judge each image by itself, not as part of a drive whose poses serve as odometry",
+        )
+        command.add_argument(
+            "--min-similarity",
+            type=float,
+            metavar="S",
+            help="single image: LOST if the best similarity is below (default: the map's)",
+        )
+    add_device(command)
+    add_precision(command)
 
 
-def open_localizer(options: argparse.Namespace, top_k: int = 10) -> Localizer:
-    from netvlad_core.localization.geometry.verification import VerificationOptions
-    from netvlad_core.localization.localizer import Localizer, LocalizerOptions
+def add_threshold(command: argparse.ArgumentParser) -> None:
+    command.add_argument(
+        "--threshold",
+        type=positive,
+        default=CORRECT_WITHIN,
+        metavar="M",
+        help="a place this near is correct (default: %(default)g)",
+    )
 
-    verification = VerificationOptions() if getattr(options, "verify", False) else None
-    localizer_options = LocalizerOptions(top_k, options.min_similarity, verification=verification)
-    given = (options.map, options.weights, options.device, localizer_options, options.precision)
-    localizer = Localizer.open(*given)
+
+def localizer_options(options: argparse.Namespace) -> LocalizerOptions:
+    """Options of the localizer: the defaults, the parameter file over them, the command line over both."""
+    from netvlad_core.localization.localizer import LocalizerOptions
+    from netvlad_core.settings import read_parameters, settings_of, with_settings
+
+    usual = LocalizerOptions()
+    values = read_parameters(options.params, settings_of(usual)) if options.params else {}
+    if getattr(options, "min_similarity", None) is not None:
+        values["min_similarity"] = options.min_similarity
+    if getattr(options, "single_image", False):
+        values["sequence_filter"] = False
+    if options.verify:
+        values["verification"] = True
+    return with_settings(usual, values)
+
+
+def open_localizer(options: argparse.Namespace) -> Localizer:
+    from netvlad_core.localization.localizer import Localizer
+
+    chosen = localizer_options(options)
+    localizer = Localizer.open(options.map, options.weights, options.device, chosen, options.precision)
     warn_of_units(localizer.place_map)
     return localizer
 
@@ -260,6 +295,11 @@ def print_counts(title: str, counts: Mapping[str, int]) -> None:
     """One line `title: 3 reason, 1 other reason`; nothing if there are none."""
     if counts:
         print(f"{title}: " + ", ".join(f"{count} {reason}" for reason, count in counts.items()))
+
+
+def inputs_of(options: argparse.Namespace) -> list[Path | None]:
+    """Files and folders that a command reads which localizes a drive."""
+    return [options.source, options.trajectory, options.map, options.weights, options.params]
 
 
 def finish(

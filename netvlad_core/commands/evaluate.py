@@ -8,87 +8,102 @@ from collections import Counter
 from typing import TYPE_CHECKING, Any
 
 from netvlad_core.commands.common import (
-    add_map,
+    add_localization,
     add_source,
-    add_verification,
+    add_threshold,
     bar,
     finish,
     open_localizer,
     open_source,
-    positive,
     print_counts,
 )
-from netvlad_core.data.radii import CORRECT_WITHIN
 
 if TYPE_CHECKING:
     from netvlad_core.evaluation.drive import DriveResult
-    from netvlad_core.mapping.place_map import PlaceMap
+    from netvlad_core.localization.localizer import Localizer
 
-SUMMARY = "recall and position error of a drive whose poses are known"
-REMARK = ""
+SUMMARY = "recall, states and position error of a drive whose poses are known"
+REMARK = (
+    "Judges what the localizer node would answer: by default the images as one drive, whose poses serve as "
+    "odometry. Recall counts the matches of each image by itself."
+)
 EXAMPLE = "netvlad evaluate maps/campus tuesday/ --pose-topic /ground_truth --threshold 25"
 
 
 def add_arguments(command: argparse.ArgumentParser) -> None:
-    add_map(command)
+    add_localization(command)
     add_source(command)
-    add_verification(command)
-    command.add_argument(
-        "--threshold",
-        type=positive,
-        default=CORRECT_WITHIN,
-        metavar="M",
-        help="a place this near is correct (default: %(default)g)",
-    )
+    add_threshold(command)
     command.add_argument("--json", action="store_true", help="print JSON")
 
 
 def run(options: argparse.Namespace) -> int:
-    from netvlad_core.evaluation.drive import evaluate_drive, localize_frames
-    from netvlad_core.evaluation.recall import RECALL_AT
+    from netvlad_core.evaluation.drive import DriveJudge, localize_frames
+    from netvlad_core.evaluation.recall import TRIVIAL
 
-    localizer = open_localizer(options, top_k=max(RECALL_AT))
+    localizer = open_localizer(options)
     source = open_source(options)
     left_out: Counter[str] = Counter()
-    frames = bar(source, options.quiet)
-    answers = ((frame.pose, answer) for frame, answer in localize_frames(localizer, frames, left_out))
-    result = evaluate_drive(localizer.place_map, answers, options.threshold)
-    left_out += Counter(result.left_out) + source.skipped
+    judge = DriveJudge(localizer.place_map, options.threshold)
+    is_drive = localizer.options.sequence_filter
+    for frame, answer in localize_frames(localizer, bar(source, options.quiet), left_out, is_drive):
+        if frame.pose is None:
+            left_out["without a true pose"] += 1
+        else:
+            judge.add(frame.pose, answer)
+    result = judge.result()
+    trivial = int(result.recall.is_trivial.sum())
+    left_out += Counter({TRIVIAL: trivial}) + source.skipped
+    values = _as_values(result, localizer, left_out)
     if options.json:
-        print(json.dumps(_as_values(result, localizer.place_map, left_out), indent=2))
+        print(json.dumps(values, indent=2))
     else:
-        _print(result)
-    return finish(result.queries, left_out, options.json, len(source), source.remark)
+        _print(values)
+    return finish(values["queries"], left_out, options.json, len(source), source.remark)
 
 
-def _as_values(result: DriveResult, place_map: PlaceMap, left_out: Counter[str]) -> dict[str, Any]:
+def _as_values(result: DriveResult, localizer: Localizer, left_out: Counter[str]) -> dict[str, Any]:
     import numpy as np
 
-    errors = result.position_errors
+    from netvlad_core.localization.localizer import State
+    from netvlad_core.settings import settings_of
+
+    header, options = localizer.place_map.header, localizer.options
+    counted, posed = ~result.recall.is_trivial, result.states == State.LOCALIZED
+    errors = result.position_errors[np.isfinite(result.position_errors)]
+    median, high = np.quantile(errors, [0.5, 0.95]).tolist() if len(errors) else (None, None)
     return {
-        "map_id": place_map.header.map_id,
-        "model_id": place_map.header.model_id,
-        "queries": result.queries,
-        "queries_without_positive": result.without_positive,
+        "map_id": header.map_id,
+        "model_id": header.model_id,
+        "judged_as": "drive" if options.sequence_filter else "single images",
+        "queries": int(counted.sum()),
+        "queries_without_positive": int((counted & ~result.recall.has_positive).sum()),
         "threshold_m": result.threshold,
-        "recall": {str(n): share for n, share in result.recall.items()},
-        "states": result.states,
-        "position_error_median_m": float(np.median(errors)) if len(errors) else None,
+        "recall": {str(n): share for n, share in result.recall.at().items() if n <= options.top_k},
+        "states": result.counts(),
+        "localized_at_a_correct_place": int((posed & result.is_correct).sum()),
+        "poses": len(errors),
+        "position_error_median_m": median,
+        "position_error_95_percent_m": high,
         "left_out": dict(left_out),
+        "settings": {name: one.default for name, one in settings_of(options).items()},
     }
 
 
-def _print(result: DriveResult) -> None:
-    import numpy as np
-
-    print(f"{result.queries} queries, correct within {result.threshold:g} m")
-    for n, share in result.recall.items():
-        print(f"  Recall@{n:<3} {100 * share:5.1f} %")
-    print(
-        f"of all {result.queries} queries; {result.without_positive} of them have no correct place in the map"
-    )
-    print_counts("states", result.states)
-    errors = result.position_errors
-    if len(errors):
-        median, high = np.quantile(errors, [0.5, 0.95])
-        print(f"position error of {len(errors)} poses: median {median:.2f} m, 95 % below {high:.2f} m")
+def _print(values: dict[str, Any]) -> None:
+    judged = values["judged_as"]
+    how = "judged as a drive, whose poses serve as odometry" if judged == "drive" else "each judged by itself"
+    queries = values["queries"]
+    print(f"{queries} queries, {how}; correct within {values['threshold_m']:g} m")
+    for n, share in values["recall"].items():
+        print(f"  Recall@{n:<3} " + (f"{100 * share:5.1f} %" if queries else "    -"))
+    missing = values["queries_without_positive"]
+    print(f"of all {queries} queries; {missing} of them have no correct place in the map")
+    print_counts("states", values["states"])
+    localized = values["states"]["LOCALIZED"]
+    print(f"LOCALIZED at a correct place: {values['localized_at_a_correct_place']} of {localized}")
+    if values["poses"]:
+        print(
+            f"position error of {values['poses']} poses: median {values['position_error_median_m']:.2f} m, "
+            f"95 % below {values['position_error_95_percent_m']:.2f} m"
+        )

@@ -103,7 +103,7 @@ def _picture(options: argparse.Namespace, number: int) -> Path:
 def _as_values(result: SetResult, model_id: str, options: argparse.Namespace) -> dict[str, Any]:
     import numpy as np
 
-    places, has_positive = result.places, result.has_positive
+    places, has_positive = result.places, result.recall.has_positive
     every = np.ones(len(has_positive), dtype=bool)
     if places.correct is not None:
         rule = "listed in the ground truth"
@@ -135,7 +135,8 @@ def _as_values(result: SetResult, model_id: str, options: argparse.Namespace) ->
 
 
 def _counted(result: SetResult, queries: Any) -> dict[str, Any]:
-    return {"queries": int(queries.sum()), **{str(n): share for n, share in result.recall(queries).items()}}
+    recall = {str(n): share for n, share in result.recall.at(among=queries).items()}
+    return {"queries": int(queries.sum()), **recall}
 
 
 def _print(values: dict[str, Any]) -> None:

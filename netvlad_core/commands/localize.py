@@ -8,11 +8,11 @@ from collections import Counter
 from typing import TYPE_CHECKING, Any
 
 from netvlad_core.commands.common import (
-    add_map,
+    add_localization,
     add_source,
-    add_verification,
     bar,
     finish,
+    inputs_of,
     open_localizer,
     open_source,
     output_file,
@@ -28,29 +28,23 @@ if TYPE_CHECKING:
 
 SUMMARY = "find the images of a drive in a map"
 REMARK = (
-    "Writes one CSV row per image, and beside the table the poses as a TUM trajectory. For a "
-    "precision/recall curve, accept the column `place` from a threshold on the column `score`."
+    "Writes one CSV row per image, and beside the table the poses as a TUM trajectory and the settings as "
+    "YAML. For a precision/recall curve, accept the column `place` from a threshold on the column `score`."
 )
 EXAMPLE = "netvlad localize maps/campus tuesday/ --output tuesday.csv"
 
-# `place` is the one believed in, or without the filter the best match; `score` is higher the surer it is.
+# `place` is the one that state and pose speak of; a higher `score` is surer.
 _COLUMNS = [
     "image", "stamp", "state", "place", "score", "belief", "best_match", "similarity", "inliers",
     "x", "y", "z", "qx", "qy", "qz", "qw",
 ]  # fmt: skip
-_TUM_MARK = "poses by netvlad localize"
+_MARK = "netvlad localize"
 
 
 def add_arguments(command: argparse.ArgumentParser) -> None:
-    add_map(command)
+    add_localization(command)
     add_source(command)
-    add_verification(command)
     command.add_argument("--output", type=_table, required=True, metavar="CSV", help="table to write")
-    command.add_argument(
-        "--single-image",
-        action="store_true",
-        help="judge every image by itself, instead of as part of a drive whose poses, if any, are odometry",
-    )
 
 
 def _table(text: str) -> Path:
@@ -63,30 +57,33 @@ def _table(text: str) -> Path:
 def run(options: argparse.Namespace) -> int:
     from netvlad_core.data.trajectory import write_tum
     from netvlad_core.evaluation.drive import localize_frames
+    from netvlad_core.settings import parameters_text, settings_of
 
-    tum = beside(options.output, ".tum")
-    inputs = (options.source, options.trajectory, options.map, options.weights)
-    check_outputs({options.output: ",".join(_COLUMNS[:4]), tum: _TUM_MARK}, inputs)
+    tum, settings = beside(options.output, ".tum"), beside(options.output, ".settings.yaml")
+    outputs = {options.output: ",".join(_COLUMNS[:4]), tum: _MARK, settings: _MARK}
+    check_outputs(outputs, inputs_of(options))
     localizer = open_localizer(options)
+    is_drive = localizer.options.sequence_filter
     left_out: Counter[str] = Counter()
     source = open_source(options, poses_required=False)
     poses, states = [], Counter[str]()
-    with written_whole(options.output) as table, written_whole(tum) as trajectory:
+    with written_whole(options.output) as table, written_whole(tum) as track, written_whole(settings) as used:
         # A name that is no text in UTF-8 keeps its bytes.
         with table.open("w", newline="", encoding="utf-8", errors="surrogateescape") as file:
             writer = csv.writer(file)
             writer.writerow(_COLUMNS)
-            frames = bar(source, options.quiet)
-            for frame, answer in localize_frames(localizer, frames, left_out, not options.single_image):
+            for frame, answer in localize_frames(localizer, bar(source, options.quiet), left_out, is_drive):
                 writer.writerow(_row(frame.name, answer))
                 states[answer.state.name] += 1
                 if answer.prior:
                     poses.append((answer.stamp, answer.prior.pose))
-        write_tum(trajectory, poses, _TUM_MARK)
-    print(f"{options.output}: {sum(states.values())} images; {tum}: {len(poses)} poses")
+        write_tum(track, poses, _MARK)
+        title = f"Settings of {_MARK}, {options.source.name} in {localizer.place_map.header.map_id}."
+        used.write_text(parameters_text(settings_of(localizer.options), [title]), encoding="utf-8")
+    print(f"{options.output}: {states.total()} images; {tum}: {len(poses)} poses")
     print_counts("states", states)
     left_out += source.skipped
-    return finish(sum(states.values()), left_out, total=len(source), remark=source.remark)
+    return finish(states.total(), left_out, total=len(source), remark=source.remark)
 
 
 def _row(name: str, answer: Localization) -> list[Any]:
@@ -96,8 +93,6 @@ def _row(name: str, answer: Localization) -> list[Any]:
         values = (*answer.prior.pose.position, *answer.prior.pose.quaternion)
         pose = [f"{value:.6f}" for value in values]
     stamp = f"{answer.stamp // 10**9}.{answer.stamp % 10**9:09d}"
-    place, belief = best.place, ""
-    if answer.belief:
-        place, belief = answer.belief.place, f"{answer.belief.probability:.6f}"
+    belief = f"{answer.probability:.6f}" if answer.belief else ""
     match = [best.place, f"{best.similarity:.6f}", best.inliers]
-    return [name, stamp, answer.state.name, place, f"{answer.confidence:.6f}", belief, *match, *pose]
+    return [name, stamp, answer.state.name, answer.place, f"{answer.confidence:.6f}", belief, *match, *pose]

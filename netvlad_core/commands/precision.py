@@ -11,14 +11,13 @@ from typing import TYPE_CHECKING
 from netvlad_core.commands.common import (
     add_device,
     add_source,
+    add_threshold,
     bar,
     finish,
     network_path,
     open_source,
     path,
-    positive,
 )
-from netvlad_core.data.radii import CORRECT_WITHIN
 from netvlad_core.errors import NetvladError
 from netvlad_core.model.spec import ONNX_PRECISIONS, PRECISIONS
 
@@ -47,13 +46,7 @@ def add_arguments(command: argparse.ArgumentParser) -> None:
         metavar="P",
         help=f"beside float32 (default: {' '.join(PRECISIONS)})",
     )
-    command.add_argument(
-        "--threshold",
-        type=positive,
-        default=CORRECT_WITHIN,
-        metavar="M",
-        help="a place this near is correct (default: %(default)g)",
-    )
+    add_threshold(command)
     add_device(command)
 
 

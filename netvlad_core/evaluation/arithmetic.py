@@ -12,7 +12,7 @@ import numpy as np
 from netvlad_core.data.frames import Frame
 from netvlad_core.data.radii import CORRECT_WITHIN
 from netvlad_core.errors import ImageError, SourceError
-from netvlad_core.evaluation.recall import positives_within, recall_at
+from netvlad_core.evaluation.recall import recall_by_position
 from netvlad_core.mapping.place_map import PlaceMap
 from netvlad_core.model.extractor import Extractor
 from netvlad_core.search import open_index
@@ -90,11 +90,11 @@ def compare_precisions(
         positions.append(frame.pose.position)
     if not positions:
         raise SourceError("no query has a true pose and an image that can be read")
-    positives = positives_within(np.asarray(place_map.poses[:, :3]), np.array(positions), threshold)
+    places, truth = np.asarray(place_map.poses[:, :3]), np.array(positions)
     return {
         name: PrecisionResult(
             len(positions),
-            recall_at(np.array(rows[name]), positives, _RECALL_AT),
+            recall_by_position(np.array(rows[name]), places, truth, threshold).at(_RECALL_AT),
             float(np.mean(similarities[name])),
             float(np.median(seconds[name])),
         )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 import numpy as np
 
@@ -12,34 +12,115 @@ from netvlad_core.data.frames import Frame
 from netvlad_core.data.geometry import Pose
 from netvlad_core.data.radii import CORRECT_WITHIN
 from netvlad_core.errors import SourceError
-from netvlad_core.evaluation.recall import RECALL_AT, positives_within, recall_at
+from netvlad_core.evaluation.precision_recall import PrecisionRecall, precision_recall
+from netvlad_core.evaluation.recall import Recall, recall_by_position, within
 from netvlad_core.localization.localizer import Localization, Localizer, State
+from netvlad_core.localization.observation import Observation
 from netvlad_core.mapping.place_map import PlaceMap
 from netvlad_core.model.streaming import describe_frames
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class DriveResult:
-    """Figures of one evaluated drive.
+    """What is known of Q answers whose true pose is known.
 
     Attributes
     ----------
-    queries : images evaluated; the denominator of the recall.
-    without_positive : queries with no correct place in the map; they count as failed.
-    left_out : reason and count of images that are not among the queries.
-    recall : {n: share of all queries in [0, 1]}.
-    threshold : metres, within which a place is correct.
-    states : number of queries in each state.
-    position_errors : (M,) metres, of the poses given (state LOCALIZED).
+    threshold : metres within which a place is correct.
+    recall : of the matches of each image.
+    states : (Q,) int, see `State`.
+    is_correct : (Q,) bool, whether the place that the answer names is a correct one.
+    scores : (Q,) float, higher is surer; -inf without a pose.
+    position_errors : (Q,) metres; NaN without a pose.
     """
 
-    queries: int
-    without_positive: int
-    recall: dict[int, float]
     threshold: float
-    states: dict[str, int]
+    recall: Recall
+    states: np.ndarray
+    is_correct: np.ndarray
+    scores: np.ndarray
     position_errors: np.ndarray
-    left_out: dict[str, int] = field(default_factory=dict)
+
+    def counts(self) -> dict[str, int]:
+        """Number of answers in each state, by its name."""
+        return {state.name: int((self.states == state).sum()) for state in State}
+
+    def curve(self) -> PrecisionRecall:
+        """Precision and recall of the answers that reach a score; trivial queries do not count."""
+        counted = ~self.recall.is_trivial
+        return precision_recall(
+            self.scores[counted], self.is_correct[counted], self.recall.has_positive[counted]
+        )
+
+
+class DriveJudge:
+    """Compares answers with the true poses of their images, one by one, and keeps a few numbers of each.
+
+    Parameters
+    ----------
+    threshold : metres within which a place is correct.
+
+    Raises
+    ------
+    SourceError
+        If the map has no poses.
+    """
+
+    def __init__(self, place_map: PlaceMap, threshold: float = CORRECT_WITHIN) -> None:
+        if not place_map.has_poses:
+            raise SourceError(
+                f"the map {place_map.path} has no poses, so nothing can be evaluated against it"
+            )
+        self._places = np.asarray(place_map.poses[:, :3])
+        self._threshold = threshold
+        self._ranked: list[list[int]] = []
+        self._rows: list[tuple[int, int, float, float]] = []
+        self._truth: list[np.ndarray] = []
+
+    def add(self, pose: Pose, answer: Localization, score: float | None = None) -> None:
+        """Take an answer, the true pose map <- base_link of its image, and its score.
+
+        The score is by default the probability of an answer with a pose.
+        """
+        error = np.nan
+        if answer.prior:
+            error = float(np.linalg.norm(answer.prior.pose.position - pose.position))
+        if score is None:
+            score = answer.probability if answer.prior else -np.inf
+        self._ranked.append([match.place for match in answer.matches])
+        self._rows.append((answer.state, answer.place, score, error))
+        self._truth.append(pose.position)
+
+    def result(self) -> DriveResult:
+        """Figures of all answers so far; raises SourceError if there are none."""
+        if not self._rows:
+            raise SourceError("no image has a true pose; map and drive need poses in one frame")
+        truth = np.array(self._truth)
+        states, named, scores, errors = (np.array(column) for column in zip(*self._rows, strict=True))
+        return DriveResult(
+            self._threshold,
+            recall_by_position(np.array(self._ranked), self._places, truth, self._threshold),
+            states,
+            within(named[:, None], self._places, truth, self._threshold)[:, 0],
+            scores,
+            errors,
+        )
+
+
+def observe_frames(
+    localizer: Localizer, frames: Iterable[Frame], left_out: Counter[str]
+) -> Iterator[tuple[Frame, Observation]]:
+    """Observe a drive, the frames' poses as odometry; broken images are counted in `left_out`."""
+    for batch in describe_frames(frames, localizer.extractor):
+        for described in batch:
+            frame, image = described.frame, described.image
+            if image is None or described.descriptor is None:
+                left_out[described.error or "broken image"] += 1
+            else:
+                yield (
+                    frame,
+                    localizer.observe(image, frame.stamp, frame.pose, descriptor=described.descriptor),
+                )
 
 
 def localize_frames(
@@ -50,57 +131,5 @@ def localize_frames(
     With `track` the images are judged as a sequence, and the frames' poses serve as odometry: only how they
     change matters, not where they are.
     """
-    for batch in describe_frames(frames, localizer.extractor):
-        for described in batch:
-            if described.descriptor is None:
-                left_out[described.error or "broken image"] += 1
-                continue
-            frame, image = described.frame, described.image
-            query = None if image is None else localizer.prepare(image)
-            if track:
-                yield frame, localizer.track(described.descriptor, frame.stamp, frame.pose, query)
-            else:
-                yield frame, localizer.locate(described.descriptor, frame.stamp, query)
-
-
-def evaluate_drive(
-    place_map: PlaceMap,
-    answers: Iterable[tuple[Pose | None, Localization]],
-    threshold: float = CORRECT_WITHIN,
-) -> DriveResult:
-    """Compare answers with the true poses of their images.
-
-    Parameters
-    ----------
-    answers : true pose map <- base_link and answer; answers without a true pose are counted as left out.
-    threshold : metres.
-
-    Raises
-    ------
-    SourceError
-        If the map or all queries are without poses.
-    """
-    if not place_map.has_poses:
-        raise SourceError(f"the map {place_map.path} has no poses, so nothing can be evaluated against it")
-    everything = list(answers)
-    known = [(pose, answer) for pose, answer in everything if pose is not None]
-    if not known:
-        raise SourceError(
-            "no query has a true pose; evaluation needs positions of map and queries in one frame"
-        )
-    truth = np.array([pose.position for pose, _ in known])
-    retrieved = np.array([[match.place for match in answer.matches] for _, answer in known])
-    positives = positives_within(np.asarray(place_map.poses[:, :3]), truth, threshold)
-    errors = [
-        np.linalg.norm(answer.prior.pose.position - pose.position) for pose, answer in known if answer.prior
-    ]
-    missing = len(everything) - len(known)
-    return DriveResult(
-        queries=len(known),
-        without_positive=int((~positives.any(axis=1)).sum()),
-        recall=recall_at(retrieved, positives, [n for n in RECALL_AT if n <= retrieved.shape[1]]),
-        threshold=threshold,
-        states={state.name: sum(answer.state is state for _, answer in known) for state in State},
-        position_errors=np.array(errors),
-        left_out={"without a true pose": missing} if missing else {},
-    )
+    for frame, observation in observe_frames(localizer, frames, left_out):
+        yield frame, localizer.track(observation) if track else localizer.locate(observation)

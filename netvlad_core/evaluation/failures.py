@@ -18,7 +18,7 @@ PICTURE_MARK = "netvlad evaluate-set"
 
 def worst_failures(result: SetResult, count: int) -> list[int]:
     """Queries with a correct answer whose best match is wrong, the surest mistake first."""
-    wrong = np.flatnonzero(result.has_positive & (result.first_correct > 0))
+    wrong = np.flatnonzero(result.recall.has_positive & (result.recall.first_correct > 0))
     similarity = np.array([result.similarities[query][0] for query in wrong])
     return [int(query) for query in wrong[np.argsort(-similarity, kind="stable")][:count]]
 

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 
 from netvlad_core.data.place_sets.place_set import PlaceImages, PlaceSet
 from netvlad_core.errors import SourceError
 from netvlad_core.evaluation.average_precision import average_precision
-from netvlad_core.evaluation.recall import RECALL_AT
+from netvlad_core.evaluation.recall import RECALL_AT, Recall
 from netvlad_core.model.extractor import Extractor
 from netvlad_core.model.streaming import describe_frames
 from netvlad_core.progress import bar
@@ -35,20 +36,12 @@ class SetResult:
     similarities: list[np.ndarray]
     positives: list[np.ndarray]
 
-    @property
-    def has_positive(self) -> np.ndarray:
-        """(Q,) bool, whether the database has a correct answer at all."""
-        return np.array([len(rows) > 0 for rows in self.positives], dtype=bool)
-
-    @property
-    def first_correct(self) -> np.ndarray:
-        """(Q,) float, rank of the first correct answer from 0; inf where it is not among the ranked."""
-        return ranks_of_first_correct(self.ranked, self.positives)
-
-    def recall(self, queries: np.ndarray, counts: Sequence[int] = RECALL_AT) -> dict[int, float]:
-        """Share of some queries, (Q,) bool, with a correct answer among their first n: {n: share}."""
-        ranks = self.first_correct[queries]
-        return {n: float((ranks < n).mean()) if len(ranks) else 0.0 for n in counts}
+    @cached_property
+    def recall(self) -> Recall:
+        """Of all queries; a query for which every place is correct counts here, as in the literature."""
+        has_positive = np.array([len(rows) > 0 for rows in self.positives], dtype=bool)
+        first_correct = ranks_of_first_correct(self.ranked, self.positives)
+        return Recall(first_correct, has_positive, np.zeros_like(has_positive))
 
     def mean_average_precision(self) -> float:
         """Of the queries with a correct answer, NaN where there is none; the rankings must be complete."""

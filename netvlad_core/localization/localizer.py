@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from copy import copy
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -17,6 +18,7 @@ from netvlad_core.data.radii import POSITIVE_WITHIN
 from netvlad_core.errors import CheckpointError, ImageError, MapError
 from netvlad_core.localization.geometry.sighting import Sighting, margin, sight
 from netvlad_core.localization.geometry.verification import Query, VerificationOptions, Verifier, verifier_of
+from netvlad_core.localization.observation import Observation, Observer, StageTimer, untimed
 from netvlad_core.localization.pose_prior import PosePrior, agrees, estimate_pose
 from netvlad_core.localization.retrieval import Match, matches_of, retrieve
 from netvlad_core.localization.tracking.sequence_filter import (
@@ -38,6 +40,15 @@ _UNMEASURED = 0.5
 # Places from which the usual similarity of an image, and of neighbouring places, is taken.
 _SAMPLED = 500
 _TURNED_ROUND = Pose.from_xyz_yaw(0.0, 0.0, yaw=np.pi)
+
+# Why there is no pose.
+NOT_SIMILAR = "no place is similar enough to the image (min_similarity)"
+DISAGREEMENT = "the matches disagree on where the image was taken (min_agreement)"
+NO_POSES = "the map has no poses"
+NOT_CONFIRMED = "geometry confirms no place, or more than one (min_inliers)"
+FAR_AWAY = "the camera sees the place from too far away"
+CONTRADICTION = "the pose that geometry measures contradicts those of the matches"
+NOTHING_AROUND = "the image resembles no place near the one that the drive leads to"
 
 
 @dataclass(frozen=True)
@@ -89,6 +100,7 @@ class Localization:
     state : LOST, AMBIGUOUS or LOCALIZED.
     matches : best first.
     prior : pose and covariance, only when LOCALIZED.
+    reason : one sentence why there is no pose, empty if there is one.
     descriptor : (D,) float32 of the image.
     confidence : to rank the images of a drive by, the higher the surer: of the belief, or of an image that
         was judged by itself its best similarity; verified, the lead of its best score over those elsewhere.
@@ -102,6 +114,23 @@ class Localization:
     descriptor: np.ndarray
     confidence: float
     belief: Belief | None = None
+    reason: str = ""
+
+    @property
+    def place(self) -> int:
+        """Place that state, pose and picture speak of: the believed one on a drive, else the best match."""
+        return self.matches[0].place if self.belief is None else self.belief.place
+
+    @property
+    def probability(self) -> float:
+        """Probability in [0, 1] that the image shows that place or its surroundings.
+
+        A single image has no probability; the share of its matches' weight that supports its pose stands for
+        one, 0 without a pose.
+        """
+        if self.belief is not None:
+            return self.belief.probability
+        return 0.0 if self.prior is None else self.prior.agreement
 
 
 @dataclass(frozen=True)
@@ -139,13 +168,34 @@ class Localizer:
         self.index = open_index(place_map.descriptors)
         self._sequence = SequenceFilter(place_map.poses, place_map.stamps, self.options.sequence)
         self._last_descriptor: np.ndarray | None = None
+        self._observer = Observer(extractor)
         self._verifier: Verifier | None = None
-        self._current_verifier()  # says at once where the map has no images
+        self._prepare_geometry()
         rows = np.unique(np.linspace(0, len(place_map) - 1, _SAMPLED).astype(int))
         self._sample = np.array(place_map.descriptors[rows])
         after = place_map.descriptors[np.minimum(rows + 1, len(place_map) - 1)]
         neighbours = np.einsum("nd,nd->n", self._sample, after)[:-1]
         self._neighbour_difference = max(1e-3, 1 - float(np.median(neighbours))) if len(neighbours) else 1.0
+
+    def _prepare_geometry(self) -> None:
+        """Keep the verifier as long as the options allow it; what it has found in the map is worth much."""
+        options = self.options.verification
+        self._observer = replace(self._observer, features=options.features if options else 0)
+        if options is not None and (self._verifier is None or self._verifier.options != options):
+            self._verifier = verifier_of(self.place_map, options)
+
+    def with_options(self, options: LocalizerOptions) -> Localizer:
+        """The same map, index and caches with other options.
+
+        The drive that has been tracked so far goes on in both, each by itself.
+        """
+        if options == self.options:
+            return self
+        changed = copy(self)
+        changed.options = options
+        changed._sequence = self._sequence.with_options(options.sequence)
+        changed._prepare_geometry()
+        return changed
 
     @classmethod
     def open(
@@ -181,95 +231,100 @@ class Localizer:
 
     def __call__(self, image: np.ndarray, stamp: int = 0) -> Localization:
         """Localize one image, uint8 RGB (H, W, 3); raises ImageError for anything else."""
-        return self.locate(self.extractor(image)[0], stamp, self.prepare(image))
+        return self.locate(self.observe(image, stamp))
 
-    def prepare(self, image: np.ndarray, camera: Camera | None = None) -> Query | None:
-        """What verification needs of an image (H, W, 3) uint8 RGB; None where it is not asked for.
+    def observe(
+        self,
+        image: np.ndarray,
+        stamp: int = 0,
+        odometry: Pose | None = None,
+        camera: Camera | None = None,
+        *,
+        descriptor: np.ndarray | None = None,
+        timed: StageTimer = untimed,
+    ) -> Observation:
+        """Observe an image with the map's network, and its local features if geometry verifies.
 
-        Parameters
-        ----------
-        camera : that took it; None for the camera of the map.
-
-        Raises
-        ------
-        MapError
-            If the map has no images to compare with.
+        See `Observer` for the parameters and errors.
         """
-        verifier = self._current_verifier()
-        return None if verifier is None else verifier.query(image, camera)
+        return self._observer(image, stamp, odometry, camera, descriptor=descriptor, timed=timed)
 
-    def _current_verifier(self) -> Verifier | None:
-        options = self.options.verification
-        if options is None:
-            self._verifier = None
-        elif self._verifier is None or self._verifier.options != options:
-            self._verifier = verifier_of(self.place_map, options)
-        return self._verifier
+    def locate(self, observation: Observation) -> Localization:
+        """Localize one image by itself.
 
-    def locate(self, descriptor: np.ndarray, stamp: int = 0, query: Query | None = None) -> Localization:
-        """Localize by a descriptor (D,) float32 that this map's model has computed.
-
-        With a prepared query geometry decides: a place that it confirms, and none elsewhere as well, is
+        With verification geometry decides: a place that it confirms, and none elsewhere as well, is
         LOCALIZED; other similar ones are AMBIGUOUS.
         """
-        matches = retrieve(self.place_map, self.index, descriptor, self.options.top_k)
-        confidence, prior = matches[0].similarity, None
+        matches = retrieve(self.place_map, self.index, observation.descriptor, self.options.top_k)
+        confidence = matches[0].similarity
         is_similar = confidence >= self.min_similarity
-        if query is not None and self._verifier is not None:
-            seen = self._see(self._verifier, query, matches)
-            matches, prior = seen.matches, self._seen_prior(self._verifier, seen)
-            confidence = seen.weight * margin(matches, self.options.agreement_radius)
-        elif is_similar:
-            prior = estimate_pose(matches, self.place_map.header.spacing, self.options.agreement_radius)
-            if prior is not None and prior.agreement < self.options.min_agreement:
-                prior = None
         unsure = State.AMBIGUOUS if is_similar else State.LOST
-        state = State.LOCALIZED if prior else unsure
-        return Localization(stamp, state, matches, prior, descriptor, confidence)
+        if (query := self._query(observation)) is not None and self._verifier is not None:
+            seen = self._see(self._verifier, query, matches)
+            matches = seen.matches
+            prior, reason = self._seen_prior(self._verifier, seen)
+            confidence = seen.weight * margin(matches, self.options.agreement_radius)
+        elif not is_similar:
+            prior, reason = None, NOT_SIMILAR
+        else:
+            prior = estimate_pose(matches, self.place_map.header.spacing, self.options.agreement_radius)
+            reason = "" if prior else NO_POSES
+            if prior is not None and prior.agreement < self.options.min_agreement:
+                prior, reason = None, DISAGREEMENT
+        return Localization(
+            observation.stamp,
+            State.LOCALIZED if prior else unsure,
+            matches,
+            prior,
+            observation.descriptor,
+            confidence,
+            reason=reason,
+        )
 
-    def track(
-        self, image: np.ndarray, stamp: int, odometry: Pose | None = None, query: Query | None = None
-    ) -> Localization:
+    def track(self, observation: Observation) -> Localization:
         """Localize the next image of a drive, by what the images before it have shown as well.
 
-        Parameters
-        ----------
-        image : uint8 RGB (H, W, 3), or its descriptor (D,) float32.
-        stamp : nanoseconds; one before the last starts anew.
-        odometry : odom <- base_link at the stamp, where there is odometry.
-        query : the image as `prepare` returns it, where only the descriptor is given.
+        A stamp before the last one starts anew.
 
         Raises
         ------
         ImageError
-            If it is neither, or the descriptor is not finite.
+            If the descriptor is not finite.
         """
-        descriptor = image
-        if image.ndim != 1:
-            descriptor, query = self.extractor(image)[0], self.prepare(image)
+        descriptor, odometry = observation.descriptor, observation.odometry
         if not np.isfinite(descriptor).all():  # it would stay in the belief for good
             raise ImageError("the descriptor of the image is not finite")
-        self._sequence.options = self.options.sequence
         count = max(_CANDIDATES, self.options.top_k)
         similarities, places = (rows[0] for rows in self.index.search(descriptor[None], count))
         usual = self._sample @ descriptor
         typical = (float(usual.mean()), float(usual.std()))
         matches: Sequence[Match] = matches_of(self.place_map, places[: self.options.top_k], similarities)
         evidence, seen = similarities, None
-        if query is not None and (verifier := self._verifier) is not None:
+        if (query := self._query(observation)) is not None and (verifier := self._verifier) is not None:
             seen = self._see(verifier, query, matches)
             matches = seen.matches
             # What geometry has seen counts for the drive, too.
             weights = {match.place: seen.weight * verifier.weight(match) for match in matches}
             evidence = similarities + typical[1] * np.array([weights.get(int(p), 0.0) for p in places])
-        belief = self._sequence.update(places, evidence, typical, stamp, odometry, self._novelty(descriptor))
-        prior = None
+        belief = self._sequence.update(
+            places, evidence, typical, observation.stamp, odometry, self._novelty(descriptor)
+        )
+        prior, reason = None, belief.reason
         if belief.state is State.LOCALIZED:
             prior = self._prior(belief, places, similarities, odometry is not None)
-            if prior is not None and seen is not None and not belief.is_reversed:
+            if prior is None:
+                reason = NOTHING_AROUND if self._sequence.motion.has_poses else NO_POSES
+            elif seen is not None and not belief.is_reversed:
                 prior = _refined(prior, seen.sighting)
         state = belief.state if prior or belief.state is State.LOST else State.AMBIGUOUS
-        return Localization(stamp, state, matches, prior, descriptor, belief.confidence, belief)
+        return Localization(
+            observation.stamp, state, matches, prior, descriptor, belief.confidence, belief, reason
+        )
+
+    def _query(self, observation: Observation) -> Query | None:
+        if self.options.verification is None or self._verifier is None or observation.features is None:
+            return None
+        return self._verifier.query(observation.features, observation.camera)
 
     def _see(self, verifier: Verifier, query: Query, matches: Sequence[Match]) -> _Seen:
         """Hold the image against its matches."""
@@ -279,16 +334,18 @@ class Localizer:
         is_sure = is_measured or not verifier.is_measurable(query, ranked[0].place)
         return _Seen(ranked, sighting, 1.0 if is_sure else _UNMEASURED)
 
-    def _seen_prior(self, verifier: Verifier, seen: _Seen) -> PosePrior | None:
-        """Pose prior of the places that geometry confirms; None without any, afar, and against its pose."""
-        if seen.sighting is None or not seen.sighting.is_near:
-            return None
+    def _seen_prior(self, verifier: Verifier, seen: _Seen) -> tuple[PosePrior | None, str]:
+        """Pose prior of the places that geometry confirms, or the reason why there is none."""
+        if seen.sighting is None:
+            return None, NOT_CONFIRMED if self.place_map.has_poses else NO_POSES
+        if not seen.sighting.is_near:
+            return None, FAR_AWAY
         confirmed = [match for match in seen.matches if verifier.confirms(match)]
         radius = self.options.agreement_radius
         prior = estimate_pose(confirmed, self.place_map.header.spacing, radius)
         if prior is None or (seen.sighting.is_metric and not agrees(prior, seen.sighting)):
-            return None
-        return _refined(prior, seen.sighting)
+            return None, CONTRADICTION if prior else NO_POSES
+        return _refined(prior, seen.sighting), ""
 
     def forget(self) -> None:
         """Drop what `track` has learned: the robot was carried, or another drive begins."""

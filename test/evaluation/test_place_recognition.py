@@ -91,7 +91,7 @@ def test_broken_images_are_left_out_and_named(town: Path, extractor: Extractor) 
     result = evaluate_place_set(open_place_set(town), extractor, within=5)
     assert set(result.left_out) == {str(path) for path in broken}
     assert (len(result.places.database), len(result.places.queries)) == (9, 3)
-    assert result.has_positive.tolist() == [False, True, False]  # the place at 33 m has lost its image
+    assert result.recall.has_positive.tolist() == [False, True, False]  # the place at 33 m has lost its image
     assert result.places.database.names[result.ranked[1][0]] == at_name(16, 0)
 
 
@@ -106,8 +106,8 @@ def test_a_panorama_counts_once(tmp_path: Path, extractor: Extractor) -> None:
     assert alone.ranked[0][0] == once.ranked[0][0] == 4
     assert groups[once.ranked[0]].tolist().count("near") == 1
     assert len(once.ranked[0]) == 8
-    assert once.first_correct[0] == alone.first_correct[0] - sum(
-        groups[row] == "near" for row in alone.ranked[0][1 : int(alone.first_correct[0])]
+    assert once.recall.first_correct[0] == alone.recall.first_correct[0] - sum(
+        groups[row] == "near" for row in alone.ranked[0][1 : int(alone.recall.first_correct[0])]
     )
 
 
@@ -165,9 +165,9 @@ def test_worst_failures_are_the_surest_mistakes(tmp_path: Path) -> None:
 def test_one_image_and_one_query(tmp_path: Path, extractor: Extractor) -> None:
     whole = plain_set(tmp_path, correct=[np.array([4])])
     result = evaluate_place_set(whole.with_images(np.array([4]), np.array([0])), extractor)
-    assert result.recall(result.has_positive) == {1: 1.0, 5: 1.0, 10: 1.0, 20: 1.0}
+    assert result.recall.at(among=result.recall.has_positive) == {1: 1.0, 5: 1.0, 10: 1.0, 20: 1.0}
     result = evaluate_place_set(whole.with_images(np.array([3]), np.array([0])), extractor)
-    assert result.recall(np.array([True]))[20] == 0.0
+    assert result.recall.at(among=np.array([True]))[20] == 0.0
     assert worst_failures(result, 5) == []
 
 

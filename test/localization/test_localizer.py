@@ -12,6 +12,8 @@ from netvlad_core.data.catalogue import CatalogueSource
 from netvlad_core.data.geometry import Pose
 from netvlad_core.errors import CheckpointError, ImageError, MapError
 from netvlad_core.localization.localizer import Localization, Localizer, LocalizerOptions, State
+from netvlad_core.localization.observation import Observation
+from netvlad_core.localization.tracking.sequence_filter import SequenceOptions
 from netvlad_core.mapping.builder import BuildOptions, build_map
 from netvlad_core.mapping.place_map import PlaceMap
 from netvlad_core.model.extractor import Extractor
@@ -36,7 +38,7 @@ def test_known_place_is_localized_where_it_is(localizer: Localizer) -> None:
 
 
 def test_unmapped_street_gives_no_pose(localizer: Localizer) -> None:
-    localizer.options = LocalizerOptions(min_similarity=0.7)
+    localizer = localizer.with_options(LocalizerOptions(min_similarity=0.7))
     elsewhere = street(seed=99, metres=40)
     answers = [localizer(view(elsewhere, x)) for x in range(0, 40, 5)]
     assert {answer.state for answer in answers} == {State.LOST}
@@ -66,7 +68,11 @@ def _track(
     """Answers to views along a street, a second apart; odometry starts where it likes."""
     return [
         localizer.track(
-            view(fronts, x, gain=0.8), second * 10**9, Pose.from_xyz_yaw(x - 7, 3) if has_odometry else None
+            localizer.observe(
+                view(fronts, x, gain=0.8),
+                second * 10**9,
+                Pose.from_xyz_yaw(x - 7, 3) if has_odometry else None,
+            )
         )
         for second, x in enumerate(xs)
     ]
@@ -83,12 +89,13 @@ def test_tracked_drive_is_silent_first_and_right_then(localizer: Localizer, has_
         if answer.prior:
             assert np.linalg.norm(answer.prior.pose.position - [x, 0, 0]) < 6
     localizer.forget()
-    assert localizer.track(view(street(seed=1, metres=80), 79), 10**12).state is State.LOST
+    again = localizer.observe(view(street(seed=1, metres=80), 79), 10**12)
+    assert localizer.track(again).state is State.LOST
 
 
 def test_camera_that_sees_the_same_picture_again_and_again_learns_nothing(localizer: Localizer) -> None:
     image = view(street(seed=1, metres=80), 31.0)
-    answers = [localizer.track(image, second * 10**9) for second in range(60)]
+    answers = [localizer.track(localizer.observe(image, second * 10**9)) for second in range(60)]
     assert {answer.state for answer in answers} == {State.LOST}
 
 
@@ -99,7 +106,7 @@ def test_tracked_drive_through_an_unmapped_street_gives_no_pose(localizer: Local
 
 def test_descriptor_that_is_not_finite_is_refused_and_leaves_no_trace(localizer: Localizer) -> None:
     with pytest.raises(ImageError, match="finite"):
-        localizer.track(np.full(localizer.extractor.dimension, np.nan, np.float32), 0)
+        localizer.track(Observation(0, np.full(localizer.extractor.dimension, np.nan, np.float32)))
     answers = _track(localizer, street(seed=1, metres=80), range(1, 79, 2))
     assert answers[-1].state is State.LOCALIZED
 
@@ -108,14 +115,72 @@ def test_pose_of_a_robot_that_faces_the_other_way_is_turned_round(localizer: Loc
     """As with a camera that sees the same fronts from both directions."""
     fronts = street(seed=1, metres=80)
     for second, x in enumerate(range(79, 1, -2)):
-        answer = localizer.track(view(fronts, x), second * 10**9, Pose.from_xyz_yaw(-x, 0.0))
+        seen = localizer.observe(view(fronts, x), second * 10**9, Pose.from_xyz_yaw(-x, 0.0))
+        answer = localizer.track(seen)
     assert answer.prior is not None
     assert abs(answer.prior.pose.yaw) == pytest.approx(np.pi, abs=0.1)
 
 
+def test_answer_names_one_place_its_probability_and_why_there_is_no_pose(localizer: Localizer) -> None:
+    fronts = street(seed=1, metres=80)
+    alone = localizer(view(fronts, 31.0))
+    assert alone.prior is not None
+    assert (alone.place, alone.probability, alone.reason) == (
+        alone.matches[0].place,
+        alone.prior.agreement,
+        "",
+    )
+    lost = localizer.with_options(LocalizerOptions(min_similarity=1.0))(view(fronts, 31.0))
+    assert (lost.probability, "similar enough" in lost.reason) == (0.0, True)
+    unsure = localizer.with_options(
+        LocalizerOptions(min_agreement=1.0, min_similarity=-1.0, agreement_radius=0.5)
+    )(view(fronts, 31.0))
+    assert "disagree" in unsure.reason
+    first, *_, last = _track(localizer, fronts, range(1, 60, 2))
+    assert first.belief is not None
+    assert first.probability == first.belief.probability < 0.9
+    assert "not enough evidence" in first.reason
+    assert (last.reason, abs(last.place - 29) <= 2, last.probability > 0.9) == ("", True, True)
+
+
+def test_place_is_the_believed_one_though_another_matches_best(localizer: Localizer) -> None:
+    """One image shows a house of the far end of the street; the drive says otherwise."""
+    fronts = street(seed=1, metres=80)
+    _track(localizer, fronts, range(1, 40, 2))
+    wrong = localizer.observe(view(fronts, 71.0), 20 * 10**9, Pose.from_xyz_yaw(41 - 7, 3))
+    answer = localizer.track(wrong)
+    assert answer.matches[0].place > 30
+    assert abs(answer.place - 20) <= 2
+
+
+def test_other_options_keep_map_index_and_drive_and_leave_the_first_alone(localizer: Localizer) -> None:
+    fronts = street(seed=1, metres=80)
+    before = _track(localizer, fronts, range(1, 60, 2))[-1]
+    stricter = localizer.with_options(LocalizerOptions(sequence=SequenceOptions(min_belief=1.0)))
+    assert stricter.index is localizer.index
+    observation = localizer.observe(view(fronts, 61.0), 30 * 10**9, Pose.from_xyz_yaw(61 - 7, 3))
+    strict, usual = stricter.track(observation), localizer.track(observation)
+    assert (before.state, usual.state, strict.state) == (State.LOCALIZED, State.LOCALIZED, State.AMBIGUOUS)
+    assert strict.probability == usual.probability
+    assert localizer.with_options(localizer.options) is localizer
+
+
+def test_robot_that_leaves_the_map_is_told_so(localizer: Localizer) -> None:
+    _track(localizer, street(seed=1, metres=80), range(1, 60, 2))
+    unknown = street(seed=99, metres=80)
+    answers = [
+        localizer.track(
+            localizer.observe(view(unknown, x), (30 + second) * 10**9, Pose.from_xyz_yaw(60 + x, 3))
+        )
+        for second, x in enumerate(range(1, 79, 2))
+    ]
+    assert answers[-1].state is State.LOST
+    assert "left" in answers[-1].reason
+
+
 def test_threshold_is_the_maps_own_unless_given(localizer: Localizer) -> None:
     assert localizer.min_similarity == localizer.place_map.header.similarity_threshold
-    localizer.options = LocalizerOptions(min_similarity=1.0)
+    localizer = localizer.with_options(LocalizerOptions(min_similarity=1.0))
     assert localizer.min_similarity == 1.0
     assert localizer(view(street(seed=1, metres=80), 31.0)).state is State.LOST
 
@@ -131,10 +196,11 @@ def test_map_without_poses_gives_places_but_no_pose(
     assert answer.matches[0].place == 5
     assert answer.prior is None
     assert answer.state is State.AMBIGUOUS
+    assert answer.reason == "the map has no poses"
 
 
 def test_top_k_beyond_the_map_gives_all_places(localizer: Localizer) -> None:
-    localizer.options = LocalizerOptions(top_k=1000)
+    localizer = localizer.with_options(LocalizerOptions(top_k=1000))
     assert len(localizer(view(street(seed=1, metres=80), 31.0)).matches) == len(localizer.place_map)
 
 

@@ -19,13 +19,14 @@ _TYPE = "sensor_msgs/CameraInfo"
 _ENOUGH = 50
 
 
-def read_camera(path: Path, image_topic: str, base_frame: str) -> Camera | None:
+def read_camera(path: Path, image_topic: str, base_frame: str, pose_topic: str = "") -> Camera | None:
     """The camera whose images a topic carries.
 
     Parameters
     ----------
     image_topic : /camera/image_raw or one below it; its calibration is on /camera/camera_info.
     base_frame : name of the robot's frame.
+    pose_topic : of the same robot, whose namespace the camera may not share.
 
     Returns
     -------
@@ -38,7 +39,7 @@ def read_camera(path: Path, image_topic: str, base_frame: str) -> Camera | None:
         topic = next((name for name in beside if name in bag.topics and bag.topics[name].type == _TYPE), None)
         if topic is None or not bag.topics[topic].count:
             return None
-        tree = read_static_transforms(bag, image_topic)
+        tree = read_static_transforms(bag, image_topic, pose_topic)
         cameras: Counter[str] = Counter()
         problems: Counter[str] = Counter()
         for raw in islice(bag.messages([topic]), _ENOUGH):

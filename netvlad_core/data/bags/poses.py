@@ -134,11 +134,11 @@ class PoseRecording:
         return track if extrinsics is None else track.of_base(self._base_frame, extrinsics)
 
 
-def read_static_transforms(bag: Bag, beside: str) -> TransformTree:
-    """All that the /tf_static of the robot with the topic `beside` says; broken messages are left out."""
+def read_static_transforms(bag: Bag, *beside: str) -> TransformTree:
+    """All that the /tf_static of the robot with the topics `beside` says; broken messages are left out."""
     tree = TransformTree()
     transforms = _Transforms(bag.decode, tree, header_time)
-    for raw in bag.messages(static_tf_topics(bag.topics, beside)):
+    for raw in bag.messages(static_tf_topics(bag.topics, *beside)):
         with suppress(BrokenMessage, PoseError):
             transforms.add_static(raw)
     return tree

@@ -92,7 +92,7 @@ class BagSource:
         self.remark = ""
         self._path = bag.path
         self._topic = images.topic
-        self._base_frame = options.base_frame
+        self._base_frame, self._origin = options.base_frame, poses.origin
         self._pose_rows: dict[int, int] = {}
         if track is not None:
             rows = np.flatnonzero(self._reasons == "")
@@ -146,7 +146,7 @@ class BagSource:
 
     @cached_property
     def camera(self) -> Camera | None:
-        return read_camera(self._path, self.image_topic, self._base_frame)
+        return read_camera(self._path, self.image_topic, self._base_frame, self._origin)
 
     @property
     def usable(self) -> int:

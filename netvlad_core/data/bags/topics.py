@@ -97,10 +97,10 @@ def existing(topics: Mapping[str, Topic], wanted: Iterable[str]) -> set[str]:
     return found
 
 
-def static_tf_topics(topics: Mapping[str, Topic], beside: str) -> list[str]:
-    """Names of the topics with the static transforms of the robot that publishes the topic `beside`."""
+def static_tf_topics(topics: Mapping[str, Topic], *beside: str) -> list[str]:
+    """Names of the topics with the static transforms of the robot that publishes the topics `beside`."""
     names = [topic.name for topic in topics.values() if topic.type in TF_TYPES and is_static(topic)]
-    return names if len(names) == 1 else same_robot(names, beside)
+    return next((found for name in beside if (found := same_robot(names, name))), [])
 
 
 def same_robot(names: Iterable[str], beside: str) -> list[str]:

@@ -80,10 +80,12 @@ class ClockJudge:
         return self._judge_set(stamp, received)
 
     def _judge_set(self, stamp: int, received: int) -> Judged:
-        last = self._series.last
-        if last and 0 <= last.stamp - stamp <= LATE:
-            return Judged(None, REPEATED if stamp == last.stamp else OUT_OF_ORDER)
-        confirmed = self._series.take(_Stamped(stamp, received))
+        last, stamped = self._series.last, _Stamped(stamp, received)
+        if last and stamp == last.stamp:
+            return Judged(None, REPEATED)
+        if last and 0 < last.stamp - stamp <= LATE and not self._series.continues_a_rival(stamped):
+            return Judged(None, OUT_OF_ORDER)
+        confirmed = self._series.take(stamped)
         if confirmed is None:
             return Judged(None, OTHER_CLOCK)
         if confirmed:

@@ -26,6 +26,10 @@ class Majority(Generic[T]):
         self._support = 0
         self._rivals: list[T] = []
 
+    def continues_a_rival(self, item: T) -> bool:
+        """Tell whether the item follows those that were left out last."""
+        return bool(self._rivals) and self._continues(self._rivals[-1], item)
+
     def take(self, item: T) -> int | None:
         """Judge an item.
 
@@ -37,7 +41,7 @@ class Majority(Generic[T]):
         if self.last is None or self._continues(self.last, item):
             confirmed = 0
         else:
-            if self._rivals and not self._continues(self._rivals[-1], item):
+            if not self.continues_a_rival(item):
                 self._rivals.clear()
             self._rivals.append(item)
             if len(self._rivals) <= min(self._support, LASTING - 1):

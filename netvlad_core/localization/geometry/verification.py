@@ -100,14 +100,13 @@ class Verifier:
         self._looked_among = _LOOKED_AT // 2  # places
         self._lock = RLock()  # a robot's images and a service's are verified by two threads
 
-    def query(self, image: np.ndarray, camera: Camera | None = None) -> Query:
-        """Prepare an image, uint8 RGB (H, W, 3).
+    def query(self, features: LocalFeatures, camera: Camera | None = None) -> Query:
+        """Prepare an image.
 
         Parameters
         ----------
         camera : that took it, None for the map's own; it may be calibrated for another size.
         """
-        features = find_features(image, self.options.features)
         return Query(features, _fitting(camera or self._map.camera, features))
 
     def rank(self, query: Query, matches: Sequence[Match]) -> list[Match]:

@@ -7,14 +7,14 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from netvlad_core.data.camera import Camera
 from netvlad_core.data.geometry import Pose
-from netvlad_core.errors import ImageError, MapError
+from netvlad_core.errors import ImageError, MapError, PoseError
 from netvlad_core.localization.geometry.sighting import Sighting, sight
 from netvlad_core.localization.geometry.verification import Verifier
 from netvlad_core.localization.loops.growing_map import GrowingMap, Keyframes
 from netvlad_core.localization.loops.loop_look import FEWEST, Found, LookSearch, Recent
 from netvlad_core.localization.loops.loop_options import LoopClosureOptions
+from netvlad_core.localization.observation import Observation
 from netvlad_core.mapping.keyframes import KeyframeRule, has_moved
 from netvlad_core.mapping.place_map import PlaceMap
 
@@ -54,10 +54,6 @@ class LoopCloser:
     metres resemble, on average, the places that odometry predicts around the candidate, and no other place
     does as well. With verification geometry must confirm the last image there; or it puts several of them
     there by itself, and odometry agrees. Memory and time for an image are bounded by `most_keyframes`.
-
-    Attributes
-    ----------
-    camera : calibration with which geometry gives metres, None while it is not known.
     """
 
     def __init__(self, options: LoopClosureOptions | None = None, earlier: PlaceMap | None = None) -> None:
@@ -76,7 +72,6 @@ class LoopCloser:
             raise MapError(f"the map {earlier.path} has no poses, so no drive can be joined to it")
         self.options = options or LoopClosureOptions()
         self.earlier = earlier
-        self.camera: Camera | None = None
         self._begin()
 
     def _begin(self, next_id: int = 0) -> None:
@@ -106,17 +101,14 @@ class LoopCloser:
         """Whether an image taken there, odom <- base_link, would be a keyframe."""
         return self._last is None or has_moved(odometry, self._last, self._rule)
 
-    def add(
-        self, descriptor: np.ndarray, stamp: int, odometry: Pose, image: np.ndarray | None = None
-    ) -> LoopClosure | None:
+    def add(self, observation: Observation, image: np.ndarray | None = None) -> LoopClosure | None:
         """Take the next image.
 
         Parameters
         ----------
-        descriptor : (D,) float32, L2-normalised.
-        stamp : nanoseconds; one before the last is a clock that was reset, and the drive begins anew.
-        odometry : odom <- base_link at the stamp.
-        image : uint8 RGB (H, W, 3), for verification.
+        observation : with odometry, and for verification with local features. A stamp before the last one is
+            a clock that was reset, and the drive begins anew.
+        image : (H, W, 3) uint8 RGB, to be kept for verification.
 
         Returns
         -------
@@ -126,32 +118,38 @@ class LoopCloser:
         ------
         ImageError
             If the descriptor is not finite.
+        PoseError
+            If there is no odometry.
         """
+        descriptor, stamp, odometry = observation.descriptor, observation.stamp, observation.odometry
+        if odometry is None:
+            raise PoseError("a loop closure needs odometry, and the observation has none")
         if not np.isfinite(descriptor).all():  # it would stay in the map for good
             raise ImageError("the descriptor of the image is not finite")
         if self._last is not None and stamp < self._map.stamps[-1]:
             self._begin(self._map.next_id)  # who hears the closures may still know the old numbers
         if not self.wants(odometry):
             return None
-        self._map.camera = self.camera
+        self._map.camera = observation.camera
         similarities = self._map.descriptors @ descriptor if len(self) else np.empty(0)
         if self._last is not None:
             self._map.way += float(np.linalg.norm(odometry.position - self._last.position))
             share = max(1 / _MEMORY, 1 / len(self))
             self._neighbours += share * (float(similarities[-1]) - self._neighbours)
         self._last = odometry
-        closure = self._close(similarities, stamp, odometry, image)
+        closure = self._close(similarities, observation, odometry)
         if self._map.is_full:
             self._thin_out()
         self._map.append(descriptor, stamp, odometry, image)
         return closure
 
     def _close(
-        self, similarities: np.ndarray, stamp: int, odometry: Pose, image: np.ndarray | None
+        self, similarities: np.ndarray, observation: Observation, odometry: Pose
     ) -> LoopClosure | None:
+        stamp = observation.stamp
         similarities = similarities[: self._count_of_old(stamp)]
         scores = self._likeness(similarities)
-        sighting = self._sight(similarities, odometry, image)
+        sighting = self._sight(similarities, observation, odometry)
         self._recent.append(Recent(odometry, self._map.way, scores, sighting))
         while len(self._recent) > FEWEST and self._way_since(self._recent[1]) >= self.options.window:
             self._recent.popleft()
@@ -191,10 +189,11 @@ class LoopCloser:
 
     # --- By geometry ----------------------------------------------------------------------------------------
 
-    def _sight(self, similarities: np.ndarray, odometry: Pose, image: np.ndarray | None) -> Sighting | None:
+    def _sight(self, similarities: np.ndarray, observation: Observation, odometry: Pose) -> Sighting | None:
         """Hold the image against those that resemble it most and those where the last sighting leads."""
         verifier, options = self._verifier, self.options.verification
-        if verifier is None or options is None or image is None or not len(similarities):
+        features = observation.features
+        if verifier is None or options is None or features is None or not len(similarities):
             return None
         rows = list(np.argsort(-similarities, kind="stable")[: options.most_places])
         last = next((r for r in reversed(self._recent) if r.sighting is not None), None)
@@ -204,7 +203,7 @@ class LoopCloser:
             nearest = int(np.argmin(away))
             if away[nearest] <= self.options.radius and nearest not in rows:
                 rows = [nearest, *rows[:-1]]
-        query = verifier.query(image, self.camera)
+        query = verifier.query(features, observation.camera)
         ranked = verifier.rank(query, self._map.matches(rows, similarities))
         return sight(verifier, query, ranked, self.options.radius)
 

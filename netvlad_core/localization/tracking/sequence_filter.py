@@ -17,6 +17,7 @@ long, but its images prefer other places as often as not.
 
 from __future__ import annotations
 
+from copy import copy
 from dataclasses import dataclass
 from enum import IntEnum
 
@@ -54,6 +55,13 @@ _LATELY = 0.5
 _STAYS = 0.5
 # Images after which what places usually look like is half forgotten.
 _MEMORY = 1000.0
+
+
+# Why there is no pose.
+NOT_ENOUGH_YET = "there is not enough evidence yet: a few more images of a moving robot are needed"
+RIVAL_PLACE = "another place is as likely"
+OTHER_PART = "the last images look more like another part of the map"
+OFF_MAP = "the images no longer look like the map: the robot has probably left it"
 
 
 class State(IntEnum):
@@ -153,6 +161,7 @@ class Belief:
     confidence : to rank images by: log-odds that go on where the probability comes near to 1, less by the
         standard deviations by which the image itself prefers another part of the map. A drive that has just
         left it still has a strong belief.
+    reason : one sentence why the state is not LOCALIZED, empty if it is.
     """
 
     state: State
@@ -162,6 +171,7 @@ class Belief:
     spread: float
     is_reversed: bool
     confidence: float = -np.inf
+    reason: str = NOT_ENOUGH_YET
 
 
 class SequenceFilter:
@@ -182,6 +192,15 @@ class SequenceFilter:
         self._usual_speed = _usual_speed(self.motion.spacing, stamps)
         self.forget()
 
+    def with_options(self, options: SequenceOptions) -> SequenceFilter:
+        """A filter with other options that goes on from here; this one stays as it is."""
+        changed = copy(self)
+        changed.options = options
+        changed._scores_seen, changed._prior, changed._background, changed._excess = (
+            array.copy() for array in (self._scores_seen, self._prior, self._background, self._excess)
+        )
+        return changed
+
     def forget(self) -> None:
         """Start anew: the robot may be anywhere."""
         count = len(self.motion.positions)
@@ -190,6 +209,7 @@ class SequenceFilter:
         self._scores_seen = np.zeros(count)
         self._on_map = 0.1
         self._doubt = self._gap = 0.0
+        self._was_on_map = False
         self._spread_out()
         self._belief = Belief(State.LOST, self._on_map, 0, 0.0, np.inf, False)
 
@@ -343,12 +363,23 @@ class SequenceFilter:
         confidence = lead + float(np.log(_odds(self._on_map))) + min(self._gap, 0.0)
         was_localized = self._belief.state is State.LOCALIZED
         enough = _odds(options.min_belief) / (_HYSTERESIS if was_localized else 1.0)
+        is_enough = _odds(probability) >= enough
         state = State.LOST
-        if _odds(probability) >= enough and self._doubt < options.contradiction:
+        if is_enough and self._doubt < options.contradiction:
             state = State.LOCALIZED
         elif self._on_map > 0.5:
             state = State.AMBIGUOUS
-        return Belief(state, self._on_map, place, probability, spread, bool(direction), confidence)
+        self._was_on_map |= self._on_map > 0.5
+        reason = "" if state is State.LOCALIZED else self._reason(is_enough, lead)
+        return Belief(state, self._on_map, place, probability, spread, bool(direction), confidence, reason)
+
+    def _reason(self, is_enough: bool, lead: float) -> str:
+        """Why there is no pose: the largest of the doubts."""
+        if is_enough:
+            return OTHER_PART
+        if self._on_map <= 0.5:
+            return OFF_MAP if self._was_on_map else NOT_ENOUGH_YET
+        return RIVAL_PLACE if _probability(lead) <= self._on_map else NOT_ENOUGH_YET
 
 
 def _speed_changes() -> np.ndarray:

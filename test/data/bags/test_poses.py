@@ -192,3 +192,160 @@ def test_headers_without_a_stamp_have_the_time_of_recording(tmp_path):
     frames = list(BagSource.open(tmp_path / "drive"))
     assert [frame.stamp for frame in frames] == [stamp for stamp, _ in pictures()]
     assert_on_arc(frames)
+
+
+def write_odometry(
+    path: Path, entries: list[tuple[int, int, Pose]], frames: list[tuple[str, str]] | None = None
+) -> Path:
+    """Write (stamp, time of recording, pose) of odometry, and the pictures at their usual times."""
+    with BagWriter(path) as bag:
+        make = bag.messages
+        for i, (stamp, received, pose) in enumerate(entries):
+            names = frames[i % len(frames)] if frames else ("odom", "base_link")
+            bag.write("/odom", make.odometry(stamp, pose, *names), received)
+        for stamp, picture in pictures():
+            bag.write("/camera/image_raw", make.image(stamp, picture), stamp)
+    return path
+
+
+AWAY = Pose.from_xyz_yaw(500, 500)
+
+
+@pytest.mark.parametrize("row", [0, 3, 6])
+@pytest.mark.parametrize(
+    ("stamp", "reason"),
+    [
+        (0, "pose stamp never set"),
+        (START + 10**6 * SECOND, "pose stamp of another clock"),
+        (4321 * SECOND, "pose stamp of another clock"),
+    ],
+)
+def test_one_pose_of_another_clock_costs_one_pose(tmp_path, row, stamp, reason):
+    entries = [(s, s, pose) for s, pose in arc()]
+    entries.insert(row, (stamp, entries[row][0] - 1, AWAY))
+    source = BagSource.open(write_odometry(tmp_path / "drive", entries))
+    assert_on_arc(list(source))
+    # A first stamp that lies before all others contradicts none, and is of no instant of the drive.
+    assert source.skipped == ({} if (row, stamp) == (0, 4321 * SECOND) else {reason: 1})
+
+
+def test_clock_that_is_set_back_in_mid_drive(tmp_path, caplog):
+    """What comes after the step is longer and is kept; a running maximum would drop it for a minute."""
+    before = [(s - 60 * SECOND, s - 60 * SECOND, AWAY) for s, _ in arc(3)]
+    after = [(s - 90 * SECOND, s, pose) for s, pose in arc()]
+    with BagWriter(tmp_path / "drive") as bag:
+        for stamp, received, pose in before + after:
+            bag.write("/odom", bag.messages.odometry(stamp, pose), received)
+        for stamp, picture in pictures():
+            bag.write("/camera/image_raw", bag.messages.image(stamp - 90 * SECOND, picture), stamp)
+    source = BagSource.open(tmp_path / "drive")
+    frames = list(source)
+    assert len(frames) == COUNT
+    assert max(frame.pose.position[0] for frame in frames) < 20
+    assert source.skipped == {"pose stamp from before or after the clock was set": 3}
+    assert "its clock was set in mid-recording; kept 2023-11-14 22:11:50 to" in caplog.text
+
+
+def test_recording_of_a_drive_that_was_played_in_a_loop(tmp_path):
+    with BagWriter(tmp_path / "drive") as bag:
+        for turn in range(3):
+            later = START + turn * 20 * SECOND - arc()[0][0]
+            for stamp, pose in arc(5 if turn == 2 else COUNT + 1):
+                bag.write("/odom", bag.messages.odometry(stamp, pose), stamp + later)
+            for stamp, picture in pictures(4 if turn == 2 else COUNT):
+                bag.write("/camera/image_raw", bag.messages.image(stamp, picture), stamp + later)
+    source = BagSource.open(tmp_path / "drive")
+    assert_on_arc(list(source))
+    assert source.skipped["image stamp from before or after the clock was set"] == COUNT + 4
+
+
+def test_transforms_of_a_simulation_that_was_restarted(tmp_path):
+    """The first run is short and elsewhere; its stamps come again in the second one."""
+    with BagWriter(tmp_path / "drive") as bag:
+        make = bag.messages
+        for i in range(4):
+            moves = make.transforms(i * SECOND, ("odom", "base_link", AWAY))
+            bag.write("/tf", moves, START - (9 - i) * SECOND)
+        for stamp, pose in arc():
+            moves = make.transforms(stamp - START, ("odom", "base_link", pose))
+            bag.write("/tf", moves, stamp)
+        for stamp, picture in pictures():
+            bag.write("/camera/image_raw", make.image(stamp - START, picture), stamp)
+    source = BagSource.open(tmp_path / "drive")
+    frames = list(source)
+    assert len(frames) == COUNT
+    assert max(frame.pose.position[0] for frame in frames) < 20
+    assert source.skipped == {"pose stamp from before or after the clock was set": 4}
+
+
+def test_satellite_fixes_without_a_fix_or_a_stamp(tmp_path):
+    with BagWriter(tmp_path / "drive") as bag:
+        make = bag.messages
+        for i in range(-2, COUNT + 1):
+            stamp = START + i * SECOND
+            known = i >= 0
+            fix = make.fix(stamp if i != -2 else 0, *((48 + 4e-5 * i, 11.0) if known else (0.0, 0.0)))
+            bag.write("/fix", fix, stamp)
+        bag.write("/fix", make.fix(START + 2 * SECOND + HALF, 48.2, 11.0), START + 2 * SECOND + HALF)  # 20 km
+        bag.write("/fix", make.fix(0, 48 + 1e-4, 11.0), START + 3 * SECOND + HALF)
+        for stamp, picture in pictures():
+            bag.write("/camera/image_raw", make.image(stamp, picture), stamp)
+    source = BagSource.open(tmp_path / "drive")
+    frames = list(source)
+    np.testing.assert_allclose(
+        [frame.pose.position[1] for frame in frames], 4.4475 * (np.arange(COUNT) + 0.5), atol=0.02
+    )
+    assert source.skipped == {
+        "satellite fix without a position": 2,
+        "position that no robot can have reached": 1,
+        "pose stamp never set": 1,
+    }
+
+
+def test_two_publishers_on_one_topic(tmp_path, caplog):
+    entries = [(s + i, s + i, pose if i == 0 else AWAY) for s, pose in arc() for i in (0, 1)]
+    frames = [("odom", "base_link"), ("odom", "wheels")]
+    source = BagSource.open(write_odometry(tmp_path / "drive", entries, frames))
+    assert_on_arc(list(source))
+    assert source.skipped == {"pose of other frames": COUNT + 1}
+    (error,) = (record for record in caplog.records if record.levelname == "ERROR")
+    assert "odom <- base_link are used, 7 of odom <- wheels left out" in error.message
+
+
+def test_first_message_with_odd_frames_does_not_decide(tmp_path):
+    entries = [(s, s, pose) for s, pose in arc()]
+    odd = [("", ""), *[("odom", "base_link")] * COUNT]
+    source = BagSource.open(write_odometry(tmp_path / "drive", entries, odd), SourceOptions(map_frame="odom"))
+    assert source.frame_id == "odom"
+    assert len(list(source)) == COUNT - 1
+
+
+def test_poses_in_two_frames_on_one_topic(tmp_path, caplog):
+    with BagWriter(tmp_path / "drive") as bag:
+        for stamp, pose in arc():
+            bag.write("/pose", bag.messages.pose_stamped(stamp, pose), stamp)
+            bag.write("/pose", bag.messages.pose_stamped(stamp + 1, AWAY, "odom"), stamp + 1)
+        for stamp, picture in pictures():
+            bag.write("/camera/image_raw", bag.messages.image(stamp, picture), stamp)
+    assert_on_arc(list(BagSource.open(tmp_path / "drive")))
+    assert "Poses of map are used, 7 of odom left out" in caplog.text
+
+
+def test_two_publishers_with_the_same_frames(tmp_path):
+    entries = [
+        (s + i * HALF // 5, s + i * HALF // 5, pose if i == 0 else AWAY) for s, pose in arc() for i in (0, 1)
+    ]
+    source = BagSource.open(write_odometry(tmp_path / "drive", entries))
+    assert_on_arc(list(source))
+    assert source.skipped == {"position that no robot can have reached": COUNT + 1}
+
+
+def test_fixed_joint_that_was_sent_once_on_tf(tmp_path):
+    with BagWriter(tmp_path / "drive") as bag:
+        make = bag.messages
+        bag.write("/tf", make.transforms(START, ("base_footprint", "base_link", FOOT_FROM_BASE)), START)
+        for stamp, pose in arc():
+            bag.write("/tf", make.transforms(stamp, ("odom", "base_footprint", pose)), stamp)
+        for stamp, picture in pictures():
+            bag.write("/camera/image_raw", make.image(stamp, picture), stamp)
+    assert_on_arc(list(BagSource.open(tmp_path / "drive")), after=FOOT_FROM_BASE, atol=LEVER_ARM)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -220,3 +221,72 @@ def test_real_bags(shared_data, name, count, topic, frame):
     if name.startswith("toshiki"):
         distance = np.linalg.norm(frames[0].pose.position - frames[-1].pose.position)
         assert distance == pytest.approx(5.5, abs=0.5)
+
+
+def write_clocks(path: Path, image_offset: int, pose_offset: int = 0, tum: Path | None = None) -> Path:
+    """Write a drive whose image stamps, or pose stamps, are of another clock."""
+    with BagWriter(path) as bag:
+        for stamp, pose in arc():
+            bag.write("/odom", bag.messages.odometry(stamp + pose_offset, pose), stamp)
+        for stamp, picture in pictures():
+            bag.write("/camera/image_raw", bag.messages.image(stamp + image_offset, picture), stamp)
+    return path
+
+
+@pytest.mark.parametrize(
+    ("image_offset", "pose_offset", "wrong"),
+    [
+        (4321 * SECOND - START, 0, "/camera/image_raw"),
+        (7200 * SECOND, 0, "/camera/image_raw"),
+        (0, -7200 * SECOND, "/odom"),
+    ],
+)
+def test_clocks_that_never_meet_are_named_and_can_be_mended(
+    tmp_path: Path, image_offset: int, pose_offset: int, wrong: str
+) -> None:
+    path = write_clocks(tmp_path / "drive", image_offset, pose_offset)
+    sentence = (
+        rf"images are of .*, poses of .*: they never meet; .* differ by \d+ s.*--recording-time {wrong}$"
+    )
+    with pytest.raises(SourceError, match=sentence):
+        BagSource.open(path)
+    source = BagSource.open(path, SourceOptions(recording_time=(wrong.lstrip("/"),)))
+    frames = list(source)
+    assert not source.skipped
+    assert len(frames) == source.usable == COUNT
+    if wrong != "/odom":
+        assert_on_arc(frames)
+    anyway = BagSource.open(path, SourceOptions(poses_required=False))
+    assert len(list(anyway)) == COUNT
+    assert "they never meet" in anyway.remark
+
+
+def test_trajectory_of_another_day(tmp_path: Path) -> None:
+    path = write_bag(tmp_path / "drive", pictures(), arc())
+    write_tum(tmp_path / "poses.tum", [(stamp + 86400 * SECOND, pose) for stamp, pose in arc()])
+    with pytest.raises(SourceError, match=r"images are of 2023-11-14 .*, poses of 2023-11-15 .*never meet$"):
+        BagSource.open(path, SourceOptions(trajectory=tmp_path / "poses.tum"))
+
+
+@pytest.mark.parametrize("row", [0, 2, 5])
+@pytest.mark.parametrize("stamp", [0, START - 3600 * SECOND, START + 3600 * SECOND])
+def test_one_image_of_another_clock_costs_one_image(tmp_path: Path, row: int, stamp: int) -> None:
+    path = tmp_path / "drive"
+    with BagWriter(path) as bag:
+        for each, pose in arc():
+            bag.write("/odom", bag.messages.odometry(each, pose), each)
+        for i, (each, picture) in enumerate(pictures()):
+            message = bag.messages.image(stamp if i == row else each, picture)
+            bag.write("/camera/image_raw", message, each)
+    source = BagSource.open(path)
+    frames = list(source)
+    assert [frame.name for frame in frames] == [f"/camera/image_raw#{i}" for i in range(COUNT) if i != row]
+    assert sum(source.skipped.values()) == 1
+    assert source.usable == COUNT - 1
+    assert not source.remark
+
+
+def test_few_images_with_poses_are_explained(tmp_path: Path) -> None:
+    source = BagSource.open(write_bag(tmp_path / "drive", pictures(), arc(3)))
+    assert (source.usable, len(source)) == (2, COUNT)
+    assert source.remark.startswith("images are of 2023-11-14 22:13:20 to 2023-11-14 22:13:25, poses of 2023")

@@ -148,3 +148,14 @@ def test_two_clocks_are_told_apart_and_named():
     assert clock_difference(judges[0].lag, judges[0].lag + 0.3) == 0
     assert clock_difference(None, 1.0) == 0
     assert span([4321 * SECOND, 4340 * SECOND]) == "1970-01-01 01:12:01 to 1970-01-01 01:12:20"
+
+
+def test_slow_topic_that_starts_anew_and_soon_catches_up() -> None:
+    """Four messages at one a second, then the same stamps again: the second run is another one."""
+    stamps = np.array([1, 2, 3, 4, 1, 2, 3, 4, 5, 6, 7, 8]) * SECOND
+    received = DAY + np.arange(12) * SECOND
+    clock = judge_recording(stamps, received)
+    np.testing.assert_array_equal(np.flatnonzero(clock.is_kept), np.arange(4, 12))
+    assert [
+        i for i, judged in enumerate(live(stamps, DAY + np.arange(12) * SECOND)) if judged.starts_anew
+    ] == [6]

@@ -86,8 +86,8 @@ def test_blank_images_and_no_pairs() -> None:
 
 
 def test_hood_does_not_confirm_another_place(hood_map: PlaceMap) -> None:
-    elsewhere = _with_hood(view(street(seed=7, metres=40), 10.0))
-    known = _with_hood(view(street(seed=1, metres=_METRES), 62.0))
+    elsewhere = find_features(_with_hood(view(street(seed=7, metres=40), 10.0)))
+    known = find_features(_with_hood(view(street(seed=1, metres=_METRES), 62.0)))
     knowing = verifier_of(hood_map, VerificationOptions())
     unaware = Verifier(hood_map)
     unaware._looked_among = len(hood_map)  # it takes the map for looked at

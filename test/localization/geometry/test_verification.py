@@ -11,6 +11,7 @@ import pytest
 from netvlad_core.data.catalogue import CatalogueSource
 from netvlad_core.data.frames import Frame
 from netvlad_core.errors import MapError
+from netvlad_core.localization.geometry.local_features import find_features
 from netvlad_core.localization.geometry.verification import VerificationOptions, Verifier
 from netvlad_core.localization.localizer import Localizer, LocalizerOptions, State
 from netvlad_core.localization.retrieval import matches_of
@@ -32,7 +33,9 @@ def test_true_place_comes_first_and_others_are_not_confirmed(fronts_map: PlaceMa
     verifier = Verifier(fronts_map)
     image = view(street(seed=1, metres=80), 41.0, gain=0.8)
     places = np.array([3, 18, 10, 1])  # the true one is 10, at 40 m
-    ranked = verifier.rank(verifier.query(image), matches_of(fronts_map, places, np.full(4, 0.5)))
+    ranked = verifier.rank(
+        verifier.query(find_features(image)), matches_of(fronts_map, places, np.full(4, 0.5))
+    )
     assert ranked[0].place == 10
     assert verifier.confirms(ranked[0])
     assert not any(verifier.confirms(match) for match in ranked[1:])
@@ -51,7 +54,7 @@ def test_matches_that_nobody_looks_at_stay_behind(fronts_map: PlaceMap) -> None:
     verifier = Verifier(fronts_map, VerificationOptions(most_places=2))
     image = view(street(seed=1, metres=80), 40.0)
     matches = matches_of(fronts_map, np.array([3, 18, 10]), np.array([0.5, 0.4, 0.3]))
-    ranked = verifier.rank(verifier.query(image), matches)
+    ranked = verifier.rank(verifier.query(find_features(image)), matches)
     assert [match.place for match in ranked][2] == 10
     assert ranked[2].inliers == 0
 
@@ -83,14 +86,12 @@ def test_map_without_images_is_refused_with_a_sentence(
 def test_pose_is_metric_where_the_camera_is_calibrated(evening_street: tuple[PlaceMap, list[Frame]]) -> None:
     place_map, frames = evening_street
     assert place_map.camera is not None
-    localizer = Localizer.open(place_map.path, options=LocalizerOptions(min_similarity=-1.0))
+    localizer = Localizer.open(place_map.path)
     errors: dict[bool, list[float]] = {False: [], True: []}
     for verifies in (False, True):
-        localizer.options = LocalizerOptions(
-            min_similarity=-1.0,
-            min_agreement=0.0,
-            verification=VerificationOptions() if verifies else None,
-        )
+        verification = VerificationOptions() if verifies else None
+        options = LocalizerOptions(min_similarity=-1.0, min_agreement=0.0, verification=verification)
+        localizer = localizer.with_options(options)
         for frame in frames:
             answer = localizer(frame.decode(), frame.stamp)
             if answer.prior is not None:
@@ -101,4 +102,4 @@ def test_pose_is_metric_where_the_camera_is_calibrated(evening_street: tuple[Pla
 
 def test_without_a_calibration_there_is_no_metric_pose(fronts_map: PlaceMap) -> None:
     verifier = Verifier(fronts_map)
-    assert verifier.resect(verifier.query(view(street(seed=1, metres=80), 40.0)), 10) is None
+    assert verifier.resect(verifier.query(find_features(view(street(seed=1, metres=80), 40.0))), 10) is None

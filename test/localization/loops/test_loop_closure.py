@@ -10,9 +10,11 @@ import pytest
 
 from netvlad_core.data.geometry import Pose
 from netvlad_core.errors import ImageError, MapError
+from netvlad_core.localization.geometry.local_features import find_features
 from netvlad_core.localization.geometry.verification import VerificationOptions
 from netvlad_core.localization.loops.loop_closure import LoopCloser, LoopClosure
 from netvlad_core.localization.loops.loop_options import LoopClosureOptions
+from netvlad_core.localization.observation import Observation
 from netvlad_core.mapping.map_writer import MapFacts, write_places, writing_map
 from netvlad_core.mapping.place_map import PlaceMap
 from support.street import street, view
@@ -67,7 +69,7 @@ def _drive(
     closer: LoopCloser, poses: list[Pose], looks: list[np.ndarray], start: int = 10**18
 ) -> list[LoopClosure]:
     closures = [
-        closer.add(look, start + step * _SECOND, pose)
+        closer.add(Observation(start + step * _SECOND, look, pose))
         for step, (pose, look) in enumerate(zip(poses, looks, strict=True))
     ]
     return [closure for closure in closures if closure is not None]
@@ -215,7 +217,7 @@ def test_memory_is_bounded_and_ids_stay_true() -> None:
     closer = LoopCloser(options)
     closures = []
     for step, pose in enumerate(poses):
-        closure = closer.add(world.see(pose), 10**18 + step * _SECOND, pose)
+        closure = closer.add(Observation(10**18 + step * _SECOND, world.see(pose), pose))
         assert len(closer) <= 150
         closures += [closure] if closure is not None else []
     stamps = {10**18 + step * _SECOND: pose for step, pose in enumerate(poses)}
@@ -243,13 +245,18 @@ def test_descriptor_that_is_not_finite_is_refused_and_leaves_no_trace() -> None:
     closures = []
     for step, pose in enumerate(poses):
         if step == 40:
+            broken = np.full(_DIMENSION, np.nan, np.float32)
             with pytest.raises(ImageError, match="not finite"):
-                closer.add(np.full(_DIMENSION, np.nan, np.float32), 10**18 + step * _SECOND, pose)
-        closures.append(closer.add(world.see(pose), 10**18 + step * _SECOND, pose))
+                closer.add(Observation(10**18 + step * _SECOND, broken, pose))
+        closures.append(closer.add(Observation(10**18 + step * _SECOND, world.see(pose), pose)))
     assert sum(closure is not None for closure in closures) > 10
 
 
 # --- Geometry -----------------------------------------------------------------------------------------------
+
+
+def _observe(stamp: int, descriptor: np.ndarray, pose: Pose, image: np.ndarray) -> Observation:
+    return Observation(stamp, descriptor, pose, find_features(image))
 
 
 def _short_return(verifies: bool, seed: int = 0) -> list[LoopClosure]:
@@ -262,7 +269,7 @@ def _short_return(verifies: bool, seed: int = 0) -> list[LoopClosure]:
     verification = VerificationOptions(min_inliers=40, most_places=5) if verifies else None
     closer = LoopCloser(LoopClosureOptions(window=30.0, verification=verification))
     closures = [
-        closer.add(world.see(pose), 10**18 + step * _SECOND, pose, image)
+        closer.add(_observe(10**18 + step * _SECOND, world.see(pose), pose, image), image)
         for step, (pose, image) in enumerate(zip(poses, images, strict=True))
     ]
     return [closure for closure in closures if closure is not None]
@@ -292,7 +299,7 @@ def test_memory_is_bounded_with_images_too() -> None:
     closer, found = LoopCloser(options), []
     for step, pose in enumerate(poses[: lap + 20]):
         image = view(fronts, 2.0 * (step % lap))
-        found.append(closer.add(world.see(pose), 10**18 + step * _SECOND, pose, image))
+        found.append(closer.add(_observe(10**18 + step * _SECOND, world.see(pose), pose, image), image))
         assert len(closer) <= 50
     closures = [closure for closure in found if closure is not None]
     assert any(closure.inliers for closure in closures)

@@ -8,11 +8,13 @@ import pytest
 pytest.importorskip("panda3d")
 
 from netvlad_core.data.bags.source import BagSource
+from netvlad_core.data.camera import Camera
 from netvlad_core.data.frames import Frame
 from netvlad_core.data.geometry import Pose
 from netvlad_core.localization.geometry.verification import VerificationOptions
 from netvlad_core.localization.loops.loop_closure import LoopCloser, LoopClosure
 from netvlad_core.localization.loops.loop_options import LoopClosureOptions
+from netvlad_core.localization.observation import Observer
 from netvlad_core.model.extractor import Extractor
 from town.drives import FIRST, write_drive
 
@@ -28,11 +30,13 @@ def passes(tmp_path_factory: pytest.TempPathFactory) -> BagSource:
     return BagSource.open(path)
 
 
-def _close(frames: list[Frame], odometry: list[Pose], closer: LoopCloser) -> list[LoopClosure]:
-    extractor, found = Extractor.load(device="cpu"), []
+def _close(
+    frames: list[Frame], odometry: list[Pose], closer: LoopCloser, camera: Camera
+) -> list[LoopClosure]:
+    observe, found = Observer(Extractor.load(device="cpu"), features=1000), []
     for number, (frame, pose) in enumerate(zip(frames, odometry, strict=True)):
         image = frame.decode()
-        found.append(closer.add(extractor(image)[0], _START + number * _SECOND, pose, image))
+        found.append(closer.add(observe(image, _START + number * _SECOND, pose, camera), image))
     return [closure for closure in found if closure is not None]
 
 
@@ -43,10 +47,8 @@ def test_relative_pose_is_metric_and_its_covariance_honest(passes: BagSource) ->
     drifted = [*true[: len(first)], *(_APART @ pose for pose in true[len(first) :])]
     verification = VerificationOptions(min_inliers=40, most_places=5)
     options = LoopClosureOptions(spacing=0.0, verification=verification)
-    closer = LoopCloser(options)
-    closer.camera = passes.camera
-    assert closer.camera is not None
-    closures = _close([*first, *second], drifted, closer)
+    assert passes.camera is not None
+    closures = _close([*first, *second], drifted, LoopCloser(options), passes.camera)
     assert len(closures) > 10
     for closure in closures:
         assert closure.inliers >= 40

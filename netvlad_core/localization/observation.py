@@ -1,0 +1,91 @@
+"""What the core has seen in one image: the observation that is localized, tracked and closed loops with."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass, field
+from threading import Lock
+
+import numpy as np
+
+from netvlad_core.data.camera import Camera
+from netvlad_core.data.geometry import Pose
+from netvlad_core.localization.geometry.local_features import LocalFeatures, find_features
+from netvlad_core.model.extractor import Extractor
+
+# Gives a context for the name of a stage, whose time somebody wants to know.
+StageTimer = Callable[[str], AbstractContextManager[object]]
+
+
+def untimed(stage: str) -> AbstractContextManager[object]:
+    """Nobody wants to know."""
+    return nullcontext()
+
+
+@dataclass(frozen=True, eq=False)
+class Observation:
+    """One image as the core sees it.
+
+    Attributes
+    ----------
+    stamp : time of the image, nanoseconds.
+    descriptor : (D,) float32, L2-normalised.
+    odometry : odom <- base_link at the stamp, None without odometry.
+    features : local features of the image, None if geometry is not asked for.
+    camera : calibration of the camera that took the image; None takes that of the map.
+    """
+
+    stamp: int
+    descriptor: np.ndarray
+    odometry: Pose | None = None
+    features: LocalFeatures | None = None
+    camera: Camera | None = None
+
+
+@dataclass(frozen=True)
+class Observer:
+    """Makes observations of images; several threads may share one.
+
+    Attributes
+    ----------
+    extractor : the network.
+    features : largest number of local features to find in an image; 0 finds none.
+    """
+
+    extractor: Extractor
+    features: int = 0
+    # Two images at once would only slow each other down, and need twice the memory.
+    network_lock: Lock = field(default_factory=Lock, repr=False, compare=False)
+
+    def __call__(
+        self,
+        image: np.ndarray,
+        stamp: int = 0,
+        odometry: Pose | None = None,
+        camera: Camera | None = None,
+        *,
+        descriptor: np.ndarray | None = None,
+        timed: StageTimer = untimed,
+    ) -> Observation:
+        """Observe an image.
+
+        Parameters
+        ----------
+        image : (H, W, 3) uint8 RGB.
+        descriptor : (D,) float32 if the network has seen the image already, e.g. in a batch.
+        timed : context manager for the stages "network" and "local features".
+
+        Raises
+        ------
+        ImageError
+            If `image` is not such an array.
+        """
+        if descriptor is None:
+            with self.network_lock, timed("network"):
+                descriptor = self.extractor(image)[0]
+        features = None
+        if self.features:
+            with timed("local features"):
+                features = find_features(image, self.features)
+        return Observation(stamp, descriptor, odometry, features, camera)
