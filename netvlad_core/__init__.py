@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from netvlad_core.errors import NetvladError
     from netvlad_core.localization.localizer import Localization, Localizer, LocalizerOptions
     from netvlad_core.localization.loops.loop_closure import LoopCloser
+    from netvlad_core.localization.observation import Observation
     from netvlad_core.mapping.builder import BuildOptions, build_map
     from netvlad_core.mapping.place_map import PlaceMap
     from netvlad_core.model.extractor import Extractor
@@ -28,6 +29,7 @@ __all__ = [
     "LocalizerOptions",
     "LoopCloser",
     "NetvladError",
+    "Observation",
     "PlaceMap",
     "Pose",
     "SourceOptions",
@@ -45,6 +47,7 @@ _HOMES = {
     "LocalizerOptions": "localization.localizer",
     "LoopCloser": "localization.loops.loop_closure",
     "NetvladError": "errors",
+    "Observation": "localization.observation",
     "PlaceMap": "mapping.place_map",
     "Pose": "data.geometry",
     "SourceOptions": "data.sources",

@@ -56,6 +56,13 @@ class LocalizerOptions:
     """Thresholds that turn matches into a state; a file of settings has them by these names.
 
     `min_similarity` and `min_agreement` apply to `locate` only, `sequence` to `track` only.
+
+    Examples
+    --------
+    >>> from netvlad_core import LocalizerOptions
+    >>> options = LocalizerOptions(top_k=3, min_similarity=0.6)
+    >>> options.sequence.min_belief
+    0.9
     """
 
     top_k: int = setting(10, "Matches reported for each image.", 1, 1000)
@@ -105,6 +112,16 @@ class Localization:
     confidence : to rank the images of a drive by, the higher the surer: of the belief, or of an image that
         was judged by itself its best similarity; verified, the lead of its best score over those elsewhere.
     belief : of the sequence filter, None where the image was judged by itself.
+
+    Examples
+    --------
+    >>> from netvlad_core import Localizer, open_source
+    >>> localizer = Localizer.open("maps/campus", device="cpu")
+    >>> answer = localizer(next(iter(open_source("evening/catalogue.csv"))).decode())
+    >>> answer.place in (0, 1), len(answer.matches), answer.descriptor.shape
+    (True, 10, (896,))
+    >>> answer.reason == "" if answer.prior else answer.reason != ""
+    True
     """
 
     stamp: int
@@ -154,6 +171,15 @@ class Localizer:
     ------
     MapError
         If map and model do not belong together, or the map is empty.
+
+    Examples
+    --------
+    >>> from netvlad_core import Localizer, open_source
+    >>> localizer = Localizer.open("maps/campus", device="cpu")
+    >>> for frame in open_source("evening/catalogue.csv"):
+    ...     answer = localizer.track(localizer.observe(frame.decode(), frame.stamp, odometry=frame.pose))
+    >>> answer.state.name, answer.place > 35, answer.prior.covariance.shape
+    ('LOCALIZED', True, (6, 6))
     """
 
     def __init__(

@@ -34,6 +34,15 @@ class Observation:
     odometry : odom <- base_link at the stamp, None without odometry.
     features : local features of the image, None if geometry is not asked for.
     camera : calibration of the camera that took the image; None takes that of the map.
+
+    Examples
+    --------
+    >>> from netvlad_core import Extractor, Observation, open_source
+    >>> frame = next(iter(open_source("drive/catalogue.csv")))
+    >>> extractor = Extractor.load("campus.safetensors", "cpu")
+    >>> seen = Observation(frame.stamp, extractor(frame.decode())[0], odometry=frame.pose)
+    >>> seen.descriptor.shape, seen.features is None
+    ((896,), True)
     """
 
     stamp: int

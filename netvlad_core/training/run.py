@@ -15,7 +15,7 @@ from netvlad_core.training.places import TrainingSet
 from netvlad_core.training.processes import Processes
 from netvlad_core.training.sources import read_views
 from netvlad_core.training.start import initial_network
-from netvlad_core.training.state import Progress
+from netvlad_core.training.state import RunState
 from netvlad_core.training.trainer import BEST, LAST, STATE, Run, Trainer
 from netvlad_core.training.validation import Validation
 from netvlad_core.training.views import Views
@@ -27,7 +27,7 @@ def train(
     resume: bool = False,
     progress: bool = True,
     say: Callable[[str], None] = print,
-) -> Progress:
+) -> RunState:
     """Train a network; under torchrun every process calls this alike.
 
     Parameters
@@ -102,7 +102,7 @@ def _read(prefix: str, config: TrainingConfig, run: Run) -> tuple[Views | None, 
     return database, queries
 
 
-def _report(reached: Progress, views: Views, run: Run) -> None:
+def _report(reached: RunState, views: Views, run: Run) -> None:
     if reached.broken:
         names = ", ".join(views.frames[row].name for row in reached.broken[:5])
         more = ", ..." if len(reached.broken) > 5 else ""

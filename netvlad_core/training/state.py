@@ -21,7 +21,7 @@ _FREE = ("epochs", "patience", "images_at_once", "checkpoint_steps", "workers", 
 
 
 @dataclass
-class Progress:
+class RunState:
     """Position of a run and what it has found so far.
 
     Attributes
@@ -51,7 +51,7 @@ class Progress:
     easy: int = 0
 
 
-def save_state(path: Path, config: TrainingConfig, data: str, progress: Progress, learned: Any) -> None:
+def save_state(path: Path, config: TrainingConfig, data: str, progress: RunState, learned: Any) -> None:
     """Write beside the file and rename.
 
     Parameters
@@ -68,7 +68,7 @@ def save_state(path: Path, config: TrainingConfig, data: str, progress: Progress
     partial.replace(path)
 
 
-def load_state(path: Path, config: TrainingConfig, data: str) -> tuple[Progress, Any]:
+def load_state(path: Path, config: TrainingConfig, data: str) -> tuple[RunState, Any]:
     """Read what `save_state` wrote.
 
     Raises
@@ -80,7 +80,7 @@ def load_state(path: Path, config: TrainingConfig, data: str) -> tuple[Progress,
         raise CheckpointError(f"there is nothing to resume: {path} does not exist; start without --resume")
     try:
         values = torch.load(path, map_location="cpu", weights_only=True)
-        progress, learned = Progress(**values["progress"]), values["learned"]
+        progress, learned = RunState(**values["progress"]), values["learned"]
         then, then_data = values["config"], values["data"]
     except Exception as error:  # torch raises a different class for each way in which a file can be broken
         raise CheckpointError(f"{path} is damaged: {error}; start anew without --resume") from error

@@ -24,7 +24,7 @@ from netvlad_core.training.metrics import Metrics
 from netvlad_core.training.mining import Miner
 from netvlad_core.training.places import TrainingSet
 from netvlad_core.training.processes import Processes
-from netvlad_core.training.state import Progress, load_state, save_state
+from netvlad_core.training.state import RunState, load_state, save_state
 from netvlad_core.training.trainable import train_only
 from netvlad_core.training.validation import Validation
 from netvlad_core.training.views import Views
@@ -74,7 +74,7 @@ class Trainer:
         shape = (len(training_set.views), network.spec.dimension)
         self._cache = DescriptorCache(run.folder / "descriptors", shape, config.cache_type)
         self._data = _fingerprint(training_set)
-        self.progress = Progress()
+        self.progress = RunState()
         if resume:
             self._resume()
         self._metrics: Metrics | None = None
@@ -86,7 +86,7 @@ class Trainer:
         """The images that it trains on."""
         return self._set.views
 
-    def train(self) -> Progress:
+    def train(self) -> RunState:
         """Run to the end; returns what was reached."""
         progress = self.progress
         if self._validation is not None and progress.best_recall < 0:

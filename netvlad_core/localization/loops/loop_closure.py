@@ -54,6 +54,18 @@ class LoopCloser:
     metres resemble, on average, the places that odometry predicts around the candidate, and no other place
     does as well. With verification geometry must confirm the last image there; or it puts several of them
     there by itself, and odometry agrees. Memory and time for an image are bounded by `most_keyframes`.
+
+    Examples
+    --------
+    >>> from netvlad_core import Extractor, LoopCloser, Observation, open_source
+    >>> extractor, closer, closures = Extractor.load("campus.safetensors", "cpu"), LoopCloser(), []
+    >>> for lap in range(2):
+    ...     for frame in open_source("drive/catalogue.csv"):
+    ...         stamp = frame.stamp + lap * 100 * 10**9
+    ...         closure = closer.add(Observation(stamp, extractor(frame.decode())[0], frame.pose))
+    ...         closures += [closure] if closure else []
+    >>> closures[0].to_id - closures[0].from_id, bool(closures[0].similarity > 0.9)
+    (40, True)
     """
 
     def __init__(self, options: LoopClosureOptions | None = None, earlier: PlaceMap | None = None) -> None:
