@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import shlex
 import signal
 import subprocess
@@ -10,7 +9,6 @@ import sys
 from pathlib import Path
 from time import monotonic, sleep
 
-import numpy as np
 import pytest
 
 from netvlad_core.cli import _COMMANDS, _parser, main
@@ -66,23 +64,6 @@ def test_error_is_one_sentence_and_status_1(
     assert err.count("\n") == 1
     assert all(word in err for word in words)
     assert list(tmp_path.iterdir()) == []
-
-
-def test_evaluate_counts_all_queries_with_a_pose(
-    street_map: PlaceMap, tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    """Six queries on the mapped street and four that stand where the map has nothing."""
-    here = write_catalogue(tmp_path / "here", street(seed=1, metres=80), range(1, 79, 13))
-    write_catalogue(tmp_path / "there", street(seed=9, metres=30), range(0, 20, 5), first_x=1000)
-    rows = here.read_text().splitlines()
-    far = (tmp_path / "there" / "catalogue.csv").read_text().splitlines()[1:]
-    drive = tmp_path / "drive.csv"
-    drive.write_text("\n".join([rows[0], *(f"here/{r}" for r in rows[1:]), *(f"there/{r}" for r in far)]))
-    assert main(["evaluate", str(street_map.path), str(drive), "--json", "--quiet"]) == 0
-    result = json.loads(capsys.readouterr().out)
-    assert (result["queries"], result["queries_without_positive"]) == (10, 4)
-    np.testing.assert_allclose(result["recall"]["1"], 0.6)
-    assert sum(result["states"].values()) == 10
 
 
 def test_ctrl_c_says_how_to_go_on(tmp_path: Path, checkpoint: Path) -> None:

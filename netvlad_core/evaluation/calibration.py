@@ -13,7 +13,8 @@ from netvlad_core.data.frames import Frame
 from netvlad_core.data.radii import CORRECT_WITHIN
 from netvlad_core.evaluation.drive import DriveJudge, DriveResult, observe_frames
 from netvlad_core.evaluation.precision_recall import PrecisionRecall
-from netvlad_core.localization.localizer import Localizer
+from netvlad_core.localization.localizer import Localizer, State
+from netvlad_core.localization.tracking.sequence_filter import HYSTERESIS
 
 # Accepts every answer of the sequence filter.
 _ANY_BELIEF = 1e-9
@@ -28,9 +29,12 @@ def score_drive(
 
     Returns
     -------
-    By the name of the setting that is a threshold on the scores. `min_belief`: probability by the sequence
-    filter. `min_similarity`: similarity of an image by itself; or with verification, which decides instead,
-    `min_inliers`: local features that agree.
+    By the name of the setting that is a threshold on the scores:
+
+    * `min_belief`: the highest one at which the filter is LOCALIZED; a state once entered survives one above
+      its probability;
+    * `min_similarity`: similarity of an image by itself;
+    * `min_inliers`, with verification, instead of it: local features that agree.
 
     Raises
     ------
@@ -45,12 +49,16 @@ def score_drive(
     )
     localizer = localizer.with_options(everything)
     localizer.forget()
+    accepted = -np.inf  # the highest min_belief at which this image would be LOCALIZED
     for frame, observation in observe_frames(localizer, frames, left_out):
         tracked = localizer.track(observation)
+        kept = min(accepted, _kept(tracked.probability))
+        is_possible = tracked.belief is not None and tracked.belief.state is State.LOCALIZED
+        accepted = max(tracked.probability, kept) if is_possible else -np.inf
         if frame.pose is None:
             left_out["without a true pose"] += 1
             continue
-        judges["min_belief"].add(frame.pose, tracked)
+        judges["min_belief"].add(frame.pose, tracked, accepted if tracked.prior else -np.inf)
         answer = localizer.locate(observation)
         best = answer.matches[0]
         if alone == "min_inliers":
@@ -59,6 +67,12 @@ def score_drive(
             score = best.similarity if answer.prior else -np.inf
         judges[alone].add(frame.pose, answer, score)
     return {name: judge.result() for name, judge in judges.items()}
+
+
+def _kept(probability: float) -> float:
+    """The highest min_belief at which the filter stays LOCALIZED with this probability."""
+    odds = HYSTERESIS * probability
+    return (1 - 1e-9) * odds / (1 - probability + odds)
 
 
 def propose(curve: PrecisionRecall, precision: float, default: float, nothing: float = 1.0) -> float:

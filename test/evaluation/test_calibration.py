@@ -1,18 +1,21 @@
-"""Thresholds out of a drive: on the mapped street, then past its end."""
+"""Thresholds out of precision/recall curves, and the scores of a drive."""
 
 from __future__ import annotations
 
-from pathlib import Path
+from collections import Counter
+from dataclasses import replace
 
 import numpy as np
-import pytest
-import yaml
 
-from netvlad_core.cli import main
-from netvlad_core.evaluation.calibration import propose
+from netvlad_core.data.frames import Frame
+from netvlad_core.data.geometry import Pose
+from netvlad_core.evaluation.calibration import propose, score_drive
+from netvlad_core.evaluation.drive import localize_frames
 from netvlad_core.evaluation.precision_recall import precision_recall
+from netvlad_core.localization.localizer import Localizer
 from netvlad_core.mapping.place_map import PlaceMap
-from support.street import street, write_catalogue
+from netvlad_core.model.extractor import Extractor
+from support.street import street, view
 
 
 def test_proposal_keeps_the_default_without_a_mistake_and_accepts_nothing_without_success() -> None:
@@ -24,32 +27,61 @@ def test_proposal_keeps_the_default_without_a_mistake_and_accepts_nothing_withou
     assert propose(mixed, 0.99, default=0.5) == 0.8
 
 
-def test_calibrate_writes_thresholds_that_the_node_takes(
-    street_map: PlaceMap, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+def test_the_localizer_stays_as_it_was_and_its_own_options_count(
+    street_map: PlaceMap, extractor: Extractor
 ) -> None:
-    here = write_catalogue(tmp_path / "here", street(seed=1, metres=80), range(1, 79, 2), gain=0.9)
-    there = write_catalogue(tmp_path / "there", street(seed=9, metres=60), range(0, 60, 2), first_x=1000)
-    lines = [f"here/{row}" for row in here.read_text().splitlines()[1:]]
-    rows = [row.rsplit(",", 1)[0] for row in there.read_text().splitlines()[1:]]
-    lines += [f"there/{row},{200 + index}" for index, row in enumerate(rows)]
-    drive = tmp_path / "drive.csv"
-    drive.write_text("\n".join(["image,x,y,yaw,stamp", *lines]))
-    output = tmp_path / "out" / "street.yaml"
-    arguments = ["--map", str(street_map.path), "--drive", str(drive), "--threshold", "5", "--quiet"]
-    assert main(["calibrate", *arguments, "--output", str(output)]) == 0
-    assert "69 images, 39 of them of mapped places" in capsys.readouterr().out
-    values = yaml.safe_load(output.read_text())["/**"]["ros__parameters"]
-    assert 0 < values["min_similarity"] < 1
-    assert 0.05 <= values["min_belief"] <= 1
-    assert output.with_suffix(".png").read_bytes().startswith(b"\x89PNG")
+    localizer = Localizer(street_map, extractor)
+    fronts = street(seed=1, metres=80)
+    frames = [
+        Frame(str(x), x * 10**9, Pose.from_xyz_yaw(float(x), 0.0), lambda x=x: view(fronts, x))
+        for x in range(1, 40, 2)
+    ]
+    before = localizer.options
+    usual = score_drive(localizer, frames, Counter(), threshold=5.0)
+    assert list(usual) == ["min_similarity", "min_belief"]
+    assert usual["min_belief"].is_correct.mean() > 0.8
+    assert localizer.options is before
+    deaf = localizer.with_options(replace(before, sequence=replace(before.sequence, sharpness=0.0)))
+    assert (
+        score_drive(deaf, frames, Counter(), 5.0)["min_belief"].scores.max()
+        < usual["min_belief"].scores.max()
+    )
 
 
-def test_drive_without_poses_is_refused(
-    street_map: PlaceMap, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+def test_frames_without_a_pose_take_part_but_are_not_judged(
+    street_map: PlaceMap, extractor: Extractor
 ) -> None:
-    catalogue = write_catalogue(tmp_path / "drive", street(seed=1, metres=80), range(1, 20, 6))
-    catalogue.unlink()
-    arguments = ["--map", str(street_map.path), "--drive", str(tmp_path / "drive"), "--quiet"]
-    assert main(["calibrate", *arguments, "--output", str(tmp_path / "x.yaml")]) == 1
-    assert "poses" in capsys.readouterr().err
-    assert not (tmp_path / "x.yaml").exists()
+    fronts, left_out = street(seed=1, metres=80), Counter[str]()
+    frames = [Frame(str(x), x * 10**9, None, lambda x=x: view(fronts, x)) for x in range(3)]
+    frames.append(Frame("3", 3 * 10**9, Pose.from_xyz_yaw(3.0, 0.0), lambda: view(fronts, 3.0)))
+    result = score_drive(Localizer(street_map, extractor), frames, left_out)
+    assert len(result["min_belief"].scores) == len(result["min_similarity"].scores) == 1
+    assert left_out == {"without a true pose": 3}
+
+
+def test_a_threshold_accepts_what_the_filter_localizes_with_it(
+    street_map: PlaceMap, extractor: Extractor
+) -> None:
+    """Also where the state, once entered, lasts below the threshold: on leaving the map."""
+    drives = [(street(seed=1, metres=80), 0.0, 70), (street(seed=9, metres=40), 1000.0, 40)]
+    frames = [
+        Frame(
+            f"{seed_x}{x}",
+            int(seed_x + x) * 10**9,
+            Pose.from_xyz_yaw(seed_x + x, 0.0),
+            lambda x=x, fronts=fronts: view(fronts, x),
+        )
+        for fronts, seed_x, end in drives
+        for x in range(1, end, 2)
+    ]
+    localizer = Localizer(street_map, extractor)
+    scores = score_drive(localizer, frames, Counter(), 5.0)["min_belief"].scores
+    for min_belief in (0.1, 0.3, 0.5, 0.7, 0.9, float(np.median(scores[np.isfinite(scores)]))):
+        options = localizer.options
+        sequence = replace(options.sequence, min_belief=min_belief)
+        runs = localizer.with_options(replace(options, sequence=sequence))
+        runs.forget()
+        answers = [answer for _, answer in localize_frames(runs, frames, Counter(), track=True)]
+        localized = [answer.prior is not None for answer in answers]
+        assert localized == (scores >= min_belief).tolist()
+        assert any(localized)

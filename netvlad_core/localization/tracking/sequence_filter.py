@@ -29,7 +29,7 @@ from netvlad_core.localization.tracking.place_motion import Motion, PlaceMotion
 from netvlad_core.settings import setting
 
 # Of odds: a state is left later than it is entered.
-_HYSTERESIS = 4.0
+HYSTERESIS = 4.0
 # Of the background: a smaller excess is dropped.
 _NEGLIGIBLE = 0.05
 # Way, in spacings of the map, or turn that makes an image news at all; below it belief and evidence stand.
@@ -362,7 +362,7 @@ class SequenceFilter:
         probability = self._on_map * _probability(lead)
         confidence = lead + float(np.log(_odds(self._on_map))) + min(self._gap, 0.0)
         was_localized = self._belief.state is State.LOCALIZED
-        enough = _odds(options.min_belief) / (_HYSTERESIS if was_localized else 1.0)
+        enough = _odds(options.min_belief) / (HYSTERESIS if was_localized else 1.0)
         is_enough = _odds(probability) >= enough
         state = State.LOST
         if is_enough and self._doubt < options.contradiction:

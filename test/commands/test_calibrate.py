@@ -1,0 +1,117 @@
+"""`netvlad calibrate`: thresholds out of a drive, in a file that the other commands and the node take."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import cv2
+import pytest
+import yaml
+
+from netvlad_core.cli import main
+from netvlad_core.data.catalogue import CatalogueSource
+from netvlad_core.localization.localizer import LocalizerOptions
+from netvlad_core.mapping.builder import BuildOptions, build_map
+from netvlad_core.mapping.place_map import PlaceMap
+from netvlad_core.settings import read_parameters, settings_of
+from support.street import street, write_catalogue
+
+_FRONTS = street(seed=1, metres=80)
+
+
+def _drive_off_the_map(folder: Path) -> Path:
+    """Along the mapped street, then through another one."""
+    here = write_catalogue(folder / "here", _FRONTS, range(1, 79, 2), gain=0.9)
+    there = write_catalogue(folder / "there", street(seed=9, metres=60), range(0, 60, 2), first_x=1000)
+    lines = [f"here/{row}" for row in here.read_text().splitlines()[1:]]
+    rows = [row.rsplit(",", 1)[0] for row in there.read_text().splitlines()[1:]]
+    lines += [f"there/{row},{200 + index}" for index, row in enumerate(rows)]
+    drive = folder / "drive.csv"
+    drive.write_text("\n".join(["image,x,y,yaw,stamp", *lines]))
+    return drive
+
+
+def _calibrate(place_map: PlaceMap, drive: Path, output: Path, *more: str) -> int:
+    arguments = ["--map", str(place_map.path), "--drive", str(drive), "--threshold", "5", "--quiet", *more]
+    return main(["calibrate", *arguments, "--output", str(output)])
+
+
+def _evaluate(capsys: pytest.CaptureFixture[str], *arguments: object) -> dict[str, Any]:
+    capsys.readouterr()
+    assert main(["evaluate", *map(str, arguments), "--json", "--quiet"]) == 0
+    return dict(json.loads(capsys.readouterr().out))
+
+
+def test_the_file_holds_thresholds_that_evaluate_takes(
+    street_map: PlaceMap, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    drive = _drive_off_the_map(tmp_path)
+    output = tmp_path / "out" / "street.yaml"
+    for _ in range(2):  # the second time over its own output
+        assert _calibrate(street_map, drive, output) == 0
+    assert "69 images, 39 of them of mapped places" in capsys.readouterr().out
+    values = yaml.safe_load(output.read_text())["/**"]["ros__parameters"]
+    assert values == read_parameters(output, settings_of(LocalizerOptions()))
+    assert 0 < values["min_similarity"] < 1
+    assert 0.05 <= values["min_belief"] <= 1
+    assert (values["sequence_filter"], values["verification"], values["min_inliers"]) == (True, False, 30)
+    assert output.with_suffix(".png").read_bytes().startswith(b"\x89PNG")
+    result = _evaluate(capsys, street_map.path, drive, "--params", output, "--threshold", "5")
+    assert result["settings"] | values == result["settings"]
+    assert result["localized_at_a_correct_place"] >= 0.99 * result["states"]["LOCALIZED"] > 20
+
+
+def test_what_it_was_told_is_in_the_file_too(street_map: PlaceMap, tmp_path: Path) -> None:
+    params = tmp_path / "mine.yaml"
+    params.write_text("/**:\n  ros__parameters: {sequence: {sharpness: 0.8}, top_k: 7}\n")
+    output = tmp_path / "street.yaml"
+    assert _calibrate(street_map, _drive_off_the_map(tmp_path), output, "--params", str(params)) == 0
+    values = read_parameters(output, settings_of(LocalizerOptions()))
+    assert (values["sequence.sharpness"], values["top_k"]) == (0.8, 7)
+    assert _calibrate(street_map, tmp_path / "drive.csv", output, "--params", str(output)) == 1
+
+
+def test_with_verification_local_features_decide(
+    checkpoint: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder = tmp_path / "map drive"
+    catalogue = write_catalogue(folder, _FRONTS, range(0, 80, 4))
+    _enlarge(folder)
+    options = BuildOptions(weights=checkpoint, device="cpu", store_images="full")
+    place_map = build_map(CatalogueSource.from_csv(catalogue), tmp_path / "map", options, progress=False)
+    drive = write_catalogue(tmp_path / "drive", _FRONTS, range(2, 78, 6), gain=0.9)
+    _enlarge(tmp_path / "drive")
+    output = tmp_path / "verified.yaml"
+    assert _calibrate(place_map, drive, output, "--verify") == 0
+    assert "min_inliers" in capsys.readouterr().out
+    values = read_parameters(output, settings_of(LocalizerOptions()))
+    assert values["verification"] is True
+    assert 8 <= values["min_inliers"] <= 10_000
+    assert "min_similarity" not in values  # geometry decides in its place
+    result = _evaluate(capsys, place_map.path, drive, "--params", output, "--threshold", "5")
+    assert result["settings"]["verification"] is True
+    assert result["localized_at_a_correct_place"] == result["states"]["LOCALIZED"]
+
+
+def _enlarge(folder: Path) -> None:
+    """Larger pictures have more local features."""
+    for path in folder.glob("*.png"):
+        cv2.imwrite(str(path), cv2.resize(cv2.imread(str(path)), None, fx=3, fy=3))
+
+
+def test_a_drive_without_poses_and_a_stranger_are_refused(
+    street_map: PlaceMap, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    catalogue = write_catalogue(tmp_path / "drive", _FRONTS, range(1, 20, 6))
+    for stranger in ("x.yaml", "x.png"):
+        (tmp_path / stranger).write_text("map_frame: map\n")
+        assert _calibrate(street_map, catalogue, tmp_path / "x.yaml") == 1
+        assert f"{stranger} exists, and no earlier run has written it" in capsys.readouterr().err
+        assert (tmp_path / stranger).read_text() == "map_frame: map\n"
+        (tmp_path / stranger).unlink()
+    catalogue.unlink()
+    assert _calibrate(street_map, tmp_path / "drive", tmp_path / "x.yaml") == 1
+    assert "poses" in capsys.readouterr().err
+    assert not (tmp_path / "x.yaml").exists()
