@@ -197,6 +197,7 @@ def _rows_without_padding(message: Any, layout: _Layout, sample_bytes: int) -> n
     what = f"image of {width}x{height} pixels in {message.encoding}"
     if not (height and width):
         raise ImageError(f"{what} is empty")
+    _refuse_large(width, height)
     rows = height * 3 // 2 if layout.is_planar else height
     row_bytes = width * layout.samples * sample_bytes
     if step < row_bytes:

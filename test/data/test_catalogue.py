@@ -185,6 +185,54 @@ def test_plain_folder_in_natural_order(tmp_path):
     assert "without positions" in source.description
 
 
+def test_links_are_followed_each_folder_once(tmp_path):
+    """Drives gathered by links, two links to one of them, a ring, and a link to nowhere."""
+    write_pictures(tmp_path, "drives/monday/1.png", "drives/tuesday/2.png", "all/0.png", "other/3.png")
+    gathered = tmp_path / "all"
+    for name in ("monday", "tuesday"):
+        (gathered / name).symlink_to(tmp_path / "drives" / name)
+    (gathered / "again").symlink_to(tmp_path / "drives" / "monday")
+    (gathered / "ring").symlink_to(gathered)
+    (tmp_path / "drives" / "tuesday" / "back").symlink_to(gathered)
+    (gathered / "gone").symlink_to(tmp_path / "nowhere")
+    (gathered / "4.png").symlink_to(tmp_path / "other" / "3.png")
+    (gathered / "5.png").symlink_to(tmp_path / "nowhere.png")
+    frames = list(CatalogueSource.from_folder(gathered))
+    assert [frame.name for frame in frames] == ["0.png", "4.png", "5.png", "again/1.png", "tuesday/2.png"]
+    assert frames[1].decode().shape == PICTURE.shape
+    with pytest.raises(ImageError, match="cannot read the image") as caught:
+        frames[2].decode()
+    assert caught.value.kind == "missing image file"
+
+
+def test_pictures_that_are_not_read_are_counted(tmp_path):
+    write_pictures(tmp_path, "a.jpg", "b/c.png")
+    for name in ("1.HEIC", "b/2.heic", "3.avif", "4.gif", "5.NEF", ".6.heic", "notes.txt", "7.mp4"):
+        (tmp_path / name).write_bytes(b"?")
+    source = CatalogueSource.from_folder(tmp_path)
+    assert {reason.split()[0]: count for reason, count in source.skipped.items()} == {
+        ".heic": 2,
+        ".avif": 1,
+        ".gif": 1,
+        ".nef": 1,
+    }
+    assert (len(list(source)), source.usable, len(source)) == (2, 2, 7)
+
+
+def test_folder_of_nothing_but_pictures_that_are_not_read(tmp_path):
+    (tmp_path / "1.heic").touch()
+    with pytest.raises(SourceError, match=r"no images in .*; found 1 .heic file, a format that is not read"):
+        CatalogueSource.from_folder(tmp_path)
+
+
+@pytest.mark.parametrize("suffix", [".jfif", ".jpe", ".JPE"])
+def test_other_names_of_jpeg(tmp_path, suffix):
+    write_pictures(tmp_path, "a.jpg")
+    (tmp_path / "a.jpg").rename(tmp_path / f"a{suffix}")
+    (frame,) = CatalogueSource.from_folder(tmp_path)
+    assert frame.decode().shape == PICTURE.shape
+
+
 def test_folder_without_images(tmp_path):
     with pytest.raises(SourceError, match=r"no images in .* expected files ending in .jpg"):
         CatalogueSource.from_folder(tmp_path)

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import struct
+import tracemalloc
+import zlib
 from array import array
 
 import cv2
 import numpy as np
 import pytest
 
-from netvlad_core.data.images import decode_message, encode_jpeg, read_image, resize_to_fit
+from netvlad_core.data.images import decode_message, decode_picture, encode_jpeg, read_image, resize_to_fit
 from netvlad_core.errors import ImageError
 from support.bags import Messages, raw_namespace
 from support.images import known_picture
@@ -282,3 +285,35 @@ def test_resize_to_fit_shrinks_and_never_enlarges():
     assert resize_to_fit(PICTURE, 640) is PICTURE
     assert resize_to_fit(np.zeros((2, 1000, 3), np.uint8), 10).shape == (1, 10, 3)
     assert_alike(resize_to_fit(PICTURE, 32), known_picture(24, 32), tolerance=4)
+
+
+def _png_header(width: int, height: int) -> bytes:
+    def chunk(kind: bytes, body: bytes) -> bytes:
+        return struct.pack(">I", len(body)) + kind + body + struct.pack(">I", zlib.crc32(kind + body))
+
+    header = chunk(b"IHDR", struct.pack(">IIBBBBB", width, height, 8, 2, 0, 0, 0))
+    return b"\x89PNG\r\n\x1a\n" + header + chunk(b"IDAT", zlib.compress(b"")) + chunk(b"IEND", b"")
+
+
+@pytest.mark.parametrize(("width", "height"), [(20000, 5000), (60000, 60000), (2**31 - 1, 2**31 - 1)])
+def test_large_pictures_are_refused_by_their_header(width, height):
+    tracemalloc.start()
+    with pytest.raises(ImageError, match=r"pixels") as caught:
+        decode_picture(_png_header(width, height))
+    assert caught.value.kind == "image too large"
+    assert tracemalloc.get_traced_memory()[1] < 10**7
+    tracemalloc.stop()
+    message = raw_namespace(Messages().image(0, PICTURE))
+    message.width, message.height, message.step = width, height, 3 * width
+    with pytest.raises(ImageError, match="expected at most 80 million, make it smaller"):
+        decode_message(message)
+
+
+def test_faults_have_kinds_to_count_them_by():
+    good = encode_jpeg(PICTURE)
+    kinds = []
+    for data in (b"", good[:-10], good[:-20], b"<html>", b"GIF8"):
+        with pytest.raises(ImageError) as caught:
+            decode_picture(data)
+        kinds.append(caught.value.kind)
+    assert kinds == ["empty image", *["image cut off"] * 2, *["damaged image or no picture"] * 2]

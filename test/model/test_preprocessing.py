@@ -120,6 +120,11 @@ def test_grey_becomes_three_equal_channels(images: list[np.ndarray]) -> None:
         (np.zeros(64, np.uint8), r"uint8 \(64,\)"),
         (np.zeros((0, 0, 3), np.uint8), "0x0"),
         (np.zeros((15, 640), np.uint8), "640x15"),
+        (
+            np.zeros((16, 20000), np.uint8),
+            "20000x16 pixels is too narrow to describe; expected a longer side",
+        ),
+        (np.zeros((1000, 20, 3), np.uint8), "20x1000 pixels is too narrow"),
     ],
 )
 def test_anything_else_is_refused(image: np.ndarray, found: str) -> None:
