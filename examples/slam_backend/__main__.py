@@ -34,7 +34,7 @@ from netvlad_core.data.camera import Camera
 from netvlad_core.data.frames import Frame
 from netvlad_core.data.geometry import Pose
 from netvlad_core.data.sources import open_source
-from netvlad_core.data.trajectory import Trajectory
+from netvlad_core.data.trajectory import Trajectory, write_tum
 from netvlad_core.errors import NetvladError, SourceError
 from netvlad_core.evaluation.trajectory import absolute_trajectory_error
 from netvlad_core.localization.loops.loop_options import LoopClosureOptions
@@ -180,15 +180,6 @@ def draw(path: Path, tracks: dict[str, np.ndarray]) -> None:
     pyplot.close(figure)
 
 
-def write_tum(path: Path, trajectory: Trajectory) -> None:
-    rows = zip(trajectory.stamps, trajectory.positions, trajectory.quaternions, strict=True)
-    lines = [
-        " ".join([f"{stamp / 1e9:.9f}", *(f"{number:.6f}" for number in (*position, *quaternion))])
-        for stamp, position, quaternion in rows
-    ]
-    path.write_text("\n".join(lines) + "\n")
-
-
 def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
@@ -217,7 +208,8 @@ def main() -> None:
     truth = np.array([pose.position for pose in true.values()])
     drifted = np.array([pose.position for pose in odometry.values()])
     corrected = back_end.correct()
-    write_tum(options.output / "corrected.tum", corrected)
+    poses = ((int(stamp), corrected[row]) for row, stamp in enumerate(corrected.stamps))
+    write_tum(options.output / "corrected.tum", poses)
     tracks = {"true": truth, "odometry": drifted, "corrected": positions_at(corrected, stamps)}
     draw(options.output / "slam.png", tracks)
     closed = absolute_trajectory_error(tracks["corrected"], truth)

@@ -87,12 +87,13 @@ def run(options: argparse.Namespace) -> int:
 
 
 def _row(name: str, answer: Localization) -> list[Any]:
+    from netvlad_core.data.trajectory import seconds
+
     best = answer.matches[0]
     pose = [""] * 7
     if answer.prior:
         values = (*answer.prior.pose.position, *answer.prior.pose.quaternion)
         pose = [f"{value:.6f}" for value in values]
-    stamp = f"{answer.stamp // 10**9}.{answer.stamp % 10**9:09d}"
-    belief = f"{answer.probability:.6f}" if answer.belief else ""
+    stamp, belief = seconds(answer.stamp), f"{answer.probability:.6f}" if answer.belief else ""
     match = [best.place, f"{best.similarity:.6f}", best.inliers]
     return [name, stamp, answer.state.name, answer.place, f"{answer.confidence:.6f}", belief, *match, *pose]

@@ -150,7 +150,12 @@ def write_tum(path: Path, poses: Iterable[tuple[int, Pose]], remark: str = "") -
         file.write("# timestamp tx ty tz qx qy qz qw\n")
         for stamp, pose in poses:
             values = " ".join(f"{v:.9f}" for v in (*pose.position, *pose.quaternion))
-            file.write(f"{Decimal(stamp).scaleb(-9):.9f} {values}\n")
+            file.write(f"{seconds(stamp)} {values}\n")
+
+
+def seconds(stamp: int) -> str:
+    """A stamp in nanoseconds as seconds with all its digits, as tables and trajectories have it."""
+    return f"{Decimal(int(stamp)).scaleb(-9):.9f}"
 
 
 def stamp_from_seconds(text: str) -> int:

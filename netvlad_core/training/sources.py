@@ -15,6 +15,7 @@ from netvlad_core.data.catalogue import CatalogueSource
 from netvlad_core.data.frames import FrameSource
 from netvlad_core.data.sources import SourceOptions, open_source
 from netvlad_core.data.tables import read_columns
+from netvlad_core.data.trajectory import seconds
 from netvlad_core.errors import ImageError, SourceError
 from netvlad_core.files import replace_directory
 from netvlad_core.mapping.keyframes import default_rule, select_keyframes
@@ -89,7 +90,7 @@ def _write_keyframes(source: FrameSource, folder: Path, progress: bool) -> None:
         if not cv2.imwrite(str(folder / name), cv2.cvtColor(image, cv2.COLOR_RGB2BGR)):
             raise SourceError(f"cannot write {folder / name}; is the disk full?")
         values = [*frame.pose.position.tolist(), *frame.pose.quaternion.tolist()]
-        rows.append([name, *map(repr, values), f"{frame.stamp // 10**9}.{frame.stamp % 10**9:09d}"])
+        rows.append([name, *map(repr, values), seconds(frame.stamp)])
     if len(rows) == 1:
         raise SourceError(f"{source.description}: no usable image with a pose")
     with (folder / _CATALOGUE).open("w", newline="") as file:

@@ -11,7 +11,7 @@ from scipy.spatial.transform import Rotation, Slerp
 
 from netvlad_core.data.geometry import Pose
 from netvlad_core.data.pose_log import NOT_FINITE, ZERO_QUATERNION, PoseLog
-from netvlad_core.data.trajectory import Trajectory, read_tum, stamp_from_seconds, write_tum
+from netvlad_core.data.trajectory import Trajectory, read_tum, seconds, stamp_from_seconds, write_tum
 from netvlad_core.errors import SourceError
 
 SECOND = 10**9
@@ -182,6 +182,9 @@ def test_missing_tum(tmp_path):
 
 
 def test_seconds_are_exact():
+    for stamp in (1_750_000_000_123_456_789, 5, 0, -3 * SECOND // 2, np.int64(10**18)):
+        assert stamp_from_seconds(seconds(stamp)) == stamp
+    assert seconds(1_750_000_000_123_456_789) == "1750000000.123456789"
     assert stamp_from_seconds("1700000000.123456789") == 1_700_000_000_123_456_789
     assert stamp_from_seconds("1.5e3") == 1500 * SECOND
 
