@@ -26,7 +26,6 @@ from pathlib import Path
 import cv2
 import numpy as np
 import torch
-from scipy.spatial.distance import cdist
 from torch import Tensor
 from torch.nn import functional
 
@@ -35,6 +34,7 @@ from benchmarks._measure import parser, print_conditions, print_table
 from netvlad_core.data.bags.source import BagSource
 from netvlad_core.data.images import read_image
 from netvlad_core.data.radii import POSITIVE_WITHIN
+from netvlad_core.evaluation.recall import recall_by_position
 from netvlad_core.mapping.keyframes import default_rule, select_keyframes
 from netvlad_core.model.backbones import DEFAULT_BACKBONE
 from netvlad_core.model.checkpoints import load_checkpoint
@@ -79,12 +79,14 @@ class Places:
         """All images as they were taken."""
         return [*self.database, *next(iter(self.queries.values()))]
 
-    def positives(self, light: str) -> np.ndarray:
-        """(Q, N) bool."""
+    def hits(self, light: str, database: np.ndarray, queries: np.ndarray) -> np.ndarray:
+        """(Q, 3) float, whether a correct place is among the first 1, 5, 10 by descriptors (N, D), (Q, D)."""
+        order = np.argsort(-queries @ database.T, axis=1, kind="stable")
         places, asked = (
             np.array([[s.x, s.y] for s in shots]) for shots in (self.database, self.queries[light])
         )
-        return np.asarray(cdist(asked, places) <= self.radius)
+        ranks = recall_by_position(order, places, asked, self.radius).first_correct
+        return (ranks[:, None] < np.array(_RECALL_AT)).astype(float)
 
 
 def real_places(name: str, data: Path, with_dusk: bool) -> Places:
@@ -170,13 +172,6 @@ def descriptors(
     return {name: np.array(values) for name, values in rows.items()}
 
 
-def hits(database: np.ndarray, queries: np.ndarray, positives: np.ndarray) -> np.ndarray:
-    """(Q, 3) float, whether a correct place is among the first 1, 5, 10."""
-    order = np.argsort(-queries @ database.T, axis=1, kind="stable")
-    correct = np.take_along_axis(positives, order, axis=1)
-    return np.stack([correct[:, :n].any(axis=1) for n in _RECALL_AT], axis=1).astype(float)
-
-
 def measure(
     places: Places, others: Sequence[Shot], trained: PlaceNetwork, seed: int
 ) -> Iterator[tuple[str, str, int, np.ndarray]]:
@@ -199,9 +194,8 @@ def measure(
 
     database = describe(places.database)
     for light, shots in places.queries.items():
-        positives = places.positives(light)
         for method, values in describe(shots).items():
-            yield light, method, values.shape[1], hits(database[method], values, positives)
+            yield light, method, values.shape[1], places.hits(light, database[method], values)
 
 
 def interval(sets: list[np.ndarray]) -> list[str]:
