@@ -21,7 +21,7 @@ from sensor_msgs.msg import CameraInfo, CompressedImage, Image
 
 from netvlad_core.data.camera import Camera, CameraError
 from netvlad_core.data.geometry import Pose
-from netvlad_core.errors import ImageError, NetvladError, PoseError
+from netvlad_core.errors import ImageError, NetvladError
 from netvlad_core.localization.loops.growing_map import Keyframes
 from netvlad_core.localization.loops.loop_closure import LoopCloser
 from netvlad_core.localization.observation import Observer
@@ -36,13 +36,14 @@ from netvlad_ros.conversions import (
     image_from_message,
     stamp_to_nanoseconds,
 )
+from netvlad_ros.diagnostics import Statistics
 from netvlad_ros.executor import ThreadedExecutor
 from netvlad_ros.loop_closure_parameters import PARAMETERS, closer_options
 from netvlad_ros.msg import GlobalDescriptor, LoopClosure
 from netvlad_ros.newest import NewestWorker
-from netvlad_ros.odometry import OdometryBuffer
+from netvlad_ros.odometry import OdometryInput
 from netvlad_ros.outputs.swarm_slam import SwarmSlam
-from netvlad_ros.parameters import declare_parameters
+from netvlad_ros.parameters import ParameterTable
 from netvlad_ros.srv import SaveMap
 from netvlad_ros.static_frames import StaticFrames
 
@@ -64,7 +65,7 @@ class LoopClosureNode(Node):
     def __init__(self, **kwargs: Any) -> None:
         super().__init__("loop_closer", **kwargs)
         self._worker: NewestWorker[Image | CompressedImage] | None = None  # until all that may fail is done
-        declare_parameters(self, PARAMETERS)
+        self._table = ParameterTable(self, PARAMETERS, lambda: True)
         earlier = self._open_map()
         self._extractor = self._open_extractor(earlier)
         self._extractor(np.zeros((480, 640, 3), np.uint8))  # the first run of a network is slow
@@ -75,7 +76,8 @@ class LoopClosureNode(Node):
         self._observer = Observer(self._extractor, verification.features if verification else 0)
         self._camera: Camera | None = None
         self._closer_lock = Lock()  # a map is saved while images come in
-        self._odometry = OdometryBuffer()
+        self._odometry = OdometryInput(Statistics(), self._static_frames)
+        self._odometry.begin(self.get_parameter("base_frame").value)
         self._closures = self.create_publisher(LoopClosure, "~/loop_closures", _CLOSURES_QOS)
         self._keyframe_descriptors = self.create_publisher(GlobalDescriptor, "~/descriptor", _CLOSURES_QOS)
         self.create_service(
@@ -137,16 +139,13 @@ class LoopClosureNode(Node):
             self._worker.put(message)
 
     def _on_odometry(self, message: Odometry) -> None:
-        try:
-            self._odometry.add(message)
-        except PoseError as error:
-            self._warn(f"odometry skipped: {error}")
+        self._odometry.hear(message, self.get_clock().now().nanoseconds)
 
     def _mounting(self, camera_frame: str) -> Pose | None:
         """Base frame <- optical frame: as the parameter says, /tf_static, or the earlier map."""
         if self._extrinsics is not None:
             return self._extrinsics
-        mounting = self._static_frames.between(self._odometry.child_frame_id, camera_frame)
+        mounting = self._static_frames.between(self._odometry.base_frame, camera_frame)
         earlier = self._closer.earlier
         if mounting is None and earlier is not None and earlier.camera is not None:
             return earlier.camera.mounting
@@ -184,7 +183,7 @@ class LoopClosureNode(Node):
         described = descriptor_to_message(observation.descriptor, self._extractor.model_id, message.header)
         self._keyframe_descriptors.publish(described)
         if closure is not None:
-            self._closures.publish(closure_to_message(closure, self._odometry.child_frame_id))
+            self._closures.publish(closure_to_message(closure, self._odometry.base_frame))
         if self._swarm is not None:
             self._swarm.send(self._closer.next_id - 1, observation.descriptor, closure)
 

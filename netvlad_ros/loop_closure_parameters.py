@@ -25,6 +25,7 @@ PARAMETERS = (
     NodeParameter("map", "", "Map of an earlier drive: its places are looked for too, save_map extends it."),
     NodeParameter("device", "auto", "Where the network runs: auto, cpu, cuda, cuda:1, ..."),
     NodeParameter("image_transport", "raw", "Which image topic is read.", choices=("raw", "compressed")),
+    NodeParameter("base_frame", "base_link", "Frame of the robot's body, to which odometry is carried."),
     NodeParameter("keyframe_distance", 1.0, "Metres from one keyframe to the next.", 0.01, 1000.0),
     NodeParameter(
         "most_keyframes",

@@ -1,23 +1,23 @@
-"""The parameters of the localizer node, declared once, typed, ranged and described.
+"""The parameters of the nodes, declared once, typed, ranged and described.
 
 The launch file reads them here too, so nothing heavy is imported.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from difflib import get_close_matches
 from typing import Any
 
-from rcl_interfaces.msg import FloatingPointRange, IntegerRange, ParameterDescriptor
-from rclpy.lifecycle import LifecycleNode
+from rcl_interfaces.msg import FloatingPointRange, IntegerRange, ParameterDescriptor, SetParametersResult
 from rclpy.node import Node
 from rclpy.parameter import Parameter
 
+from netvlad_core.errors import NetvladError
+from netvlad_core.localization.localizer import LocalizerOptions
 from netvlad_core.model.spec import PRECISIONS
-
-# A similarity threshold below any similarity means: the map's own.
-MAPS_OWN_SIMILARITY = -1.0
+from netvlad_core.settings import Setting, settings_of
 
 
 @dataclass(frozen=True)
@@ -29,6 +29,7 @@ class NodeParameter:
     lowest, highest : bounds of a number, both included.
     choices : allowed values of a text.
     is_live : a change takes effect at once; otherwise when the node is configured the next time.
+    is_fixed : the value is read once at the start.
     """
 
     name: str
@@ -38,13 +39,33 @@ class NodeParameter:
     highest: float | None = None
     choices: tuple[str, ...] = ()
     is_live: bool = False
+    is_fixed: bool = False
+
+    @classmethod
+    def of_setting(cls, setting: Setting, is_live: bool) -> NodeParameter:
+        """Make a parameter of a setting of the core."""
+        return cls(
+            setting.name,
+            setting.default,
+            setting.description,
+            setting.low,
+            setting.high,
+            setting.choices,
+            is_live,
+        )
 
     def descriptor(self) -> ParameterDescriptor:
-        descriptor = ParameterDescriptor(name=self.name, description=self.description)
+        """What `ros2 param describe` tells."""
+        when = "Live." if self.is_live else "Fixed." if self.is_fixed else "Read when the node is configured."
+        descriptor = ParameterDescriptor(
+            name=self.name, description=f"{self.description} {when}", read_only=self.is_fixed
+        )
         if self.choices:
             descriptor.additional_constraints = "one of: " + ", ".join(self.choices)
         if self.lowest is None or self.highest is None:
             return descriptor
+        if isinstance(self.default, list):
+            return descriptor  # ROS has ranges of single numbers only
         if isinstance(self.default, int):
             descriptor.integer_range = [IntegerRange(from_value=int(self.lowest), to_value=int(self.highest))]
         else:
@@ -53,13 +74,71 @@ class NodeParameter:
             ]
         return descriptor
 
+    def check(self, value: Any) -> str:
+        """Say what is wrong with a value that types and ranges do not catch; empty if nothing is."""
+        if self.choices and value not in self.choices:
+            return f"{self.name} is {value!r}; expected one of {', '.join(self.choices)}"
+        if isinstance(self.default, list) and len(value) != len(self.default):
+            return f"{self.name} has {len(value)} numbers; expected {len(self.default)}"
+        return ""
 
-PARAMETERS = (
-    NodeParameter("map", "", "Folder of the map to open; empty waits for the service load_map."),
+
+class ParameterTable:
+    """The parameters of one node: declares them, checks changes and says when these take effect.
+
+    Parameters
+    ----------
+    is_configured : whether the node has read the parameters that are not live.
+    """
+
+    def __init__(
+        self, node: Node, parameters: Sequence[NodeParameter], is_configured: Callable[[], bool]
+    ) -> None:
+        self._node = node
+        self._parameters = {parameter.name: parameter for parameter in parameters}
+        self._is_configured = is_configured
+        for parameter in parameters:
+            node.declare_parameter(parameter.name, parameter.default, parameter.descriptor())
+        node.add_on_set_parameters_callback(self._on_change)
+        self._report_unknown()
+
+    def check(self) -> None:
+        """Check all present values; raises NetvladError."""
+        for name, parameter in self._parameters.items():
+            if refused := parameter.check(self._node.get_parameter(name).value):
+                raise NetvladError(refused)
+
+    def _on_change(self, changes: list[Parameter]) -> SetParametersResult:
+        later = []
+        for change in changes:
+            parameter = self._parameters.get(change.name)
+            if parameter is None:
+                continue
+            if refused := parameter.check(change.value):
+                return SetParametersResult(successful=False, reason=refused)
+            if not parameter.is_live and change.value != self._node.get_parameter(change.name).value:
+                later.append(change.name)
+        if later and self._is_configured():
+            text = f"{', '.join(later)}: takes effect when the node is configured the next time"
+            self._node.get_logger().info(text)
+        return SetParametersResult(successful=True)
+
+    def _report_unknown(self) -> None:
+        """Say which parameters of the command line or of files belong to nobody."""
+        # rclpy keeps what was given, but has no public name for it.
+        given = getattr(self._node, "_parameter_overrides", {})
+        for name in given:
+            if self._node.has_parameter(name) or name.startswith("qos_overrides."):
+                continue
+            near = get_close_matches(name, self._parameters, 1)
+            hint = f"; did you mean {near[0]}?" if near else "; `ros2 param list` names those there are"
+            self._node.get_logger().warning(f"there is no parameter {name!r}, it changes nothing{hint}")
+
+
+# Parameters of every node that listens to a camera.
+INPUT_PARAMETERS = (
     NodeParameter(
-        "weights",
-        "",
-        "Checkpoint or ONNX file of the network; empty takes the one that the map names or has.",
+        "autostart", True, "Configure and activate at start, without a lifecycle manager.", is_fixed=True
     ),
     NodeParameter("device", "auto", "Where the network runs: auto, cpu, cuda, cuda:1, ..."),
     NodeParameter(
@@ -68,10 +147,47 @@ PARAMETERS = (
         "Arithmetic of the network: float32, bfloat16, float16, int8; auto takes that of the weights.",
         choices=("auto", *PRECISIONS),
     ),
-    NodeParameter("autostart", True, "Configure and activate at start, without a lifecycle manager."),
     NodeParameter("image_transport", "raw", "Which image topic is read.", choices=("raw", "compressed")),
+    NodeParameter(
+        "base_frame",
+        "base_link",
+        "Frame of the robot's body, whose pose is published and odometry carried to.",
+    ),
+    NodeParameter(
+        "extrinsics",
+        "",
+        "Pose of the camera's optical frame in the base frame, 'x y z qx qy qz qw', for metric poses; empty "
+        "takes that of /tf_static, or else of the map.",
+    ),
+    NodeParameter(
+        "odometry_wait",
+        0.5,
+        "Seconds that an image waits for the odometry of its stamp, if odometry is heard at all.",
+        0.0,
+        10.0,
+        is_live=True,
+    ),
+    NodeParameter(
+        "image_timeout",
+        5.0,
+        "Seconds without an image after which the node warns and lists the image topics it sees.",
+        0.1,
+        3600.0,
+        is_live=True,
+    ),
+)
+
+# All thresholds of the localizer by name. Verification is prepared for when a map is opened.
+SETTINGS = settings_of(LocalizerOptions())
+PARAMETERS = (
+    NodeParameter("map", "", "Folder of the map to open; empty waits for the service load_map."),
+    NodeParameter(
+        "weights",
+        "",
+        "Checkpoint or ONNX file of the network; empty takes the one that the map names or has.",
+    ),
+    *INPUT_PARAMETERS,
     NodeParameter("map_frame", "map", "frame_id of the poses that are published."),
-    NodeParameter("base_frame", "base_link", "Frame of the robot's body, whose pose is published."),
     NodeParameter(
         "publish_initialpose",
         False,
@@ -84,87 +200,6 @@ PARAMETERS = (
         False,
         "Answer visual_slam/trigger_hint of Isaac ROS Visual SLAM with visual_slam/initial_pose.",
     ),
-    NodeParameter(
-        "sequence_filter",
-        True,
-        "Judge images as a drive, with odometry from odom; false judges each one by itself.",
-        is_live=True,
-    ),
-    NodeParameter(
-        "min_belief",
-        0.9,
-        "With the sequence filter: probability of a place from which the state is LOCALIZED.",
-        0.05,
-        1.0,
-        is_live=True,
-    ),
-    NodeParameter(
-        "verification",
-        False,
-        "Hold matches against the images in the map; gives a metric pose where the camera is calibrated.",
-    ),
-    NodeParameter(
-        "min_inliers",
-        30,
-        "With verification: local features that must agree for a place to be confirmed.",
-        8,
-        10_000,
-        is_live=True,
-    ),
-    NodeParameter("top_k", 10, "Matches published for each image.", 1, 1000, is_live=True),
-    NodeParameter(
-        "min_similarity",
-        MAPS_OWN_SIMILARITY,
-        "For a single image: best similarity below which the state is LOST; -1 takes the map's threshold.",
-        -1.0,
-        1.0,
-        is_live=True,
-    ),
-    NodeParameter(
-        "min_agreement",
-        0.5,
-        "For a single image: share of the matches' weight that must support one pose, else AMBIGUOUS.",
-        0.0,
-        1.0,
-        is_live=True,
-    ),
-    NodeParameter(
-        "agreement_radius",
-        10.0,
-        "Metres within which two matches support the same pose.",
-        0.0,
-        1000.0,
-        is_live=True,
-    ),
-    NodeParameter(
-        "image_timeout",
-        5.0,
-        "Seconds without an image after which the node warns and lists the image topics it sees.",
-        0.1,
-        3600.0,
-        is_live=True,
-    ),
     NodeParameter("publish_descriptor", True, "Publish ~/descriptor for every image.", is_live=True),
+    *(NodeParameter.of_setting(setting, name != "verification") for name, setting in SETTINGS.items()),
 )
-
-
-def declare_parameters(node: Node | LifecycleNode, parameters: Sequence[NodeParameter] = PARAMETERS) -> None:
-    """Declare parameters on a node, with descriptions and ranges."""
-    for parameter in parameters:
-        node.declare_parameter(parameter.name, parameter.default, parameter.descriptor())
-
-
-def reason_to_refuse(changes: list[Parameter]) -> str | None:
-    """Say what is wrong with a change that types and ranges do not catch; None when nothing is."""
-    choices = {parameter.name: parameter.choices for parameter in PARAMETERS if parameter.choices}
-    for change in changes:
-        allowed = choices.get(change.name)
-        if allowed and change.value not in allowed:
-            return f"{change.name} is {change.value!r}; expected one of {', '.join(allowed)}"
-    return None
-
-
-def names_for_later(changes: list[Parameter]) -> list[str]:
-    """Names of the changed parameters that are read only when the node is configured."""
-    changed = {change.name for change in changes}
-    return [p.name for p in PARAMETERS if p.name in changed and not p.is_live]

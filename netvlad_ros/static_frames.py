@@ -1,7 +1,9 @@
-"""How the camera is mounted on the robot, from the static transforms on /tf_static."""
+"""How the frames of the robot lie to each other, from the static transforms on /tf_static."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from functools import partial
 from threading import Lock
 from typing import Any
 
@@ -14,32 +16,62 @@ from netvlad_core.data.transforms import TransformTree, frame_name, pose_of
 from netvlad_core.errors import PoseError
 from netvlad_ros.tf_message import TFMessage
 
+_TOPIC = "/tf_static"
 _QOS = QoSProfile(depth=100, durability=DurabilityPolicy.TRANSIENT_LOCAL)
 
 
 class StaticFrames:
-    """Listens to /tf_static; may be asked from any thread. Without tf2_msgs it hears nothing."""
+    """Listens to static transforms; may be asked from any thread. Without tf2_msgs it hears nothing.
 
-    def __init__(self, node: Node) -> None:
+    Robots that share a network often have the same frame names, each in the tf_static of its namespace. So
+    the topic in the innermost namespace of the robot's own topics counts, if it has transforms, and
+    /tf_static otherwise. If /tf_static is remapped, the topic that it is remapped to is the only one.
+
+    Parameters
+    ----------
+    topics : of the robot, whose namespaces are looked at.
+
+    Attributes
+    ----------
+    may_hear : whether tf2_msgs is installed.
+    """
+
+    def __init__(self, node: Node, topics: Sequence[str] = ("image", "odom")) -> None:
         self._node = node
-        self._tree = TransformTree()
         self._lock = Lock()
-        if TFMessage is not None:
+        self._trees: dict[str, TransformTree] = {}
+        self.may_hear = TFMessage is not None
+        for topic in _candidates(node, topics) if self.may_hear else ():
+            self._trees[topic] = TransformTree()
             group = MutuallyExclusiveCallbackGroup()
-            node.create_subscription(TFMessage, "/tf_static", self._hear, _QOS, callback_group=group)
+            node.create_subscription(TFMessage, topic, partial(self._hear, topic), _QOS, callback_group=group)
 
     def between(self, frame: str, other: str) -> Pose | None:
-        """Return frame <- other, None where static transforms do not join the two."""
+        """Return frame <- other, None if static transforms do not join the two."""
         with self._lock:
-            return self._tree.fixed_between(frame_name(frame), frame_name(other))
+            tree = next((tree for tree in self._trees.values() if tree.frames), TransformTree())
+            return tree.fixed_between(frame_name(frame), frame_name(other))
 
-    def _hear(self, message: Any) -> None:
+    def _hear(self, topic: str, message: Any) -> None:
         for stamped in message.transforms:
             parent, child = frame_name(stamped.header.frame_id), frame_name(stamped.child_frame_id)
             try:
                 pose = pose_of(stamped.transform.translation, stamped.transform.rotation)
             except PoseError as error:
-                self._node.get_logger().warning(f"/tf_static, {parent} to {child}: {error}")
+                self._node.get_logger().warning(f"{topic}, {parent} to {child}: {error}")
                 continue
             with self._lock:
-                self._tree.add_fixed(parent, child, pose)
+                self._trees[topic].add_fixed(parent, child, pose)
+
+
+def _candidates(node: Node, topics: Sequence[str]) -> list[str]:
+    """Topics of static transforms, the innermost namespace first."""
+    remapped = node.resolve_topic_name(_TOPIC)
+    if remapped != _TOPIC:
+        return [remapped]
+    found = {_TOPIC}
+    for topic in topics:
+        namespace = node.resolve_topic_name(topic)
+        while namespace := namespace.rpartition("/")[0]:
+            found.add(namespace + _TOPIC)
+    return sorted(found, key=len, reverse=True)

@@ -3,25 +3,26 @@
 from __future__ import annotations
 
 from threading import Thread
+from time import monotonic
 
 import pytest
 
 pytest.importorskip("rclpy")
 from diagnostic_msgs.msg import DiagnosticStatus
 
-from netvlad_ros.diagnostics import Statistics, status_message
+from netvlad_ros.diagnostics import WINDOW, Problem, Statistics, kind_of, status_message
 
 
 def test_counts_skips_and_medians():
     statistics = Statistics()
     statistics.count("images received")
     statistics.count("images received")
-    statistics.skip("it was dark")
+    statistics.leave_out("images", "it was dark")
     for seconds in (0.001, 0.002, 0.100):
         statistics.record("network", seconds)
     values = statistics.values()
     assert values["images received"] == "2"
-    assert values["images skipped"] == values["skipped: it was dark"] == "1"
+    assert values["images left out"] == values["images left out: it was dark"] == "1"
     assert values["network (ms, median of 3)"] == "2.0"
 
 
@@ -34,12 +35,13 @@ def test_only_the_recent_past_counts_for_durations():
 
 def test_ever_new_reasons_do_not_fill_the_memory():
     statistics = Statistics()
-    for size in range(1000):
-        statistics.skip(f"JPEG of {size} bytes is cut off")
+    for number in range(1000):
+        word = "".join("abcdefghij"[int(digit)] for digit in str(number))
+        statistics.leave_out("images", f"reason {word}")
     values = statistics.values()
-    assert values["images skipped"] == "1000"
+    assert values["images left out"] == "1000"
     assert len(values) < 30
-    assert int(values["skipped: other reasons"]) > 900
+    assert int(values["images left out: other reasons"]) > 900
 
 
 def test_block_is_timed_and_a_failed_one_is_not():
@@ -62,10 +64,56 @@ def test_threads_do_not_lose_counts():
 
 
 @pytest.mark.parametrize(
-    ("problem", "level", "message"),
-    [(None, DiagnosticStatus.OK, "working"), ("no image", DiagnosticStatus.WARN, "no image")],
+    ("problems", "level", "message"),
+    [
+        ([], DiagnosticStatus.OK, "working"),
+        ([Problem("silence", "no image")], DiagnosticStatus.WARN, "no image"),
+        (
+            [Problem("map", "no map", is_fatal=True), Problem("silence", "no image")],
+            DiagnosticStatus.ERROR,
+            "no map; no image",
+        ),
+    ],
 )
-def test_status(problem, level, message):
-    status = status_message("/localizer", "/camera", problem, {"images": "3"})
+def test_status_is_as_bad_as_its_worst_problem(problems, level, message):
+    status = status_message("/localizer", "/camera", problems, {"images": "3"})
     assert (status.level, status.message, status.name) == (level, message, "/localizer")
     assert (status.values[0].key, status.values[0].value) == ("images", "3")
+
+
+def test_recent_messages_are_counted_by_kind(monkeypatch):
+    statistics = Statistics()
+    for size in (3, 4):
+        statistics.leave_out("images", f"JPEG of {size} bytes is cut off")
+    statistics.take("images")
+    recent = statistics.recent("images")
+    assert (recent.total, recent.share, recent.last_kind) == (3, 2 / 3, "")
+    assert recent.left_out == {"JPEG of bytes is cut off": 2}
+    assert recent.main_reason == "JPEG of 4 bytes is cut off"
+    later = monotonic() + 1.01 * WINDOW
+    monkeypatch.setattr("netvlad_ros.diagnostics.monotonic", lambda: later)
+    assert statistics.recent("images").total == 0
+
+
+def test_order_of_the_values_does_not_depend_on_what_came_first():
+    one, other = Statistics(), Statistics()
+    for statistics, names in ((one, "ab"), (other, "ba")):
+        for name in names:
+            statistics.count(name)
+            statistics.take(f"{name}s")
+            statistics.leave_out(f"{name}s", "late")
+            statistics.record(name, 0.1)
+    assert list(one.values()) == list(other.values())
+
+
+@pytest.mark.parametrize(
+    ("reason", "kind"),
+    [
+        ("image encoding 'foo' is not known; expected one of 8UC1, 8UC3", "image encoding is not known"),
+        ("RuntimeError: CUDA out of memory", "RuntimeError"),
+        ("'a' 1 2", "other reasons"),
+        ("x" * 300, "x" * 60),
+    ],
+)
+def test_kind_of_a_reason_is_short_and_without_figures(reason, kind):
+    assert kind_of(reason) == kind

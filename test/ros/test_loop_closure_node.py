@@ -119,7 +119,7 @@ def test_second_lap_closes_on_the_first(run: Any, street: Any) -> None:
         drive.show(count + number, image, pose)
     wait_until(lambda: len(drive.closures) > count // 4, 10, "closures")
     for closure in drive.closures:
-        assert closure.header.frame_id == "base_footprint"
+        assert closure.header.frame_id == "base_link"
         assert closure.header.stamp == closure.to_stamp
         first = (closure.from_stamp.sec * 10**9 - _START) // _STEP
         second = (closure.to_stamp.sec * 10**9 - _START) // _STEP

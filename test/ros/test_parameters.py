@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from time import time_ns
 
 import pytest
 import yaml
@@ -12,7 +13,9 @@ from rcl_interfaces.msg import ParameterType
 from rcl_interfaces.srv import DescribeParameters
 
 from netvlad_core.localization.localizer import LocalizerOptions
-from netvlad_ros.parameters import MAPS_OWN_SIMILARITY, PARAMETERS
+from netvlad_core.settings import settings_of
+from netvlad_ros.parameters import PARAMETERS
+from support.robot import raw
 
 _ROOT = Path(__file__).resolve().parents[2]
 _TYPES = {
@@ -20,6 +23,7 @@ _TYPES = {
     bool: ParameterType.PARAMETER_BOOL,
     int: ParameterType.PARAMETER_INTEGER,
     float: ParameterType.PARAMETER_DOUBLE,
+    list: ParameterType.PARAMETER_DOUBLE_ARRAY,
 }
 
 
@@ -27,6 +31,8 @@ _TYPES = {
 def test_parameter_is_described_and_a_number_has_a_range_around_its_default(parameter):
     assert parameter.description.endswith(".")
     if type(parameter.default) in (int, float):
+        assert parameter.lowest is not None
+        assert parameter.highest is not None
         assert parameter.lowest <= parameter.default <= parameter.highest
     if parameter.choices:
         assert parameter.default in parameter.choices
@@ -35,30 +41,64 @@ def test_parameter_is_described_and_a_number_has_a_range_around_its_default(para
 def test_file_holds_the_defaults_of_the_code():
     text = (_ROOT / "config" / "localize.yaml").read_text()
     values = yaml.safe_load(text)["/**"]["ros__parameters"]
-    assert values == {parameter.name: parameter.default for parameter in PARAMETERS}
-    assert {name: type(value) for name, value in values.items()} == {
-        parameter.name: type(parameter.default) for parameter in PARAMETERS
-    }
+    # Details of the method have their defaults in the code alone.
+    expected = {parameter.name: parameter.default for parameter in PARAMETERS if "." not in parameter.name}
+    assert values == expected
+    types = {name: type(value) for name, value in expected.items()}
+    assert {name: type(value) for name, value in values.items()} == types
 
 
-def test_defaults_are_those_of_the_core():
-    defaults = {parameter.name: parameter.default for parameter in PARAMETERS}
-    options = LocalizerOptions()
-    for name in ("top_k", "min_agreement", "agreement_radius"):
-        assert defaults[name] == getattr(options, name)
-    assert options.min_similarity is None
-    assert defaults["min_similarity"] == MAPS_OWN_SIMILARITY
+def test_every_setting_of_the_core_is_a_parameter():
+    declared = {parameter.name: parameter for parameter in PARAMETERS}
+    for name, setting in settings_of(LocalizerOptions()).items():
+        assert declared[name].default == setting.default
+        assert declared[name].is_live == (name != "verification")
+
+
+@pytest.mark.parametrize("value", [[-2.0, 3.0], [-1.5, 4.0]])
+def test_setting_of_several_numbers_reaches_the_core(robot, street, value):
+    assert robot.set_parameter("sequence.gap_range", value) is None
+    robot.ask(raw(street.queries[0], time_ns()))
+    assert robot.node.localizer.options.sequence.gap_range == tuple(value)
+
+
+def test_live_threshold_keeps_the_index_and_the_drive(robot, street):
+    robot.ask(raw(street.queries[0], time_ns()))
+    before = robot.node.localizer
+    assert robot.set_parameter("min_belief", 0.8) is None
+    robot.ask(raw(street.queries[1], time_ns()))
+    assert robot.node.localizer.options.sequence.min_belief == 0.8
+    assert robot.node.localizer.index is before.index
+    assert robot.set_parameter("min_belief", 0.9) is None
+
+
+def test_only_changed_values_are_told_to_take_effect_later(robot, capfd):
+    assert robot.set_parameter("map_frame", robot.node.value("map_frame")) is None
+    assert "takes effect" not in capfd.readouterr().err
+    assert robot.set_parameter("base_frame", "base") is None
+    assert "base_frame: takes effect" in capfd.readouterr().err
+    assert robot.set_parameter("base_frame", "base_link") is None
+
+
+def test_unknown_parameter_is_named_with_the_one_that_was_meant(start, map_path, capfd):
+    start(map=map_path, min_beleif=0.5, nosuch=1)
+    log = capfd.readouterr().err
+    assert "no parameter 'min_beleif', it changes nothing; did you mean min_belief?" in log
+    assert "no parameter 'nosuch'" in log
 
 
 def test_running_node_describes_its_parameters(robot):
     names = [parameter.name for parameter in PARAMETERS]
     descriptors = robot.call(DescribeParameters, "describe_parameters", names=names).descriptors
     for parameter, descriptor in zip(PARAMETERS, descriptors, strict=True):
-        assert descriptor.description == parameter.description
+        assert descriptor.description.startswith(parameter.description)
+        assert descriptor.description.endswith("Live.") == parameter.is_live
+        assert descriptor.read_only == parameter.is_fixed
         assert descriptor.type == _TYPES[type(parameter.default)]
         ranges = [*descriptor.integer_range, *descriptor.floating_point_range]
         bounds = [(r.from_value, r.to_value) for r in ranges]
-        assert bounds == ([] if parameter.lowest is None else [(parameter.lowest, parameter.highest)])
+        has_none = parameter.lowest is None or isinstance(parameter.default, list)
+        assert bounds == ([] if has_none else [(parameter.lowest, parameter.highest)])
         for choice in parameter.choices:
             assert choice in descriptor.additional_constraints
 
@@ -76,6 +116,8 @@ def test_running_node_describes_its_parameters(robot):
         ("image_timeout", 0.0),
         ("image_transport", "theora"),
         ("autostart", "yes"),
+        ("autostart", False),
+        ("sequence.gap_range", [1.0]),
     ],
 )
 def test_wrong_value_is_refused_with_a_reason(robot, name, value):

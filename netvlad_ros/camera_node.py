@@ -1,0 +1,222 @@
+"""What both nodes are: lifecycle nodes that work on the moments of one camera; and how one runs."""
+
+from __future__ import annotations
+
+import sys
+from array import array
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import rclpy
+from rclpy.exceptions import InvalidParameterTypeException, InvalidParameterValueException
+from rclpy.executors import ExternalShutdownException
+from rclpy.lifecycle import LifecycleNode, LifecycleState, TransitionCallbackReturn
+from rclpy.signals import SignalHandlerOptions
+from rclpy.utilities import remove_ros_args
+
+from netvlad_core.data.camera import Camera
+from netvlad_core.data.geometry import Pose
+from netvlad_core.errors import NetvladError
+from netvlad_core.memory import keep_freed_memory
+from netvlad_ros.diagnostics import HealthReport, Problem, Statistics
+from netvlad_ros.executor import ThreadedExecutor
+from netvlad_ros.moment import Moment
+from netvlad_ros.parameters import NodeParameter, ParameterTable
+from netvlad_ros.process import end_when_told, say
+from netvlad_ros.robot_input import RobotInput, sentence
+
+# A thread for each of: images, odometry, calibration or diagnostics, services.
+_THREADS = 4
+# So often the main thread looks for signals.
+_LOOK = 0.2  # seconds
+
+
+class CameraNode(LifecycleNode):
+    """A lifecycle node that works on the moments of one camera.
+
+    A subclass fills in what it opens and closes (`configure`, `activate`, `deactivate`, `cleanup`), what it
+    does with a moment (`work`) and what it must forget (`forget`). An error that one of the first two raises
+    fails the transition, and stands in the log and in /diagnostics until the next one.
+
+    Attributes
+    ----------
+    statistics : figures for /diagnostics.
+    input : what the robot sends; it is open while the node is active.
+    is_configured : whether the node has what it needs to be activated.
+    """
+
+    def __init__(self, name: str, parameters: Sequence[NodeParameter], **kwargs: Any) -> None:
+        super().__init__(name, **kwargs)
+        self.statistics = Statistics()
+        self.is_configured = False
+        self._failure: Problem | None = None
+        self.input = RobotInput(self, self.statistics, self.work, self.forget, self.map_camera, self.wants)
+        self._table = ParameterTable(self, parameters, lambda: self.is_configured)
+        self._health_report = HealthReport(self, self.statistics, self._all_problems, self._all_facts)
+
+    def start(self) -> None:
+        """Configure and activate, if no lifecycle manager is to do so; the last line of a constructor."""
+        if self.value("autostart") and self.trigger_configure() == TransitionCallbackReturn.SUCCESS:
+            self.trigger_activate()
+
+    def value(self, name: str) -> Any:
+        """Present value of a parameter; that of an array is a list."""
+        value = self.get_parameter(name).value
+        return list(value) if isinstance(value, array) else value
+
+    # --- What a subclass fills in ---------------------------------------------------------------------------
+
+    def configure(self) -> None:
+        """Open what the parameters name; `cleanup` follows if this raises."""
+
+    def activate(self) -> None:
+        """Get ready for the first moment; `deactivate` follows if this raises."""
+
+    def deactivate(self) -> None:
+        """Undo `activate`; no moment is in work any more."""
+
+    def cleanup(self) -> None:
+        """Undo `configure`."""
+
+    def work(self, moment: Moment) -> None:
+        """Work on one moment, in the thread of the input."""
+        raise NotImplementedError
+
+    def forget(self) -> None:
+        """Nothing from before compares with what comes: a clock was set back or the odometry begins anew."""
+
+    def wants(self, stamp: int, odometry: Pose | None) -> bool:
+        """Whether an image at this stamp is worth its decoding."""
+        return True
+
+    def map_camera(self) -> Camera | None:
+        """Camera of the open map, if there is one."""
+        return None
+
+    def problems(self) -> list[Problem]:
+        """What else keeps the active node from its work."""
+        return []
+
+    def facts(self) -> dict[str, str]:
+        """Values that describe the node in /diagnostics."""
+        return {}
+
+    # --- Lifecycle (rclpy swallows what these raise, so they report it themselves) --------------------------
+
+    def on_configure(self, state: LifecycleState) -> TransitionCallbackReturn:
+        """Open what the parameters name."""
+        try:
+            self._table.check()
+            self.is_configured = True
+            self.configure()
+        except Exception as error:
+            self._close()
+            return self._fail("not configured", sentence(error))
+        self._failure = None
+        return TransitionCallbackReturn.SUCCESS
+
+    def on_activate(self, state: LifecycleState) -> TransitionCallbackReturn:
+        """Start to listen to the robot."""
+        try:
+            self.activate()
+            self.input.open()
+        except Exception as error:
+            self.deactivate()
+            return self._fail("not active", sentence(error))
+        self._failure = None
+        self.get_logger().info(f"listening to {self.input.topic}")
+        return super().on_activate(state)
+
+    def on_deactivate(self, state: LifecycleState) -> TransitionCallbackReturn:
+        """Stop listening; what is open stays open."""
+        self._stop()
+        return super().on_deactivate(state)
+
+    def on_cleanup(self, state: LifecycleState) -> TransitionCallbackReturn:
+        """Close what was opened."""
+        self._close()
+        return super().on_cleanup(state)
+
+    def on_shutdown(self, state: LifecycleState) -> TransitionCallbackReturn:
+        """Stop and close."""
+        self._stop()
+        self._close()
+        return super().on_shutdown(state)
+
+    def destroy_node(self) -> None:
+        """End the worker before the node goes."""
+        self._stop()
+        super().destroy_node()
+
+    def _stop(self) -> None:
+        self.input.close()
+        self.deactivate()
+
+    def _close(self) -> None:
+        self.is_configured = False
+        self.cleanup()
+
+    def _fail(self, what: str, reason: str) -> TransitionCallbackReturn:
+        self._failure = Problem(what, f"{what}: {reason}", is_fatal=True)
+        self.get_logger().error(self._failure.message)
+        return TransitionCallbackReturn.FAILURE
+
+    # --- Health ---------------------------------------------------------------------------------------------
+
+    def _all_problems(self) -> list[Problem]:
+        if self._failure is not None:
+            return [self._failure]
+        if not self.is_configured:
+            return [Problem("not configured", "not configured")]
+        if not self.input.topic:
+            return [*self.problems(), Problem("not active", "not active")]
+        return [*self.problems(), *self.input.problems()]
+
+    def _all_facts(self) -> dict[str, str]:
+        return {"images from": self.input.topic, **self.facts()}
+
+
+def run_node(make: Callable[[], CameraNode], arguments: list[str] | None = None) -> int:
+    """Run a node until SIGINT or SIGTERM; returns the exit status."""
+    arguments = sys.argv if arguments is None else arguments
+    program = Path(arguments[0] if arguments else "node").name
+    executor: ThreadedExecutor | None = None
+    node: CameraNode | None = None
+    try:
+        end_when_told()
+        keep_freed_memory()
+        # With rclpy's own handlers the publishers would break under the image that is in work.
+        rclpy.init(args=arguments, signal_handler_options=SignalHandlerOptions.NO)
+        _check_arguments(remove_ros_args(arguments)[1:])
+        executor = ThreadedExecutor(num_threads=_THREADS)
+        node = make()
+        executor.add_node(node)
+        while rclpy.ok():
+            executor.spin_once(timeout_sec=_LOOK)
+    except (KeyboardInterrupt, ExternalShutdownException):
+        pass
+    except (NetvladError, InvalidParameterTypeException, InvalidParameterValueException) as error:
+        say(program, error)
+        return 1
+    except Exception as error:
+        if node is not None:
+            raise
+        say(program, error)  # rclpy could not make sense of the arguments
+        return 1
+    finally:
+        if executor is not None:
+            executor.shutdown()
+        if node is not None:
+            node.destroy_node()
+        rclpy.try_shutdown()
+    return 0
+
+
+def _check_arguments(others: list[str]) -> None:
+    """Refuse what would be ignored; raises NetvladError."""
+    if others:
+        raise NetvladError(
+            f"unknown arguments: {' '.join(others)}; expected --ros-args, then parameters as in "
+            "-p map:=maps/campus and remappings as in -r image:=/camera/image_raw; README.md lists them"
+        )

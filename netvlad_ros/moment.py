@@ -1,0 +1,33 @@
+"""What the robot had at the stamp of one image."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from std_msgs.msg import Header
+
+from netvlad_core.data.camera import Camera
+from netvlad_core.data.geometry import Pose
+
+
+@dataclass(frozen=True)
+class Moment:
+    """One image of the camera, with all that belongs to it.
+
+    Attributes
+    ----------
+    header : of the image's message.
+    stamp : nanoseconds, of the header; an image without a stamp was taken about when it came.
+    image : uint8 RGB (H, W, 3).
+    odometry : odom <- base_link at the stamp, None if it is not known.
+    odometry_frame : name of the frame odom, empty if the odometry has none.
+    camera : calibration and place of the camera on the robot, None if they are not known.
+    """
+
+    header: Header
+    stamp: int
+    image: np.ndarray
+    odometry: Pose | None = None
+    odometry_frame: str = ""
+    camera: Camera | None = None
