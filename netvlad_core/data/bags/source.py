@@ -18,7 +18,7 @@ from netvlad_core.data.bags.bag_file import Bag, Topic
 from netvlad_core.data.bags.calibration import read_camera
 from netvlad_core.data.bags.poses import PoseRecording, PoseTrack, header_time
 from netvlad_core.data.bags.storage import RawMessage
-from netvlad_core.data.bags.topics import choose_image_topic, choose_pose_topic, existing
+from netvlad_core.data.bags.topics import choose_image_topic, choose_pose_topic, existing, named
 from netvlad_core.data.camera import Camera
 from netvlad_core.data.frames import Frame, fingerprint_of
 from netvlad_core.data.geometry import Pose
@@ -127,7 +127,7 @@ class BagSource:
         for remark in [*bag.remarks, *(poses.track.remarks if poses.track else [])]:
             _log.warning("%s", remark)
         if options.poses_required and (poses.track is None or not len(poses.track.trajectory)):
-            raise SourceError(_no_poses(bag.path, poses))
+            raise SourceError(_no_poses(bag, poses))
         given = poses.track.frame_id if poses.track else ""
         if options.map_frame and given and given != options.map_frame:
             raise SourceError(
@@ -241,11 +241,14 @@ def _track_of_file(path: Path, options: SourceOptions) -> PoseTrack:
     return track if options.extrinsics is None else track.of_base(options.base_frame, options.extrinsics)
 
 
-def _no_poses(path: Path, poses: _Poses) -> str:
+def _no_poses(bag: Bag, poses: _Poses) -> str:
     if poses.track is None:
-        return f"{path} holds no poses; record odometry or TF with the images, or give a TUM trajectory"
+        return (
+            f"{bag.path} holds no poses; record odometry or TF with the images, or give a TUM trajectory; topics "
+            f"in the bag: {named(bag.topics.values())}"
+        )
     reasons = ", ".join(f"{count} x {reason}" for reason, count in poses.faults.items()) or "no messages"
-    return f"no usable pose on {poses.origin} of {path}: {reasons}"
+    return f"no usable pose on {poses.origin} of {bag.path}: {reasons}"
 
 
 def _compared_clocks(images: str, clock: RecordedClock, poses: _Poses, max_gap: float) -> str:

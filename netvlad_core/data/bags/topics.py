@@ -40,7 +40,7 @@ def choose_image_topic(topics: Mapping[str, Topic], wanted: str | None) -> Topic
     """
     found = [t for t in topics.values() if t.type in IMAGE_TYPES and t.count]
     images = {t.name: t for t in found if not t.name.endswith(_DEPTH)}
-    listing = f"image topics in the bag: {_listing(images.values())}"
+    listing = f"image topics in the bag: {named(images.values())}"
     if wanted is not None:
         for name in _spellings(wanted):
             if topic := images.get(name) or images.get(name + _COMPRESSED):
@@ -50,7 +50,7 @@ def choose_image_topic(topics: Mapping[str, Topic], wanted: str | None) -> Topic
     if len(cameras) != 1:
         problem = "several cameras, name one image topic" if cameras else "no images"
         if videos := [topic for topic in topics.values() if topic.type.endswith(_VIDEO_TYPES)]:
-            listing += f"; video is not read: decode {_listing(videos)} to sensor_msgs/CompressedImage"
+            listing += f"; video is not read: decode {named(videos)} to sensor_msgs/CompressedImage"
         raise SourceError(f"the bag holds {problem}; {listing}")
     camera = cameras.pop()
     return images.get(camera) or images[camera + _COMPRESSED]
@@ -71,7 +71,7 @@ def choose_pose_topic(topics: Mapping[str, Topic], wanted: str | None, images: s
     """
     poses = {t.name: t for t in topics.values() if t.type in POSE_TYPES and t.count}
     moving_tf = {t.name: t for t in topics.values() if t.type in TF_TYPES and t.count and not is_static(t)}
-    listing = f"pose topics in the bag: {_listing([*poses.values(), *moving_tf.values()])}"
+    listing = f"pose topics in the bag: {named([*poses.values(), *moving_tf.values()])}"
     if wanted is not None:
         for name in _spellings(wanted):
             if topic := poses.get(name) or moving_tf.get(name):
@@ -92,7 +92,7 @@ def existing(topics: Mapping[str, Topic], wanted: Iterable[str]) -> set[str]:
     for name in wanted:
         spelled = next((spelling for spelling in _spellings(name) if spelling in topics), None)
         if spelled is None:
-            raise SourceError(f"no topic {name}; topics in the bag: {_listing(topics.values())}")
+            raise SourceError(f"no topic {name}; topics in the bag: {named(topics.values())}")
         found.add(spelled)
     return found
 
@@ -136,5 +136,6 @@ def _absence(kind: str, wanted: str, topics: Mapping[str, Topic]) -> str:
     return f"no {kind} on {wanted}{instead}"
 
 
-def _listing(topics: Iterable[Topic]) -> str:
+def named(topics: Iterable[Topic]) -> str:
+    """Topics with their types and counts, for a sentence."""
     return ", ".join(str(topic) for topic in sorted(topics)) or "none"
