@@ -41,7 +41,7 @@ class FrameSource(Protocol):
     description : where the frames come from, one line, for provenance.
     fingerprint : changes when the content does (paths, sizes, times, options); cheap to compute.
     frame_id : name of the frame in which the poses are given.
-    skipped : reasons and counts of what the last iteration could not use (broken poses, broken messages).
+    skipped : reasons and counts of images and poses that cannot be used.
     usable : number of images that an iteration yields.
     remark : a sentence about why few images can be used, as far as the source itself knows; otherwise empty.
     is_stream : True for a recording at camera rate, from which keyframes are to be chosen; False for a

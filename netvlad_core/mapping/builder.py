@@ -26,7 +26,6 @@ from netvlad_core.model.spec import NetworkSpec
 from netvlad_core.model.streaming import DescribedFrame, describe_frames
 from netvlad_core.progress import bar
 
-IMAGE_STORAGE = ("none", "thumbnail", "full")
 _THUMBNAIL_PIXELS = 160
 _JPEG_QUALITY = {"thumbnail": 85, "full": 95}
 

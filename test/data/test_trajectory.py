@@ -2,15 +2,11 @@
 
 from __future__ import annotations
 
-from collections import Counter
-from types import SimpleNamespace
-
 import numpy as np
 import pytest
 from scipy.spatial.transform import Rotation, Slerp
 
 from netvlad_core.data.geometry import Pose
-from netvlad_core.data.pose_log import NOT_FINITE, ZERO_QUATERNION, PoseLog
 from netvlad_core.data.trajectory import Trajectory, read_tum, seconds, stamp_from_seconds, write_tum
 from netvlad_core.errors import SourceError
 
@@ -117,28 +113,6 @@ def test_moved_is_the_product_of_poses():
     for i, pose in enumerate(body):
         np.testing.assert_allclose(moved[i].position, (pose @ child).position, atol=1e-12)
         np.testing.assert_allclose(np.abs(moved[i].quaternion @ (pose @ child).quaternion), 1.0)
-
-
-def test_log_keeps_the_sound_poses_and_counts_the_others():
-    log, skipped = PoseLog(), Counter[str]()
-    nan = float("nan")
-    rows = [
-        (1, 1.0, 1.0),
-        (2, nan, 1.0),
-        (3, 3.0, 0.0),
-        (4, 4.0, 2.0),
-        (2, 5.0, 1.0),
-        (4, 6.0, 1.0),
-        (5, 7.0, nan),
-    ]
-    for stamp, x, w in rows:
-        stamp *= SECOND // 10
-        log.add(stamp, stamp, SimpleNamespace(x=x, y=0.0, z=0.0), SimpleNamespace(x=0.0, y=0.0, z=0.0, w=w))
-    trajectory = log.trajectory(skipped)
-    np.testing.assert_array_equal(trajectory.stamps, [SECOND // 10, 4 * SECOND // 10])
-    np.testing.assert_array_equal(trajectory.positions[:, 0], [1, 4])
-    np.testing.assert_array_equal(trajectory.quaternions, [[0, 0, 0, 1]] * 2)
-    assert skipped == {NOT_FINITE: 2, ZERO_QUATERNION: 1, "pose stamp out of order": 1}
 
 
 def test_tum_round_trip(tmp_path):

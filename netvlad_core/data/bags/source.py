@@ -103,6 +103,8 @@ class BagSource:
                 self._reasons[rows[~has_pose]] = NO_POSE
             if 2 * len(self._pose_rows) < len(self._reasons):
                 self.remark = _compared_clocks(images.topic.name, clock, poses, options.max_gap)
+        if clock.remark:
+            _log.warning("%s: %s", images.topic.name, clock.remark)
         self.skipped = poses.faults + Counter(self._reasons[self._reasons != ""].tolist())
 
     @classmethod
@@ -124,7 +126,7 @@ class BagSource:
             topic = choose_image_topic(bag.topics, options.image_topic)
             images = _Images(bag, topic, topic.name in by_recording)
             poses = _read_poses(bag, images, options, by_recording)
-        for remark in [*bag.remarks, *(poses.track.remarks if poses.track else [])]:
+        for remark in [*bag.remarks, *(f"{poses.origin}: {text}" for text in poses.remarks)]:
             _log.warning("%s", remark)
         if options.poses_required and (poses.track is None or not len(poses.track.trajectory)):
             raise SourceError(_no_poses(bag, poses))
@@ -204,6 +206,10 @@ class _Poses(NamedTuple):
     track: PoseTrack | None
     faults: Counter[str]
 
+    @property
+    def remarks(self) -> list[str]:
+        return self.track.remarks if self.track else []
+
 
 def _read_poses(bag: Bag, images: _Images, options: SourceOptions, by_recording: Collection[str]) -> _Poses:
     """Read the stamps of the images and the poses, in one pass."""
@@ -243,10 +249,8 @@ def _track_of_file(path: Path, options: SourceOptions) -> PoseTrack:
 
 def _no_poses(bag: Bag, poses: _Poses) -> str:
     if poses.track is None:
-        return (
-            f"{bag.path} holds no poses; record odometry or TF with the images, or give a TUM trajectory; topics "
-            f"in the bag: {named(bag.topics.values())}"
-        )
+        advice = "record odometry or TF with the images, or give a TUM trajectory"
+        return f"{bag.path} holds no poses; {advice}; topics in the bag: {named(bag.topics.values())}"
     reasons = ", ".join(f"{count} x {reason}" for reason, count in poses.faults.items()) or "no messages"
     return f"no usable pose on {poses.origin} of {bag.path}: {reasons}"
 
