@@ -48,6 +48,7 @@ class CameraNode(LifecycleNode):
 
     def __init__(self, name: str, parameters: Sequence[NodeParameter], **kwargs: Any) -> None:
         super().__init__(name, **kwargs)
+        self._is_complete = False  # rclpy also destroys a node whose constructor has raised
         self.statistics = Statistics()
         self.is_configured = False
         self._failure: Problem | None = None
@@ -57,6 +58,7 @@ class CameraNode(LifecycleNode):
 
     def start(self) -> None:
         """Configure and activate, if no lifecycle manager is to do so; the last line of a constructor."""
+        self._is_complete = True
         if self.value("autostart") and self.trigger_configure() == TransitionCallbackReturn.SUCCESS:
             self.trigger_activate()
 
@@ -146,7 +148,8 @@ class CameraNode(LifecycleNode):
 
     def destroy_node(self) -> None:
         """End the worker before the node goes."""
-        self._stop()
+        if self._is_complete:
+            self._stop()
         super().destroy_node()
 
     def _stop(self) -> None:

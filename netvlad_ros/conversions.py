@@ -113,29 +113,15 @@ def match_to_message(match: Match) -> PlaceMatch:
 
 def matches_to_message(answer: Localization, place_map: PlaceMap, header: Header) -> PlaceMatches:
     """State, the place that it speaks of, and matches; header: stamp of the query, frame of the map."""
-    place, probability, reason = _believed(answer)
     return PlaceMatches(
         header=header,
         state=int(answer.state),
-        place_id=place,
-        probability=probability,
-        reason=reason,
+        place_id=answer.place,
+        probability=answer.probability,
+        reason=answer.reason,
         model_id=place_map.header.model_id,
         map_id=place_map.header.map_id,
         matches=[match_to_message(match) for match in answer.matches],
-    )
-
-
-def _believed(answer: Localization) -> tuple[int, float, str]:
-    """Place, its probability, and why there is no pose; of an answer that does not say, by its parts."""
-    belief, best = answer.belief, answer.matches[0]
-    place = belief.place if belief else best.place
-    probability = belief.probability if belief else float(np.clip(best.similarity, 0, 1))
-    reason = "" if answer.prior else f"the state is {answer.state.name}"
-    return (
-        getattr(answer, "place", place),
-        getattr(answer, "probability", probability),
-        getattr(answer, "reason", reason),
     )
 
 

@@ -6,33 +6,22 @@ from threading import Event
 from typing import Any
 
 import numpy as np
-from builtin_interfaces.msg import Time
-from geometry_msgs.msg import PoseWithCovarianceStamped
-from rclpy.qos import DurabilityPolicy, QoSProfile
 from sensor_msgs.msg import CompressedImage, Image
-from std_msgs.msg import Header
-from visualization_msgs.msg import MarkerArray
 
 from netvlad_core.data.camera import Camera
 from netvlad_core.errors import NetvladError
 from netvlad_core.localization.localizer import Localization, Localizer, LocalizerOptions
-from netvlad_core.mapping.place_map import PlaceMap
 from netvlad_core.settings import with_settings
-from netvlad_ros import conversions, markers
+from netvlad_ros import conversions
+from netvlad_ros.answers import Answers
 from netvlad_ros.camera_node import CameraNode, run_node
 from netvlad_ros.diagnostics import Problem
 from netvlad_ros.map_services import MapServices
-from netvlad_ros.match_image import draw_match
 from netvlad_ros.moment import Moment
-from netvlad_ros.msg import GlobalDescriptor, MapInfo, PlaceMatches
 from netvlad_ros.open_map import OpenMap
-from netvlad_ros.outputs import Output, open_outputs
 from netvlad_ros.parameters import PARAMETERS, SETTINGS
-from netvlad_ros.robot_input import newest_qos
 
 _NO_MAP = "no map is open; call the service load_map or set the parameter map"
-_OUTPUT_QOS = QoSProfile(depth=10)
-_LATCHED_QOS = QoSProfile(depth=1, durability=DurabilityPolicy.TRANSIENT_LOCAL)
 
 
 class LocalizeNode(CameraNode):
@@ -44,16 +33,13 @@ class LocalizeNode(CameraNode):
     """
 
     def __init__(self, **kwargs: Any) -> None:
-        self._map = OpenMap(self._tell_map)
-        self._outputs: list[Output] = []
+        self._map = OpenMap(lambda place_map: self.answers.tell_map(place_map))
         self._to_forget = Event()
         self._verifies = False
         self._option_values: dict[str, Any] = {}
         self._last_options = LocalizerOptions()
-        self._map_frame = ""
         super().__init__("localizer", PARAMETERS, **kwargs)
-        self.odometry = self.input._odometry
-        self._create_publishers()
+        self.answers = Answers(self, self.statistics)
         self._map_services = MapServices(self)
         self.start()
 
@@ -66,7 +52,7 @@ class LocalizeNode(CameraNode):
 
     def configure(self) -> None:
         """Open the map named by the parameters, or wait for the service load_map."""
-        self._map_frame = self.value("map_frame")
+        self.answers.configure()
         self._verifies = self.value("verification")
         self._map.allow()
         if self.value("map"):
@@ -77,12 +63,11 @@ class LocalizeNode(CameraNode):
     def activate(self) -> None:
         """Open the outputs for other programs."""
         self.forget()
-        self._outputs = open_outputs(self)
+        self.answers.open_outputs()
 
     def deactivate(self) -> None:
         """Close the outputs."""
-        while self._outputs:
-            self._outputs.pop().close()
+        self.answers.close_outputs()
 
     def cleanup(self) -> None:
         """Close the map."""
@@ -122,13 +107,12 @@ class LocalizeNode(CameraNode):
             is_drive = localizer.options.sequence_filter
             answer = localizer.track(observation) if is_drive else localizer.locate(observation)
         with self.statistics.timed("publish"):
-            self._publish(localizer, moment.header, moment.image, answer)
+            self.answers.publish(moment, answer, localizer.place_map)
 
     def forget(self) -> None:
         """Have the sequence filter and the outputs forget where the robot was."""
         self._to_forget.set()
-        for output in self._outputs:
-            output.forget()
+        self.answers.forget()
 
     relocalize = forget
 
@@ -163,52 +147,6 @@ class LocalizeNode(CameraNode):
             return {}
         header = self.localizer.place_map.header
         return {"map_id": header.map_id, "model_id": header.model_id}
-
-    # --- Topics ---------------------------------------------------------------------------------------------
-
-    def _create_publishers(self) -> None:
-        publisher = self.create_lifecycle_publisher
-        self._matches = publisher(PlaceMatches, "~/matches", _OUTPUT_QOS)
-        self._descriptor = publisher(GlobalDescriptor, "~/descriptor", _OUTPUT_QOS)
-        self._pose = publisher(PoseWithCovarianceStamped, "~/pose", _OUTPUT_QOS)
-        self._markers = publisher(MarkerArray, "~/markers", _OUTPUT_QOS)
-        self._match_image = publisher(Image, "~/match_image", newest_qos())
-        # Which map is open is true in every state, so these know no lifecycle.
-        self._map_info = self.create_publisher(MapInfo, "~/map_info", _LATCHED_QOS)
-        self._map_markers = self.create_publisher(MarkerArray, "~/map_markers", _LATCHED_QOS)
-
-    def _tell_map(self, place_map: PlaceMap | None) -> None:
-        header = self.header(self.get_clock().now().to_msg())
-        self._map_info.publish(conversions.map_to_message(place_map, header))
-        self._map_markers.publish(markers.path_markers(place_map, header))
-
-    def _publish(
-        self, localizer: Localizer, image_header: Header, image: np.ndarray, answer: Localization
-    ) -> None:
-        header = self.header(image_header.stamp)
-        self.statistics.count(answer.state.name)
-        self._matches.publish(conversions.matches_to_message(answer, localizer.place_map, header))
-        if answer.prior is not None:
-            self._pose.publish(conversions.prior_to_message(answer.prior, header))
-        for output in self._outputs:
-            output.send(answer, header)
-        if self.value("publish_descriptor"):
-            model_id = localizer.extractor.model_id
-            self._descriptor.publish(
-                conversions.descriptor_to_message(answer.descriptor, model_id, image_header)
-            )
-        if self._markers.get_subscription_count():
-            self._markers.publish(markers.match_markers(answer, header))
-        if self._match_image.get_subscription_count():
-            place = localizer.place_map.image(answer.matches[0].place)
-            if place is None:  # the map keeps no images, for privacy
-                place = np.full_like(image, 90)
-            picture = draw_match(image, place, answer)
-            self._match_image.publish(conversions.image_to_message(picture, image_header))
-
-    def header(self, stamp: Time) -> Header:
-        """Header of an answer: its stamp, in the frame of the map."""
-        return Header(stamp=stamp, frame_id=self._map_frame)
 
     # --- Parameters -----------------------------------------------------------------------------------------
 

@@ -44,8 +44,9 @@ class MapServices:
         except Exception as error:
             response.message = self._failure(error)
         localizer = self._node.localizer
-        header = self._node.header(self._node.get_clock().now().to_msg())
-        response.info = conversions.map_to_message(localizer.place_map if localizer else None, header)
+        if localizer is not None:
+            header = self._node.answers.header(localizer.place_map, self._node.get_clock().now().to_msg())
+            response.info = conversions.map_to_message(localizer.place_map, header)
         return response
 
     def _save_map(self, request: SaveMap.Request, response: SaveMap.Response) -> SaveMap.Response:
@@ -70,7 +71,7 @@ class MapServices:
             if not len(message.data):
                 raise NetvladError("the request holds no image: image.data and compressed.data are empty")
             _, answer = self._node.answer_alone(localizer, message)
-            header = self._node.header(message.header.stamp)
+            header = self._node.answers.header(localizer.place_map, message.header.stamp)
             response.matches = conversions.matches_to_message(answer, localizer.place_map, header)
             if answer.prior is not None:
                 response.has_pose = True

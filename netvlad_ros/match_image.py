@@ -13,22 +13,21 @@ _COLORS = {State.LOST: (205, 60, 60), State.AMBIGUOUS: (235, 175, 30), State.LOC
 
 
 def draw_match(query: np.ndarray, place: np.ndarray, answer: Localization) -> np.ndarray:
-    """Draw the query (left) and the best place (right), framed and titled in the colour of the state.
+    """Draw the query (left) and its place (right), framed and titled in the colour of the state.
 
     Parameters
     ----------
-    query, place : uint8 RGB (H, W, 3), of any size.
+    query, place : uint8 RGB (H, W, 3), of any size; place shows `answer.place`.
 
     Returns
     -------
     uint8 RGB (276, W', 3).
     """
     color = _COLORS[answer.state]
-    best = answer.matches[0]
     gap = np.full((_HEIGHT, _GAP, 3), color, np.uint8)
     pictures = np.hstack([gap, _scaled(query), gap, _scaled(place), gap])
     title = np.full((30, pictures.shape[1], 3), color, np.uint8)
-    text = f"{answer.state.name}  place {best.place}  similarity {best.similarity:.2f}"
+    text = f"{answer.state.name}  place {answer.place}  probability {answer.probability:.2f}"
     cv2.putText(title, text, (_GAP + 2, 21), cv2.FONT_HERSHEY_SIMPLEX, 0.55, (255, 255, 255), 1, cv2.LINE_AA)
     floor = np.full((_GAP, pictures.shape[1], 3), color, np.uint8)
     return np.vstack([title, pictures, floor])

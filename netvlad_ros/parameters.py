@@ -187,13 +187,20 @@ PARAMETERS = (
         "Checkpoint or ONNX file of the network; empty takes the one that the map names or has.",
     ),
     *INPUT_PARAMETERS,
-    NodeParameter("map_frame", "map", "frame_id of the poses that are published."),
+    NodeParameter(
+        "map_frame",
+        "",
+        "frame_id of the poses that are published; empty takes the frame that the map was built in.",
+    ),
     NodeParameter(
         "publish_initialpose",
         False,
-        "Publish initialpose once for each relocalization, for Nav2's AMCL and slam_toolbox.",
+        "Publish initialpose once for each relocalization and listener, for Nav2's AMCL and slam_toolbox.",
     ),
     NodeParameter("publish_map_to_odom", False, "Broadcast the transform map -> odom; needs the topic odom."),
+    NodeParameter(
+        "map_to_odom_planar", False, "Take z, roll and pitch out of map -> odom, as a 2D stack expects it."
+    ),
     NodeParameter("publish_rtabmap_global_pose", False, "Publish global_pose for RTAB-Map."),
     NodeParameter(
         "publish_cuvslam_hint",

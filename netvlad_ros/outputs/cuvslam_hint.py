@@ -2,24 +2,24 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from collections.abc import Callable
 
 from geometry_msgs.msg import PoseWithCovarianceStamped
+from rclpy.node import Node
 from rclpy.qos import qos_profile_services_default
 from std_msgs.msg import Header
 
 from netvlad_core.localization.localizer import Localization
+from netvlad_ros.moment import Moment
 from netvlad_ros.outputs.pose_message import diagonal_message
-
-if TYPE_CHECKING:
-    from netvlad_ros.localize_node import LocalizeNode
 
 
 class CuvslamHint:
     """Answers each `visual_slam/trigger_hint` with the next pose, on `visual_slam/initial_pose`."""
 
-    def __init__(self, node: LocalizeNode) -> None:
+    def __init__(self, node: Node, count: Callable[[str], None]) -> None:
         self._node = node
+        self._count = count
         self._is_asked = False
         self._publisher = node.create_publisher(
             PoseWithCovarianceStamped, "visual_slam/initial_pose", qos_profile_services_default
@@ -32,11 +32,11 @@ class CuvslamHint:
         """The message is empty; that it comes is the question."""
         self._is_asked = True
 
-    def send(self, answer: Localization, header: Header) -> None:
+    def send(self, answer: Localization, moment: Moment, header: Header) -> None:
         if self._is_asked and answer.prior is not None:
             self._is_asked = False
             self._publisher.publish(diagonal_message(answer.prior, header))
-            self._node.statistics.count("cuVSLAM hints published")
+            self._count("cuVSLAM hints published")
 
     def forget(self) -> None:
         pass

@@ -3,25 +3,28 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Protocol
+from typing import Protocol
 
+from rclpy.node import Node
 from std_msgs.msg import Header
 
 from netvlad_core.localization.localizer import Localization
+from netvlad_ros.moment import Moment
 from netvlad_ros.outputs.cuvslam_hint import CuvslamHint
 from netvlad_ros.outputs.initial_pose import InitialPose
 from netvlad_ros.outputs.map_to_odom import MapToOdom
 from netvlad_ros.outputs.rtabmap import GlobalPose
 
-if TYPE_CHECKING:
-    from netvlad_ros.localize_node import LocalizeNode
-
 
 class Output(Protocol):
-    """Sends answers on to one consumer, while the node is active."""
+    """Sends answers on to one kind of program while the node is active.
 
-    def send(self, answer: Localization, header: Header) -> None:
-        """Take one answer; header: stamp of its image, frame of the map."""
+    An output is made with a node, which gives it publishers, a clock and parameters, and with a function
+    that counts what it does. Whatever it says of an image is in the answer and the moment.
+    """
+
+    def send(self, answer: Localization, moment: Moment, header: Header) -> None:
+        """Take the answer to one moment; header: stamp of its image, frame of the map."""
         ...
 
     def forget(self) -> None:
@@ -34,7 +37,7 @@ class Output(Protocol):
 
 
 # By the name of the parameter that turns it on.
-OUTPUTS: dict[str, Callable[[LocalizeNode], Output]] = {
+OUTPUTS: dict[str, Callable[[Node, Callable[[str], None]], Output]] = {
     "publish_initialpose": InitialPose,
     "publish_map_to_odom": MapToOdom,
     "publish_rtabmap_global_pose": GlobalPose,
@@ -42,6 +45,6 @@ OUTPUTS: dict[str, Callable[[LocalizeNode], Output]] = {
 }
 
 
-def open_outputs(node: LocalizeNode) -> list[Output]:
+def open_outputs(node: Node, count: Callable[[str], None]) -> list[Output]:
     """The outputs that the node's parameters ask for."""
-    return [make(node) for parameter, make in OUTPUTS.items() if node.value(parameter)]
+    return [make(node, count) for name, make in OUTPUTS.items() if node.get_parameter(name).value]

@@ -10,15 +10,17 @@ from netvlad_core.data.geometry import Pose
 from netvlad_core.localization.pose_prior import PosePrior
 from netvlad_ros.conversions import prior_to_message
 
-# AMCL refuses more; robot_localization puts 1e-6 where it finds zero, which trusts a pose too much.
+# AMCL of Nav2 main refuses larger ones. robot_localization raises what is below 1e-9 to that, which trusts a
+# pose too much.
 _LARGEST, _SMALLEST = 1e9, 1e-4  # variances, m^2 or rad^2
 
 
 def diagonal_message(prior: PosePrior, header: Header) -> PoseWithCovarianceStamped:
-    """A pose of length-one quaternion whose covariance has variances only, all within AMCL's bounds.
+    """A pose of length-one quaternion whose covariance has variances only, within the bounds of AMCL.
 
-    AMCL takes no negative entry, and half of all covariances between two axes are negative. Without them the
-    ellipse has the same extent along each axis.
+    AMCL of Nav2 main refuses a negative entry (its releases up to Kilted refuse only what is not finite), and
+    half of all covariances between two axes are negative. Without them the ellipse has the same extent along
+    each axis.
 
     Raises
     ------

@@ -4,17 +4,16 @@ from __future__ import annotations
 
 import struct
 import zlib
-from typing import TYPE_CHECKING
+from collections.abc import Callable
 
 import numpy as np
 from geometry_msgs.msg import PoseWithCovarianceStamped
+from rclpy.node import Node
 from std_msgs.msg import Header
 
 from netvlad_core.localization.localizer import Localization
+from netvlad_ros.moment import Moment
 from netvlad_ros.outputs.pose_message import diagonal_message
-
-if TYPE_CHECKING:
-    from netvlad_ros.localize_node import LocalizeNode
 
 DESCRIPTOR_TYPE = 1  # rtabmap_msgs/GlobalDescriptor.type
 _CV_32F = 5
@@ -23,16 +22,16 @@ _CV_32F = 5
 class GlobalPose:
     """Sends each pose on `global_pose`, with the frame that RTAB-Map expects: the body's.
 
-    RTAB-Map uses it where Optimizer/PriorsIgnored is false and its own image is not older than one period of
-    Rtabmap/DetectionRate.
+    RTAB-Map uses it if Optimizer/PriorsIgnored is false, the optimizer is g2o or GTSAM, and its own image is
+    not older than one period of Rtabmap/DetectionRate.
     """
 
-    def __init__(self, node: LocalizeNode) -> None:
+    def __init__(self, node: Node, count: Callable[[str], None]) -> None:
         self._node = node
-        self._frame = node.value("base_frame")
+        self._frame = node.get_parameter("base_frame").value
         self._publisher = node.create_publisher(PoseWithCovarianceStamped, "global_pose", 10)
 
-    def send(self, answer: Localization, header: Header) -> None:
+    def send(self, answer: Localization, moment: Moment, header: Header) -> None:
         if answer.prior is not None:
             in_body = Header(stamp=header.stamp, frame_id=self._frame)
             self._publisher.publish(diagonal_message(answer.prior, in_body))

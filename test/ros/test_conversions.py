@@ -150,8 +150,8 @@ def test_message_speaks_of_the_place_believed_in_not_of_the_first_match():
     assert (message.state, message.place_id, message.reason) == (PlaceMatches.LOCALIZED, 7, "")
     assert message.probability == pytest.approx(0.97)
     assert [match.place_id for match in message.matches] == [3, 7]
-    lost = replace(answer, state=State.LOST, prior=None)
-    assert conversions.matches_to_message(lost, facts, Header()).reason
+    lost = replace(answer, state=State.LOST, prior=None, reason="no match")
+    assert conversions.matches_to_message(lost, facts, Header()).reason == "no match"
 
 
 def test_covariance_is_row_major_and_its_header_is_kept():

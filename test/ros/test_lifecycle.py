@@ -117,7 +117,7 @@ def test_qos_of_the_images_can_be_overridden(start, street, map_path):
     assert subscription.qos_profile.reliability.name == "RELIABLE"
     assert subscription.qos_profile.depth == 3
     # The override is of this topic alone, and survives another activation.
-    assert again.node._match_image.qos_profile.reliability.name == "BEST_EFFORT"
+    assert again.node.answers._match_image.qos_profile.reliability.name == "BEST_EFFORT"
     assert again.transition("deactivate")
     assert again.transition("activate")
     (subscription,) = [s for s in again.node.subscriptions if s.topic_name == topic]

@@ -32,36 +32,42 @@ def _answer(state: State, poses: list[Pose | None], prior: PosePrior | None = No
     return Localization(0, state, matches, prior, np.zeros(4, np.float32), 0.5)
 
 
-def test_places_are_dots_in_the_map_frame():
-    (dots,) = path_markers(_Map(poses=np.arange(21.0).reshape(3, 7)), _HEADER).markers
+def test_places_are_dots_in_the_map_frame_whose_stamp_never_grows_old():
+    (dots,) = path_markers(_Map(poses=np.arange(21.0).reshape(3, 7)), "map").markers
     assert [(p.x, p.y, p.z) for p in dots.points] == [(0, 1, 2), (7, 8, 9), (14, 15, 16)]
-    assert (dots.action, dots.header.frame_id, dots.pose.orientation.w) == (Marker.ADD, "map", 1.0)
+    assert (dots.action, dots.header, dots.pose.orientation.w) == (Marker.ADD, _HEADER, 1.0)
+    assert (dots.lifetime.sec, dots.lifetime.nanosec) == (0, 0)
 
 
 def test_long_path_is_thinned():
-    (dots,) = path_markers(_Map(poses=np.zeros((12_001, 7))), _HEADER).markers
+    (dots,) = path_markers(_Map(poses=np.zeros((12_001, 7))), "map").markers
     assert 3000 < len(dots.points) <= 5000
 
 
 @pytest.mark.parametrize("place_map", [None, _Map(poses=np.full((5, 7), np.nan))])
 def test_dots_of_another_map_go(place_map):
-    (dots,) = path_markers(place_map, _HEADER).markers
+    (dots,) = path_markers(place_map, "map").markers
     assert (dots.action, dots.ns) == (Marker.DELETE, "places")
 
 
-def test_localized_shows_matches_and_their_support():
-    spheres, lines = match_markers(_answer(State.LOCALIZED, [_POSE, _POSE], _PRIOR), _HEADER).markers
-    assert (len(spheres.points), len(lines.points)) == (2, 4)
-    assert spheres.color.g > spheres.color.r
+def test_support_goes_to_the_matches_around_the_place_and_to_no_others():
+    near, far = Pose.from_xyz_yaw(4.0, 2.0), Pose.from_xyz_yaw(40.0, 2.0)
+    answer = _answer(State.LOCALIZED, [far, _POSE, near, None], _PRIOR)
+    matches, found, lines = match_markers(answer, _POSE, 10.0, _HEADER).markers
+    assert [(p.x, p.y) for p in matches.points] == [(40, 2), (1, 2), (4, 2)]
+    assert [(p.x, p.y) for p in found.points] == [(1, 2)]
+    assert [(p.x, p.y) for p in lines.points] == [(1, 2), (1, 2), (1, 2), (4, 2)]
+    assert found.color.g > found.color.r
+    assert {marker.lifetime.sec for marker in (matches, found, lines)} == {5}
 
 
 def test_lost_is_red_and_takes_the_lines_away():
-    spheres, lines = match_markers(_answer(State.LOST, [_POSE, None]), _HEADER).markers
-    assert len(spheres.points) == 1
-    assert spheres.color.r > spheres.color.g
-    assert lines.action == Marker.DELETE
+    matches, found, lines = match_markers(_answer(State.LOST, [_POSE, None]), _POSE, 10.0, _HEADER).markers
+    assert len(matches.points) == 1
+    assert matches.color.r > matches.color.g
+    assert (found.action, lines.action) == (Marker.ADD, Marker.DELETE)
 
 
 def test_matches_without_poses_take_everything_away():
-    markers = match_markers(_answer(State.AMBIGUOUS, [None, None]), _HEADER).markers
-    assert [marker.action for marker in markers] == [Marker.DELETE, Marker.DELETE]
+    markers = match_markers(_answer(State.AMBIGUOUS, [None, None]), None, 10.0, _HEADER).markers
+    assert [marker.action for marker in markers] == [Marker.DELETE] * 3
