@@ -70,7 +70,7 @@ class PoseRecording:
 
     Attributes
     ----------
-    takers : topic to the function that takes its messages.
+    takers : topic to the function that takes its messages; raises BrokenMessage and PoseError.
     """
 
     def __init__(
@@ -80,7 +80,7 @@ class PoseRecording:
 
         Parameters
         ----------
-        skipped : takes the reasons and counts of broken messages and poses.
+        skipped : takes the reasons and counts of unusable poses.
         by_recording : whether the time of recording stands for the stamps.
         """
         self._topic = topic
@@ -91,20 +91,9 @@ class PoseRecording:
         transforms = _Transforms(bag.decode, self._tree, stamp_of)
         self._poses = _POSE_READERS.get(topic.type, _StampedPoses)(bag.decode, stamp_of)
         self._is_tf = topic.type in TF_TYPES
-        takers: dict[str, Taker] = {
-            name: transforms.add_static for name in static_tf_topics(bag.topics, topic.name)
-        }
-        takers[topic.name] = transforms.add_moving if self._is_tf else self._poses.add
-        self.takers = {name: self._tolerant(taker) for name, taker in takers.items()}
-
-    def _tolerant(self, taker: Taker) -> Taker:
-        def take(raw: RawMessage) -> None:
-            try:
-                taker(raw)
-            except (BrokenMessage, PoseError):
-                self._skipped[BROKEN] += 1
-
-        return take
+        statics = static_tf_topics(bag.topics, topic.name)
+        self.takers: dict[str, Taker] = dict.fromkeys(statics, transforms.add_static)
+        self.takers[topic.name] = transforms.add_moving if self._is_tf else self._poses.add
 
     def track(self, map_frame: str | None, extrinsics: Pose | None, max_gap: float) -> PoseTrack:
         """Return what was read.

@@ -25,7 +25,7 @@ from netvlad_core.data.geometry import Pose
 from netvlad_core.data.images import decode_message
 from netvlad_core.data.judges.clocks import RecordedClock, clock_difference, judge_recording, span
 from netvlad_core.data.trajectory import MAX_GAP, read_tum
-from netvlad_core.errors import BrokenMessage, SourceError
+from netvlad_core.errors import BrokenMessage, PoseError, SourceError
 
 _log = logging.getLogger(__name__)
 
@@ -193,9 +193,7 @@ class _Images:
         clock = judge_recording(stamps[sound], np.array(self._received)[sound])
         stamps[sound] = clock.stamps
         reasons = np.full(len(stamps), BROKEN, dtype=object)
-        reasons[sound] = ""
-        for reason, rows in clock.reasons.items():
-            reasons[sound[rows]] = f"image {reason}"
+        reasons[sound] = [reason and f"image {reason}" for reason in clock.reasons]
         return clock, stamps, reasons
 
 
@@ -224,7 +222,10 @@ def _read_poses(bag: Bag, images: _Images, options: SourceOptions, by_recording:
             recording = PoseRecording(bag, topic, options.base_frame, faults, origin in by_recording)
     takers = {images.topic.name: images.add, **(recording.takers if recording else {})}
     for raw in bag.messages(takers):
-        takers[raw.topic](raw)
+        try:
+            takers[raw.topic](raw)
+        except (BrokenMessage, PoseError):
+            faults["broken pose message"] += 1
     with _needed(is_asked):
         if recording:
             track = recording.track(options.map_frame, options.extrinsics, options.max_gap)

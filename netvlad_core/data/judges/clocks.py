@@ -110,21 +110,23 @@ class RecordedClock:
     Attributes
     ----------
     stamps : (N,) int64, nanoseconds; the time of recording if the topic has no stamps.
-    is_kept : (N,) bool; kept stamps are strictly increasing.
-    reasons : reason to row numbers of the messages left out for it.
+    reasons : (N,) str, why a message is left out; empty for those kept, whose stamps strictly increase.
     remark : a sentence if the clock is unusual, otherwise empty.
     lag : usual time from stamp to recording in seconds, None without messages.
     """
 
     stamps: np.ndarray
-    is_kept: np.ndarray
-    reasons: dict[str, np.ndarray]
+    reasons: np.ndarray
     remark: str
     lag: float | None
 
     @property
+    def is_kept(self) -> np.ndarray:
+        return np.asarray(self.reasons == "")
+
+    @property
     def left_out(self) -> Counter[str]:
-        return Counter({reason: len(rows) for reason, rows in self.reasons.items()})
+        return Counter(self.reasons[~self.is_kept].tolist())
 
 
 def judge_recording(stamps: ArrayLike, received: ArrayLike) -> RecordedClock:
@@ -147,8 +149,8 @@ def judge_recording(stamps: ArrayLike, received: ArrayLike) -> RecordedClock:
     elif is_unset.any():
         # The clock of a simulation does start at 0: such a stamp fits those around it.
         unset, others = np.flatnonzero(is_unset), np.flatnonzero(~is_unset)
-        lags = np.interp(unset, others, (received - stamps)[others])
-        reasons[unset[np.abs(received[unset] - lags) > _SAME_CLOCK]] = NEVER_SET
+        around = np.interp(unset, others, (received - stamps)[others])
+        reasons[unset[np.abs(received[unset] - around) > _SAME_CLOCK]] = NEVER_SET
     rows = np.flatnonzero(reasons == "")
     if (np.diff(stamps[rows]) <= 0).any():
         stretches = _judge_in_order(rows, stamps, received, reasons)
@@ -157,10 +159,8 @@ def judge_recording(stamps: ArrayLike, received: ArrayLike) -> RecordedClock:
             reasons[lost] = SET_BACK if len(lost) >= LASTING else OTHER_CLOCK
         if (reasons == SET_BACK).any():
             remark = f"its clock was set in mid-recording; kept {span(stamps[reasons == ''])}"
-    is_kept = reasons == ""
-    found = {str(reason): np.flatnonzero(reasons == reason) for reason in set(reasons[~is_kept])}
-    lag = float(np.median((received - stamps)[is_kept])) / 1e9 if is_kept.any() else None
-    return RecordedClock(stamps, is_kept, found, remark, lag)
+    lags = (received - stamps)[reasons == ""]
+    return RecordedClock(stamps, reasons, remark, float(np.median(lags)) / 1e9 if len(lags) else None)
 
 
 def _judge_in_order(
