@@ -20,7 +20,7 @@ setup(
         "opencv-python-headless>=4.6",
         "pillow>=9",
         "pyyaml>=5.4",
-        "rosbags>=0.11",
+        "rosbags>=0.11.9",
         "safetensors>=0.4",
         "scipy>=1.9",
         "tomli>=1.1; python_version < '3.11'",
