@@ -15,9 +15,9 @@ import pytest
 pytest.importorskip("gtsam")
 pytest.importorskip("rclpy")
 from examples.slam_backend.pose_graph import PoseGraph
+from examples.slam_backend.trajectory_error import absolute_trajectory_error
 from netvlad_core.data.geometry import Pose
 from netvlad_core.data.trajectory import read_tum
-from netvlad_core.evaluation.trajectory import absolute_trajectory_error
 from netvlad_core.model.checkpoints import save_checkpoint
 from netvlad_core.model.fitting import fit_network
 from netvlad_core.model.spec import NetworkSpec

@@ -30,13 +30,13 @@ from rclpy.qos import QoSProfile, qos_profile_sensor_data
 from sensor_msgs.msg import CameraInfo, Image
 from std_msgs.msg import Header
 
+from examples.slam_backend.trajectory_error import absolute_trajectory_error
 from netvlad_core.data.camera import Camera
 from netvlad_core.data.frames import Frame
 from netvlad_core.data.geometry import Pose
 from netvlad_core.data.sources import open_source
 from netvlad_core.data.trajectory import Trajectory, write_tum
 from netvlad_core.errors import NetvladError, SourceError
-from netvlad_core.evaluation.trajectory import absolute_trajectory_error
 from netvlad_core.localization.loops.loop_options import LoopClosureOptions
 from netvlad_core.model.packaged import PACKAGED_NETWORK
 from netvlad_core.progress import bar

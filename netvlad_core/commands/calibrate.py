@@ -12,7 +12,6 @@ from netvlad_core.commands.common import (
     add_localization,
     add_source,
     add_threshold,
-    bar,
     finish,
     inputs_of,
     open_localizer,
@@ -21,6 +20,7 @@ from netvlad_core.commands.common import (
 )
 from netvlad_core.commands.outputs import beside, check_outputs
 from netvlad_core.files import written_whole
+from netvlad_core.progress import bar
 
 _MARK = "netvlad calibrate"
 SUMMARY = "propose acceptance thresholds for a wanted precision"
@@ -67,7 +67,7 @@ def run(options: argparse.Namespace) -> int:
     localizer = open_localizer(options)
     source = open_source(options)
     left_out: Counter[str] = Counter()
-    results = score_drive(localizer, bar(source, options.quiet), left_out, options.threshold)
+    results = score_drive(localizer, bar(source, show=not options.quiet), left_out, options.threshold)
     known, wanted = settings_of(localizer.options), options.precision_wanted
     curves = {name: result.curve() for name, result in results.items()}
     thresholds: dict[str, Any] = {}

@@ -5,9 +5,9 @@ from __future__ import annotations
 import argparse
 import sys
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any
 
 from netvlad_core.data.radii import CORRECT_WITHIN
 from netvlad_core.errors import NetvladError
@@ -23,8 +23,6 @@ if TYPE_CHECKING:
 
 # Exit status of a command that is done, but could not use most of its input.
 MOSTLY_LEFT_OUT = 3
-
-Image = TypeVar("Image")
 
 
 def add_source(command: argparse.ArgumentParser, is_optional: bool = False, flag: str | None = None) -> None:
@@ -282,13 +280,6 @@ def at_least(minimum: int) -> Callable[[str], int]:
         return int(text)
 
     return parse
-
-
-def bar(images: Iterable[Image], quiet: bool, what: str | None = None) -> Iterable[Image]:
-    """The images behind a progress bar, which shows in a terminal only."""
-    from netvlad_core import progress
-
-    return progress.bar(images, what, show=not quiet)
 
 
 def print_counts(title: str, counts: Mapping[str, int]) -> None:

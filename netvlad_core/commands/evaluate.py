@@ -11,12 +11,12 @@ from netvlad_core.commands.common import (
     add_localization,
     add_source,
     add_threshold,
-    bar,
     finish,
     open_localizer,
     open_source,
     print_counts,
 )
+from netvlad_core.progress import bar
 
 if TYPE_CHECKING:
     from netvlad_core.evaluation.drive import DriveResult
@@ -46,7 +46,7 @@ def run(options: argparse.Namespace) -> int:
     left_out: Counter[str] = Counter()
     judge = DriveJudge(localizer.place_map, options.threshold)
     is_drive = localizer.options.sequence_filter
-    for frame, answer in localize_frames(localizer, bar(source, options.quiet), left_out, is_drive):
+    for frame, answer in localize_frames(localizer, bar(source, show=not options.quiet), left_out, is_drive):
         if frame.pose is None:
             left_out["without a true pose"] += 1
         else:

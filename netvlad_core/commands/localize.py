@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING, Any
 from netvlad_core.commands.common import (
     add_localization,
     add_source,
-    bar,
     finish,
     inputs_of,
     open_localizer,
@@ -20,6 +19,7 @@ from netvlad_core.commands.common import (
 )
 from netvlad_core.commands.outputs import beside, check_outputs
 from netvlad_core.files import written_whole
+from netvlad_core.progress import bar
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -72,7 +72,9 @@ def run(options: argparse.Namespace) -> int:
         with table.open("w", newline="", encoding="utf-8", errors="surrogateescape") as file:
             writer = csv.writer(file)
             writer.writerow(_COLUMNS)
-            for frame, answer in localize_frames(localizer, bar(source, options.quiet), left_out, is_drive):
+            for frame, answer in localize_frames(
+                localizer, bar(source, show=not options.quiet), left_out, is_drive
+            ):
                 writer.writerow(_row(frame.name, answer))
                 states[answer.state.name] += 1
                 if answer.prior:

@@ -12,7 +12,6 @@ from netvlad_core.commands.common import (
     add_device,
     add_source,
     add_threshold,
-    bar,
     finish,
     network_path,
     open_source,
@@ -20,6 +19,7 @@ from netvlad_core.commands.common import (
 )
 from netvlad_core.errors import NetvladError
 from netvlad_core.model.spec import ONNX_PRECISIONS, PRECISIONS
+from netvlad_core.progress import bar
 
 if TYPE_CHECKING:
     from netvlad_core.data.frames import FrameSource
@@ -60,7 +60,7 @@ def run(options: argparse.Namespace) -> int:
     left_out: Counter[str] = Counter()
     with TemporaryDirectory() as folder:
         extractors = _extractors(weights, source, Path(folder), options)
-        frames = bar(source, options.quiet)
+        frames = bar(source, show=not options.quiet)
         results = compare_precisions(place_map, frames, extractors, left_out, options.threshold)
     header, queries = place_map.header, next(iter(results.values())).queries
     print(

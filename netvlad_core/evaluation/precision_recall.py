@@ -49,8 +49,3 @@ def precision_recall(scores: np.ndarray, correct: np.ndarray, answerable: np.nda
     ends = np.flatnonzero(np.append(np.diff(ordered) != 0, True)) if len(ordered) else np.empty(0, int)
     possible = max(1, int(answerable.sum()))
     return PrecisionRecall(ordered[ends], hits[ends] / (ends + 1), hits[ends] / possible)
-
-
-def recall_at_full_precision(scores: np.ndarray, correct: np.ndarray, answerable: np.ndarray) -> float:
-    """Largest share of the answerable images that are accepted before the first wrong one is."""
-    return precision_recall(scores, correct, answerable).recall_at(1.0)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from netvlad_core.evaluation.precision_recall import precision_recall, recall_at_full_precision
+from netvlad_core.evaluation.precision_recall import precision_recall
 
 _SCORES = np.array([0.9, 0.8, 0.8, 0.6, 0.5, -np.inf])
 _CORRECT = np.array([True, True, False, True, False, False])
@@ -24,7 +24,7 @@ def test_threshold_is_the_lowest_that_is_precise_enough() -> None:
     curve = precision_recall(_SCORES, _CORRECT, _ANSWERABLE)
     assert (curve.threshold_for(1.0), curve.recall_at(1.0)) == (0.9, 0.2)
     assert (curve.threshold_for(0.7), curve.recall_at(0.7)) == (0.6, pytest.approx(0.6))
-    assert recall_at_full_precision(_SCORES, _CORRECT, _ANSWERABLE) == pytest.approx(0.2)
+    assert curve.recall_at(1.0) == pytest.approx(0.2)
 
 
 @pytest.mark.parametrize("scores", [np.full(3, -np.inf), np.array([0.5, 0.4, 0.3])])

@@ -102,8 +102,9 @@ def test_the_node_and_the_commands_give_the_same_answers(ros, street, map_path, 
         assert main(["calibrate", *arguments]) == 0
     else:
         params.write_text(
-            f"{_NAMESPACE}/localizer:\n  ros__parameters:\n    top_k: 4\n    min_belief: 0.5\n    sequence.habit: 15.0\n"
-            "    sequence:\n      sharpness: 0.35\n      leave: 2.0e-2\n      gap_range: [-1.0, 3.0]\n"
+            f"{_NAMESPACE}/localizer:\n  ros__parameters:\n    top_k: 4\n    min_belief: 0.5\n"
+            "    sequence.habit: 15.0\n    sequence:\n      sharpness: 0.35\n"
+            "      leave: 2.0e-2\n      gap_range: [-1.0, 3.0]\n"
         )
     chosen = read_parameters(params, settings_of(LocalizerOptions()))
 

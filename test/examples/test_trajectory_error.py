@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from scipy.spatial.transform import Rotation
 
-from netvlad_core.evaluation.trajectory import absolute_trajectory_error
+from examples.slam_backend.trajectory_error import absolute_trajectory_error
 
 
 def test_a_rigid_motion_is_no_error() -> None:

@@ -1,0 +1,105 @@
+"""What the commands share: types of arguments, settings from three places, and the end of a run."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+import pytest
+
+from netvlad_core.cli import _COMMANDS, _parser
+from netvlad_core.commands.common import (
+    MOSTLY_LEFT_OUT,
+    at_least,
+    finish,
+    localizer_options,
+    output_file,
+    path,
+    positive,
+)
+
+
+def test_types_of_arguments(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HOME", "/home/of/a user")
+    assert path("~/maps/#1 100%/") == Path("/home/of/a user/maps/#1 100%")
+    assert output_file("~/a.csv") == Path("/home/of/a user/a.csv")
+    assert (positive("0.5"), at_least(2)("2")) == (0.5, 2)
+    for kind, text, words in (
+        (path, "", "expected the name of a file or folder"),
+        (path, "~nobody-here/x", "there is no user nobody-here"),
+        (output_file, "folder/", "names a folder"),
+        (positive, "nan", "expected a number above 0, found nan"),
+        (positive, "inf", "expected a number above 0, found inf"),
+        (positive, "-1", "expected a number above 0, found -1"),
+        (at_least(2), "1", "expected a whole number from 2, found 1"),
+        (at_least(0), "1.5", "expected a whole number from 0"),
+    ):
+        with pytest.raises(argparse.ArgumentTypeError, match=words):
+            kind(text)
+
+
+def _options(*arguments: str) -> argparse.Namespace:
+    return _parser().parse_args(["localize", "map", "drive", "--output", "x.csv", *arguments])
+
+
+def test_the_command_line_wins_over_the_file_and_the_file_over_the_defaults(tmp_path: Path) -> None:
+    params = tmp_path / "p.yaml"
+    params.write_text(
+        "/**:\n  ros__parameters: {min_similarity: 0.4, top_k: 3, sequence_filter: true, min_inliers: 50}\n"
+    )
+    usual, file = localizer_options(_options()), localizer_options(_options("--params", str(params)))
+    assert (usual.min_similarity, usual.top_k, usual.verification) == (None, 10, None)
+    assert (file.min_similarity, file.top_k, file.verification) == (0.4, 3, None)
+    given = ("--min-similarity", "0.6", "--single-image", "--verify")
+    both = localizer_options(_options("--params", str(params), *given))
+    assert (both.min_similarity, both.top_k, both.sequence_filter) == (0.6, 3, False)
+    assert both.verification is not None
+    assert both.verification.min_inliers == 50
+    assert (
+        localizer_options(_options("--params", str(params), "--min-similarity", "-1")).min_similarity is None
+    )
+
+
+def test_every_command_takes_paths_with_a_home(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A path that only the shell would expand is the commonest one to fail behind quotes."""
+    monkeypatch.setenv("HOME", "/home/me")
+    subparsers = next(a for a in _parser()._actions if isinstance(a, argparse._SubParsersAction))
+    for name in _COMMANDS:
+        for action in subparsers.choices[name]._actions:
+            takes_path = action.metavar in (
+                "MAP",
+                "SOURCE",
+                "FILE",
+                "DIR",
+                "CSV",
+                "YAML",
+                "TUM",
+                "PATH",
+                "WEIGHTS",
+            )
+            if takes_path or (action.metavar in ("MAP|FILE", "NAME") and action.dest == "output"):
+                assert action.type is not None, (name, action.dest)
+                found = action.type("~/x")  # type: ignore[operator]
+                assert found == Path("/home/me/x"), (name, action.dest)
+
+
+@pytest.mark.parametrize(
+    ("used", "left_out", "total", "status"),
+    [
+        (10, {}, 10, 0),
+        (5, {"broken": 5}, 10, 0),
+        (4, {"broken": 6}, 10, MOSTLY_LEFT_OUT),
+        (0, {}, 0, 0),
+        (0, {"broken": 3, "odd": 1}, None, MOSTLY_LEFT_OUT),
+        (3, {"message of odometry": 900}, 3, 0),
+    ],
+)
+def test_the_end_of_a_run(
+    used: int, left_out: dict[str, int], total: int | None, status: int, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert finish(used, left_out, total=total, remark="clocks differ") == status
+    out, err = capsys.readouterr()
+    assert ("left out: " in out) == bool(left_out)
+    assert ("images were left out" in err and "clocks differ" in err) == (status != 0)
+    assert finish(used, left_out, is_json=True, total=total) == status
+    assert capsys.readouterr().out == ""
