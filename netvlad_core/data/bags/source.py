@@ -24,6 +24,7 @@ from netvlad_core.data.frames import Frame, fingerprint_of
 from netvlad_core.data.geometry import Pose
 from netvlad_core.data.images import decode_message
 from netvlad_core.data.judges.clocks import RecordedClock, clock_difference, judge_recording, span
+from netvlad_core.data.judges.positions import doubts_about_units
 from netvlad_core.data.trajectory import MAX_GAP, read_tum
 from netvlad_core.errors import BrokenMessage, PoseError, SourceError
 
@@ -31,6 +32,8 @@ _log = logging.getLogger(__name__)
 
 BROKEN = "broken image message"
 NO_POSE = "image without a pose at its stamp"
+# Metres; a robot that does not leave them has not driven, or they are degrees.
+_STANDING = 1.0
 
 
 @dataclass(frozen=True)
@@ -99,6 +102,8 @@ class BagSource:
             self._sampled = track.trajectory.sampled_at(self._stamps[rows], options.max_gap)
             has_pose = np.isin(self._stamps[rows], self._sampled.stamps)
             self._pose_rows = dict(zip(rows[has_pose].tolist(), range(len(self._sampled)), strict=True))
+            if doubt := doubts_about_units(self._sampled.positions, within=_STANDING):
+                _log.warning("%s: %s", poses.origin, doubt)
             if options.poses_required:
                 self._reasons[rows[~has_pose]] = NO_POSE
             if 2 * len(self._pose_rows) < len(self._reasons):

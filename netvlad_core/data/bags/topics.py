@@ -48,10 +48,11 @@ def choose_image_topic(topics: Mapping[str, Topic], wanted: str | None) -> Topic
         raise SourceError(f"{_absence('image', wanted, topics)}; {listing}")
     cameras = {name.removesuffix(_COMPRESSED) for name in images}
     if len(cameras) != 1:
-        problem = "several cameras, name one image topic" if cameras else "no images"
-        if videos := [topic for topic in topics.values() if topic.type.endswith(_VIDEO_TYPES)]:
-            listing += f"; video is not read: decode {named(videos)} to sensor_msgs/CompressedImage"
-        raise SourceError(f"the bag holds {problem}; {listing}")
+        if cameras:
+            raise SourceError(f"the bag holds several cameras, name one image topic; {listing}")
+        is_video = any(topic.type.endswith(_VIDEO_TYPES) for topic in topics.values())
+        advice = "; video is not read, decode it to sensor_msgs/CompressedImage" if is_video else ""
+        raise SourceError(f"the bag holds no images; {listing}; all topics: {named(topics.values())}{advice}")
     camera = cameras.pop()
     return images.get(camera) or images[camera + _COMPRESSED]
 

@@ -10,7 +10,7 @@ from scipy.spatial import cKDTree
 from netvlad_core.data.judges.majority import LASTING, Majority
 from netvlad_core.data.radii import CORRECT_WITHIN, POSITIVE_WITHIN
 
-JUMP = "position that no robot can have reached"
+JUMP = "position that no robot can have reached, if it is in metres"
 NO_FIX = "satellite fix without a position"
 
 # Metres a second: faster than a train; metres: what odometry may correct from one message to the next.
@@ -95,12 +95,13 @@ def has_fix(
     return has_position & ~(is_unknown & knows_most)
 
 
-def doubts_about_units(positions: np.ndarray) -> str:
+def doubts_about_units(positions: np.ndarray, within: float = POSITIVE_WITHIN) -> str:
     """Say what speaks against metres.
 
     Parameters
     ----------
     positions : (N, 2 or 3) of the places of a map or of a catalogue; rows with NaN are left alone.
+    within : metres; so many places do not all lie this near each other.
 
     Returns
     -------
@@ -110,7 +111,7 @@ def doubts_about_units(positions: np.ndarray) -> str:
     if len(points) < _FEW:
         return ""
     extent = float(np.linalg.norm(np.ptp(points, axis=0)))
-    if extent <= POSITIVE_WITHIN:
+    if extent <= within:
         return (
             f"all {len(points)} places lie within {extent:.3g} m: each counts as correct for any other; "
             "x and y must be metres, are they degrees, kilometres or of a scale of their own?"

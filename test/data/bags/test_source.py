@@ -290,3 +290,19 @@ def test_few_images_with_poses_are_explained(tmp_path: Path) -> None:
     source = BagSource.open(write_bag(tmp_path / "drive", pictures(), arc(3)))
     assert (source.usable, len(source)) == (2, COUNT)
     assert source.remark.startswith("images are of 2023-11-14 22:13:20 to 2023-11-14 22:13:25, poses of 2023")
+
+
+@pytest.mark.parametrize(("scale", "doubt"), [(1.0, ""), (1e-5, "are they degrees")])
+def test_poses_in_degrees(tmp_path: Path, scale: float, doubt: str, caplog: pytest.LogCaptureFixture) -> None:
+    moved = [(stamp, Pose.from_xyz_yaw(11.5 + scale * i, 48.1)) for i, (stamp, _) in enumerate(arc(16))]
+    BagSource.open(write_bag(tmp_path / "drive", pictures(15), moved))
+    assert doubt in caplog.text
+    assert bool(caplog.text) == bool(doubt)
+
+
+def test_poses_in_millimetres(tmp_path: Path) -> None:
+    """Too fast for any robot: one pose is left, and the reason doubts the unit."""
+    moved = [(stamp, Pose.from_xyz_yaw(3000.0 * i, 0)) for i, (stamp, _) in enumerate(arc())]
+    path = write_bag(tmp_path / "drive", pictures(), moved)
+    source = BagSource.open(path, SourceOptions(poses_required=False))
+    assert source.skipped == {"position that no robot can have reached, if it is in metres": COUNT}
