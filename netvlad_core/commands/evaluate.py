@@ -38,8 +38,9 @@ def add_arguments(command: argparse.ArgumentParser) -> None:
 
 
 def run(options: argparse.Namespace) -> int:
-    from netvlad_core.evaluation.drive import DriveJudge, localize_frames
+    from netvlad_core.evaluation.drive import DriveJudge
     from netvlad_core.evaluation.recall import TRIVIAL
+    from netvlad_core.localization.drive import localize_frames
 
     localizer = open_localizer(options)
     source = open_source(options)

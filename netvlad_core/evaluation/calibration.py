@@ -11,8 +11,9 @@ import numpy as np
 
 from netvlad_core.data.frames import Frame
 from netvlad_core.data.radii import CORRECT_WITHIN
-from netvlad_core.evaluation.drive import DriveJudge, DriveResult, observe_frames
+from netvlad_core.evaluation.drive import DriveJudge, DriveResult
 from netvlad_core.evaluation.precision_recall import PrecisionRecall
+from netvlad_core.localization.drive import observe_frames
 from netvlad_core.localization.localizer import Localizer, State
 from netvlad_core.localization.tracking.sequence_filter import HYSTERESIS
 

@@ -2,22 +2,17 @@
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 import numpy as np
 
-from netvlad_core.data.frames import Frame
 from netvlad_core.data.geometry import Pose
 from netvlad_core.data.radii import CORRECT_WITHIN
 from netvlad_core.errors import SourceError
 from netvlad_core.evaluation.precision_recall import PrecisionRecall, precision_recall
 from netvlad_core.evaluation.recall import Recall, recall_by_position, within
-from netvlad_core.localization.localizer import Localization, Localizer, State
-from netvlad_core.localization.observation import Observation
+from netvlad_core.localization.localizer import Localization, State
 from netvlad_core.mapping.place_map import PlaceMap
-from netvlad_core.model.streaming import describe_frames
 
 
 @dataclass(frozen=True, eq=False)
@@ -105,31 +100,3 @@ class DriveJudge:
             scores,
             errors,
         )
-
-
-def observe_frames(
-    localizer: Localizer, frames: Iterable[Frame], left_out: Counter[str]
-) -> Iterator[tuple[Frame, Observation]]:
-    """Observe a drive, the frames' poses as odometry; broken images are counted in `left_out`."""
-    for batch in describe_frames(frames, localizer.extractor):
-        for described in batch:
-            frame, image = described.frame, described.image
-            if image is None or described.descriptor is None:
-                left_out[described.error or "broken image"] += 1
-            else:
-                yield (
-                    frame,
-                    localizer.observe(image, frame.stamp, frame.pose, descriptor=described.descriptor),
-                )
-
-
-def localize_frames(
-    localizer: Localizer, frames: Iterable[Frame], left_out: Counter[str], track: bool = False
-) -> Iterator[tuple[Frame, Localization]]:
-    """Localize a drive image by image; broken images are counted in `left_out`.
-
-    With `track` the images are judged as a sequence, and the frames' poses serve as odometry: only how they
-    change matters, not where they are.
-    """
-    for frame, observation in observe_frames(localizer, frames, left_out):
-        yield frame, localizer.track(observation) if track else localizer.locate(observation)

@@ -79,7 +79,7 @@ def test_every_command_takes_paths_with_a_home(monkeypatch: pytest.MonkeyPatch) 
             )
             if takes_path or (action.metavar in ("MAP|FILE", "NAME") and action.dest == "output"):
                 assert action.type is not None, (name, action.dest)
-                found = action.type("~/x")  # type: ignore[operator]
+                found = action.type("~/x")
                 assert found == Path("/home/me/x"), (name, action.dest)
 
 

@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from dataclasses import replace
 
 import numpy as np
 import pytest
 
-from netvlad_core.data.frames import Frame
 from netvlad_core.data.geometry import Pose
-from netvlad_core.errors import ImageError, SourceError
-from netvlad_core.evaluation.drive import DriveJudge, DriveResult, localize_frames
+from netvlad_core.errors import SourceError
+from netvlad_core.evaluation.drive import DriveJudge, DriveResult
 from netvlad_core.localization.localizer import Localizer
 from netvlad_core.localization.tracking.sequence_filter import Belief, State
 from netvlad_core.mapping.place_map import PlaceMap
@@ -76,18 +74,3 @@ def test_the_place_that_a_tracked_answer_names_is_judged(localizer: Localizer) -
     judge.add(Pose.from_xyz_yaw(60.0, 0.0), replace(answer, belief=belief))
     result = judge.result()
     assert (result.is_correct[0], result.scores[0], result.recall.at()[1]) == (True, 0.97, 0.0)
-
-
-def test_broken_image_is_counted_and_the_drive_goes_on(localizer: Localizer) -> None:
-    def broken() -> np.ndarray:
-        raise ImageError("truncated JPEG", "image cut off")
-
-    frames = [
-        Frame("0", 0, None, lambda: view(_FRONTS, 10.0)),
-        Frame("1", 1, None, broken),
-        Frame("2", 2, None, lambda: view(_FRONTS, 20.0)),
-    ]
-    left_out: Counter[str] = Counter()
-    answers = list(localize_frames(localizer, frames, left_out))
-    assert [(frame.name, answer.matches[0].place) for frame, answer in answers] == [("0", 5), ("2", 10)]
-    assert left_out == {"image cut off": 1}
