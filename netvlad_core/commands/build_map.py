@@ -46,9 +46,9 @@ def add_arguments(command: argparse.ArgumentParser) -> None:
         help="images kept in the map; none for privacy (default: %(default)s)",
     )
     rule = command.add_argument_group("keyframes (for recordings, the default is 1 m or 15 degrees)")
-    rule.add_argument("--distance", type=positive, metavar="M", help="a place every so many metres")
-    rule.add_argument("--angle", type=positive, metavar="DEG", help="a place at each turn of so many degrees")
-    rule.add_argument("--time", type=positive, metavar="S", help="a place every so many seconds")
+    rule.add_argument("--distance", type=positive, metavar="M", help="a place every M metres")
+    rule.add_argument("--angle", type=positive, metavar="DEG", help="a place at each turn of DEG degrees")
+    rule.add_argument("--time", type=positive, metavar="S", help="a place every S seconds")
     rule.add_argument("--every-image", action="store_true", help="every image is a place")
     command.add_argument("--no-poses", action="store_true", help="accept a drive without poses")
     command.add_argument(

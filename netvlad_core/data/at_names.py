@@ -35,7 +35,7 @@ def have_positions(folder: Path, names: Sequence[str]) -> bool:
 
 
 def pose_of_name(name: str) -> Pose:
-    """Pose in UTM metres, x east and y north; looking east where the heading is not given.
+    """Pose in UTM metres, x east and y north; looking east if the heading is not given.
 
     Raises
     ------
@@ -57,17 +57,17 @@ def pose_of_name(name: str) -> Pose:
 
 
 def heading_of_name(name: str) -> float | None:
-    """Heading in radians from +x (east) counter-clockwise, or None where the name has none."""
+    """Heading in radians from +x (east) counter-clockwise, or None if the name has none."""
     return pose_of_name(name).yaw if _field(name.split("@"), _HEADING) else None
 
 
 def panorama_of_name(name: str) -> str:
-    """Id of the panorama that the image is cut from, empty where it is not given."""
+    """Id of the panorama that the image is cut from, empty if it is not given."""
     return _field(name.split("@"), _PANORAMA)
 
 
 def zone_of_name(name: str) -> str:
-    """UTM zone, empty where it is not given."""
+    """UTM zone, empty if it is not given."""
     return _field(name.split("@"), _ZONE)
 
 

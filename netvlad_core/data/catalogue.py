@@ -38,7 +38,7 @@ _UNREAD_SUFFIXES = {
     *(".dng", ".cr2", ".cr3", ".nef", ".arw", ".orf", ".rw2", ".raf", ".raw", ".svg", ".psd"),
 }
 
-# Frames of a collection need an order in time; where nothing is known they are a second apart.
+# Frames of a collection need an order in time; without stamps they are a second apart.
 _STEP = 10**9
 
 
@@ -95,7 +95,7 @@ class CatalogueSource:
     def from_folder(cls, path: Path | str) -> CatalogueSource:
         """Open a folder of images in natural order, those of its subfolders included.
 
-        Poses come from "@" names; where no file has one there are no poses.
+        Poses come from "@" names; if no file has one there are no poses.
 
         Raises
         ------

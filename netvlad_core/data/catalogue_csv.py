@@ -26,7 +26,7 @@ def read_catalogue(path: Path) -> list[tuple[str, int | None, Pose]]:
     Raises
     ------
     SourceError
-        Names the file and the line where a column, a number or the order of things is wrong.
+        Names the file and the line in which a column, a number or a value is wrong.
     """
     rows = []
     seen: dict[str, int] = {}

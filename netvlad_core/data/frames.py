@@ -23,7 +23,7 @@ class Frame:
     ----------
     name : file name or `topic#index`, unique in its source, used in messages and tables.
     stamp : int, nanoseconds.
-    pose : map <- base_link, or None where the source has no pose for this instant.
+    pose : map <- base_link, or None if the source has no pose for this instant.
     decode : returns the image, uint8 RGB (H, W, 3); raises ImageError.
     """
 
@@ -46,7 +46,7 @@ class FrameSource(Protocol):
     remark : a sentence about why few images can be used, as far as the source itself knows; otherwise empty.
     is_stream : True for a recording at camera rate, from which keyframes are to be chosen; False for a
         collection that somebody has chosen already.
-    camera : calibration of the camera, or None where it is not known.
+    camera : calibration of the camera, or None if it is not known.
     """
 
     description: str

@@ -38,7 +38,7 @@ def east_north_up(geodetic: np.ndarray, origin: np.ndarray) -> np.ndarray:
     Parameters
     ----------
     geodetic : (N, 3) latitude and longitude in degrees, height in metres.
-    origin : (3,) likewise.
+    origin : (3,) latitude, longitude and height of the point of contact.
 
     Returns
     -------
@@ -67,7 +67,7 @@ def headings_of_travel(positions: np.ndarray, step: float = 1.0) -> np.ndarray:
 
     Returns
     -------
-    (N,) float64, radians from +x counter-clockwise; 0 where the body never moved.
+    (N,) float64, radians from +x counter-clockwise; 0 if the body never moved.
     """
     headings = np.full(len(positions), np.nan)
     heading, anchor = np.nan, positions[0] if len(positions) else None

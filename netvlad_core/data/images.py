@@ -27,7 +27,7 @@ _MOST_PIXELS = 80_000_000
 
 
 class _Layout(NamedTuple):
-    """Samples a pixel of an encoding, and OpenCV's conversion to RGB (None where it is RGB)."""
+    """Samples a pixel of an encoding, and OpenCV's conversion to RGB (None if it is RGB)."""
 
     samples: int
     to_rgb: int | None
@@ -226,7 +226,7 @@ def _decode_compressed(message: Any) -> np.ndarray:
 
 
 def _decode_file(data: bytes | np.ndarray) -> np.ndarray:
-    """Decode a picture file in memory to uint8, (H, W) where it is grey, otherwise (H, W, 3) BGR."""
+    """Decode a picture file in memory to uint8, (H, W) if it is grey, otherwise (H, W, 3) BGR."""
     data = _bytes_of(data)
     if not data.size:
         raise ImageError("the picture is empty (0 bytes)", EMPTY)

@@ -50,7 +50,7 @@ class Trajectory:
         return Pose(self.positions[index], self.quaternions[index])
 
     def at(self, stamp: int, max_gap: float = MAX_GAP) -> Pose | None:
-        """Pose at an instant, or None where the trajectory does not cover it; see `sampled_at`."""
+        """Pose at an instant, or None if the trajectory does not cover it; see `sampled_at`."""
         sample = self.sampled_at([stamp], max_gap)
         return sample[0] if len(sample) else None
 
@@ -159,7 +159,7 @@ def seconds(stamp: int) -> str:
 
 
 def stamp_from_seconds(text: str) -> int:
-    """Nanoseconds of a decimal number of seconds, exact where a float would lose the last digits.
+    """Nanoseconds of a decimal number of seconds, exact although a float would lose the last digits.
 
     Raises
     ------

@@ -23,7 +23,7 @@ _SAME = 1e-3
 class TransformTree:
     """Transforms parent <- child as recorded on /tf and /tf_static.
 
-    A frame may be found below two parents, where two programs disagree; each way is kept.
+    A frame may have two parents if two programs disagree; each way is kept.
     """
 
     def __init__(self) -> None:
@@ -72,7 +72,7 @@ class TransformTree:
         return sorted({*self._parents, *(p for parents in self._parents.values() for p in parents)})
 
     def fixed_between(self, frame: str, other: str) -> Pose | None:
-        """Return frame <- other where static transforms join the two, otherwise None."""
+        """Return frame <- other if static transforms join the two, otherwise None."""
         above, above_other = self._fixed_above(frame), self._fixed_above(other)
         common = next((name for name in above if name in above_other), None)
         return None if common is None else above[common].inverse() @ above_other[common]

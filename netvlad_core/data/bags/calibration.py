@@ -30,8 +30,8 @@ def read_camera(path: Path, image_topic: str, base_frame: str, pose_topic: str =
 
     Returns
     -------
-    None where the bag does not tell: without a calibration, or without the way to the base in /tf_static. A
-    camera is of use but not required, so what is wrong with it goes to the log.
+    None if the bag holds no calibration, or /tf_static does not lead to the base. A camera is of use but not
+    required, so what is wrong with it goes to the log.
     """
     with Bag(path) as bag:
         places = image_topic.split("/")

@@ -44,8 +44,8 @@ class PoseTrack:
     Attributes
     ----------
     trajectory : frame_id <- child_frame_id.
-    frame_id, child_frame_id : names, empty where the messages do not tell.
-    has_own_rotation : False where the rotation is the robot's heading, however the sensor is mounted.
+    frame_id, child_frame_id : names, empty if the messages do not tell.
+    has_own_rotation : False if the rotation is the robot's heading, however the sensor is mounted.
     lag : usual time from stamp to recording in seconds, None if it is not known.
     remarks : sentences about what is unusual in the messages.
     """
@@ -102,7 +102,7 @@ class PoseRecording:
         ----------
         map_frame, max_gap : for TF, see `TransformTree.trajectory`.
         extrinsics : base_frame <- the frame that the messages give poses of; None looks in the static
-            transforms, and takes the poses for those of the base frame where nothing is known.
+            transforms, and takes the poses for those of the base frame if nothing is known.
 
         Raises
         ------

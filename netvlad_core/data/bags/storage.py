@@ -1,7 +1,7 @@
 """The storage files of a recording, SQLite, MCAP or ROS 1, each with its topics and messages.
 
-What the files hold is believed, what metadata.yaml says of them is not needed: people edit it, and a recorder
-that was cut off never wrote it.
+The files are believed; what metadata.yaml says about them is not needed. Users edit it, and a recorder that
+was cut off never wrote it.
 """
 
 from __future__ import annotations

@@ -133,7 +133,7 @@ def _spellings(name: str) -> list[str]:
 
 def _absence(kind: str, wanted: str, topics: Mapping[str, Topic]) -> str:
     topic = next((topics[name] for name in _spellings(wanted) if name in topics), None)
-    instead = f", where the bag holds {topic.count} of {topic.type}" if topic else ""
+    instead = f", the bag holds {topic.count} of {topic.type} there" if topic else ""
     return f"no {kind} on {wanted}{instead}"
 
 

@@ -101,7 +101,7 @@ def doubts_about_units(positions: np.ndarray, within: float = POSITIVE_WITHIN) -
     Parameters
     ----------
     positions : (N, 2 or 3) of the places of a map or of a catalogue; rows with NaN are left alone.
-    within : metres; so many places do not all lie this near each other.
+    within : metres; the places of a real drive spread farther than this.
 
     Returns
     -------

@@ -26,7 +26,7 @@ def test_empty_bag(tmp_path, storage):
         bag.add_topic("/odom", "nav_msgs/Odometry")
     with pytest.raises(SourceError, match="the bag holds no images; image topics in the bag: none"):
         BagSource.open(bag_path(tmp_path, storage))
-    with pytest.raises(SourceError, match="no image on /camera/image_raw, where the bag holds 0 of"):
+    with pytest.raises(SourceError, match="no image on /camera/image_raw, the bag holds 0 of"):
         BagSource.open(bag_path(tmp_path, storage), SourceOptions("/camera/image_raw"))
 
 
