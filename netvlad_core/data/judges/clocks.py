@@ -168,7 +168,10 @@ def _judge_in_order(
 ) -> list[list[int]]:
     """Return the rows of each stretch without a step of the clock; write the reasons of the others."""
     steps = np.diff(stamps[rows])
-    judge = ClockJudge(max(LATE, 3 * int(np.median(steps[steps > 0])) if (steps > 0).any() else 0))
+    usual = (
+        np.percentile(steps[steps > 0], 25) if (steps > 0).any() else 0
+    )  # wrong stamps make the longer ones
+    judge = ClockJudge(max(LATE, 3 * int(usual)))
     stretches: list[list[int]] = []
     doubted: list[int] = []
     for row in rows.tolist():

@@ -159,3 +159,15 @@ def test_slow_topic_that_starts_anew_and_soon_catches_up() -> None:
     assert [
         i for i, judged in enumerate(live(stamps, DAY + np.arange(12) * SECOND)) if judged.starts_anew
     ] == [6]
+
+
+def test_sound_stamps_among_as_many_random_ones() -> None:
+    random = np.random.default_rng(0)
+    received = DAY + np.arange(2000) * SECOND // 20
+    is_wrong = random.random(2000) < 0.5
+    stamps = np.where(is_wrong, random.integers(1, 2**62, 2000), received)
+    clock = judge_recording(stamps, received)
+    assert clock.is_kept[~is_wrong].mean() > 0.99
+    assert not clock.is_kept[is_wrong].any()
+    kept = [judged.stamp for judged in live(stamps, received)]
+    assert np.mean([k == s for k, s in zip(kept, received) if k is not None]) > 0.99
