@@ -16,6 +16,7 @@ _OPTIONS = {
     "trajectory": "TUM file with poses, instead of a topic.",
     "base_frame": "Frame of the robot (default: base_link).",
     "map_frame": "Root frame of the poses in /tf.",
+    "recording_time": "Topic whose stamps are of another clock: the time of recording stands for them.",
     "extrinsics": "'x y z qx qy qz qw': pose, in the base frame, of the frame whose poses are recorded.",
     "weights": "Checkpoint or ONNX file, or packaged; without it the clusters are fitted on the drive.",
     "store_images": "none, thumbnail or full (default: thumbnail).",

@@ -168,9 +168,8 @@ def _judge_in_order(
 ) -> list[list[int]]:
     """Return the rows of each stretch without a step of the clock; write the reasons of the others."""
     steps = np.diff(stamps[rows])
-    usual = (
-        np.percentile(steps[steps > 0], 25) if (steps > 0).any() else 0
-    )  # wrong stamps make the longer ones
+    # Wrong stamps make the longer steps.
+    usual = np.percentile(steps[steps > 0], 25) if (steps > 0).any() else 0
     judge = ClockJudge(max(LATE, 3 * int(usual)))
     stretches: list[list[int]] = []
     doubted: list[int] = []
