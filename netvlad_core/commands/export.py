@@ -45,10 +45,11 @@ def run(options: argparse.Namespace) -> None:
     from netvlad_core.model.checkpoints import load_checkpoint
     from netvlad_core.model.export import export
     from netvlad_core.model.extractor import variant_path
+    from netvlad_core.model.onnx_engine import FORMAT
 
     weights = network_path(options.weights)
     output = options.output or variant_path(weights, options.precision)
-    check_outputs({output: None}, (weights, options.source, options.trajectory))
+    check_outputs({output: FORMAT}, (weights, options.source, options.trajectory))
     network = load_checkpoint(weights)
     agreement = export(network, output, options.precision, _images(options) if options.source else ())
     size = output.stat().st_size / 1e6

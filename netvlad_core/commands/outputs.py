@@ -8,8 +8,8 @@ from pathlib import Path
 
 from netvlad_core.errors import NetvladError
 
-# A mark of ours stands near the beginning of a file.
-_HEAD = 1024
+# A mark of ours stands near the beginning of a file, or of an ONNX file near its end.
+_HEAD, _TAIL = 1024, 16_384
 
 
 def beside(table: Path, suffix: str) -> Path:
@@ -18,13 +18,13 @@ def beside(table: Path, suffix: str) -> Path:
     return table.with_name((table.stem if known else table.name) + suffix)
 
 
-def check_outputs(outputs: Mapping[Path, str | None], inputs: Iterable[Path | None]) -> None:
+def check_outputs(outputs: Mapping[Path, str], inputs: Iterable[Path | None]) -> None:
     """Refuse, before anything is computed, what would replace an input or a stranger's file.
 
     Parameters
     ----------
     outputs : files to write, each with the mark by which an earlier one of ours is known: text near its
-        beginning. An earlier one, and an empty file, may be replaced; None replaces anything.
+        beginning or end. An earlier one, and an empty file, may be replaced.
     inputs : files and folders that are read; None is skipped.
 
     Raises
@@ -39,7 +39,7 @@ def check_outputs(outputs: Mapping[Path, str | None], inputs: Iterable[Path | No
                 raise NetvladError(f"{output} is read by this command, too ({path}); choose another output")
         if output.is_dir():
             raise NetvladError(f"{output} is a folder; expected the name of a file to write")
-        if mark is not None and output.exists() and not _is_ours(output, mark):
+        if output.exists() and not _is_ours(output, mark):
             raise NetvladError(
                 f"{output} exists, and no earlier run has written it; choose another output, or remove it"
             )
@@ -55,4 +55,5 @@ def _is_ours(path: Path, mark: str) -> bool:
         return False
     with path.open("rb") as file:
         head = file.read(_HEAD)
-    return not head or mark.encode() in head
+        file.seek(max(0, path.stat().st_size - _TAIL))
+        return not head or mark.encode() in head + file.read()
