@@ -96,17 +96,17 @@ class BagSource:
         self._path = bag.path
         self._topic = images.topic
         self._base_frame, self._origin = options.base_frame, poses.origin
-        self._pose_rows: dict[int, int] = {}
+        self._pose_rows = np.full(len(self._reasons), -1)
         if track is not None:
             rows = np.flatnonzero(self._reasons == "")
             self._sampled = track.trajectory.sampled_at(self._stamps[rows], options.max_gap)
             has_pose = np.isin(self._stamps[rows], self._sampled.stamps)
-            self._pose_rows = dict(zip(rows[has_pose].tolist(), range(len(self._sampled)), strict=True))
+            self._pose_rows[rows[has_pose]] = np.arange(len(self._sampled))
             if doubt := doubts_about_units(self._sampled.positions, within=_STANDING):
                 _log.warning("%s: %s", poses.origin, doubt)
             if options.poses_required:
                 self._reasons[rows[~has_pose]] = NO_POSE
-            if 2 * len(self._pose_rows) < len(self._reasons):
+            if 2 * len(self._sampled) < len(self._reasons):
                 self.remark = _compared_clocks(images.topic.name, clock, poses, options.max_gap)
         if clock.remark:
             _log.warning("%s: %s", images.topic.name, clock.remark)
@@ -142,7 +142,7 @@ class BagSource:
                 "another pose topic, e.g. /tf, or leave the map frame open"
             )
         source = cls(bag, images, poses, options)
-        if options.poses_required and source.skipped[NO_POSE] and not source._pose_rows:
+        if options.poses_required and source.skipped[NO_POSE] and not len(source._sampled):
             raise SourceError(f"no image of {source.description} has a pose at its stamp: {source.remark}")
         return source
 
@@ -166,7 +166,8 @@ class BagSource:
         with Bag(self._path) as bag:
             for row, (raw, reason) in enumerate(zip(bag.messages([self.image_topic]), self._reasons)):
                 if not reason:
-                    pose = self._sampled[self._pose_rows[row]] if row in self._pose_rows else None
+                    known = int(self._pose_rows[row])
+                    pose = self._sampled[known] if known >= 0 else None
                     decode = partial(decode_message, bag.decode(raw))
                     yield Frame(f"{self.image_topic}#{row}", int(self._stamps[row]), pose, decode)
 
