@@ -5,8 +5,9 @@ from __future__ import annotations
 import argparse
 import math
 from collections import Counter
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING
 
 from netvlad_core.commands.common import (
     add_localization,
@@ -22,6 +23,11 @@ from netvlad_core.commands.outputs import beside, check_outputs
 from netvlad_core.files import written_whole
 from netvlad_core.progress import bar
 
+if TYPE_CHECKING:
+    from netvlad_core.evaluation.precision_recall import PrecisionRecall
+    from netvlad_core.localization.localizer import Localizer, LocalizerOptions
+    from netvlad_core.settings import Setting
+
 _MARK = "netvlad calibrate"
 SUMMARY = "propose acceptance thresholds for a wanted precision"
 REMARK = (
@@ -32,7 +38,7 @@ EXAMPLE = (
     "netvlad calibrate --map maps/campus --drive tuesday/ --pose-topic /ground_truth --output campus.yaml"
 )
 
-# Named in the file even if they are as usual: what the thresholds hold for.
+# Settings that are in the file even if they are the default.
 _ALWAYS = ("sequence_filter", "verification", "min_inliers")
 
 
@@ -57,10 +63,9 @@ def add_arguments(command: argparse.ArgumentParser) -> None:
 
 
 def run(options: argparse.Namespace) -> int:
-    from netvlad_core.evaluation.calibration import draw_curves, propose, score_drive
+    from netvlad_core.evaluation.calibration import draw_curves, score_drive
     from netvlad_core.evaluation.recall import TRIVIAL
-    from netvlad_core.localization.localizer import LocalizerOptions
-    from netvlad_core.settings import parameters_text, settings_of, with_settings
+    from netvlad_core.settings import parameters_text
 
     picture = beside(options.output, ".png")
     check_outputs({options.output: _MARK, picture: _MARK}, inputs_of(options))
@@ -68,45 +73,63 @@ def run(options: argparse.Namespace) -> int:
     source = open_source(options)
     left_out: Counter[str] = Counter()
     results = score_drive(localizer, bar(source, show=not options.quiet), left_out, options.threshold)
-    known, wanted = settings_of(localizer.options), options.precision_wanted
-    curves = {name: result.curve() for name, result in results.items()}
-    thresholds: dict[str, Any] = {}
-    for name, curve in curves.items():
-        usual = localizer.min_similarity if name == "min_similarity" else known[name].default
-        threshold = propose(curve, wanted, usual, nothing=float(known[name].high or 1.0))
-        # A few mistakes on one drive do not prove that less is enough anywhere else.
-        threshold = max(threshold, float(known[name].low or 0.0))
-        thresholds[name] = math.ceil(threshold) if name == "min_inliers" else threshold
-    found = settings_of(with_settings(localizer.options, thresholds))
-    usual_ones = settings_of(LocalizerOptions())
-    chosen = {n: one for n, one in found.items() if n in (*_ALWAYS, *thresholds) or one != usual_ones[n]}
+    curves, wanted = {name: result.curve() for name, result in results.items()}, options.precision_wanted
+    thresholds = {name: _threshold(name, curve, localizer, wanted) for name, curve in curves.items()}
     title = (
         f"{_MARK}: thresholds for a precision of {100 * wanted:g} %, of the drive {options.source.name} "
         f"on the map {options.map.name}."
     )
     with written_whole(options.output) as parameters, written_whole(picture) as drawing:
         draw_curves(curves, thresholds, wanted, drawing, _MARK)
+        chosen = _settings(localizer.options, thresholds)
         parameters.write_text(parameters_text(chosen, [title]), encoding="utf-8")
-
     recall = results["min_belief"].recall
-    trivial = int(recall.is_trivial.sum())
-    images, answerable = len(recall.is_trivial), int(recall.has_positive.sum())
-    print(f"{images} images, {answerable} of them of mapped places; correct within {options.threshold:g} m")
+    images, mapped = len(recall.has_positive), int(recall.has_positive.sum())
+    print(f"{images} images, {mapped} of them of mapped places; correct within {options.threshold:g} m")
     for name, curve in curves.items():
-        accepted = curve.thresholds >= thresholds[name]
-        precision = f"{100 * curve.precision[accepted][-1]:.1f} %" if accepted.any() else "-"
-        share = 100 * curve.recall[accepted].max(initial=0.0)
-        print(
-            f"{name:14}  {thresholds[name]:.4g}  precision {precision}, recall {share:.1f} %, "
-            f"recall at 100 % precision {100 * curve.recall_at(1.0):.1f} %"
-        )
-        if not len(curve.precision) or curve.precision.min() == 1.0:
-            print(f"{'':14}  no mistake on this drive, so the default stays; a drive off the map tells more")
-        elif not accepted.any():
-            print(f"{'':14}  no threshold reaches {100 * wanted:g} %, so nothing is accepted")
+        _print(name, curve, thresholds[name], wanted)
     print(f"parameters: {options.output}; curve: {picture}")
+    trivial = int(recall.is_trivial.sum())
     left_out += Counter({TRIVIAL: trivial}) + source.skipped
     return finish(images - trivial, left_out, total=len(source), remark=source.remark)
+
+
+def _threshold(name: str, curve: PrecisionRecall, localizer: Localizer, wanted: float) -> float:
+    """Threshold for the wanted precision, within the range of its setting."""
+    from netvlad_core.evaluation.calibration import propose
+    from netvlad_core.settings import settings_of
+
+    known = settings_of(localizer.options)[name]
+    usual = localizer.min_similarity if name == "min_similarity" else known.default
+    # A few mistakes on one drive do not prove that less than the lowest is enough anywhere else.
+    threshold = max(propose(curve, wanted, usual, nothing=known.high or 1.0), known.low or 0.0)
+    return math.ceil(threshold) if isinstance(known.default, int) else float(threshold)
+
+
+def _settings(options: LocalizerOptions, thresholds: Mapping[str, float]) -> dict[str, Setting]:
+    """What goes into the file: the thresholds, and what they hold for."""
+    from netvlad_core.settings import settings_of, with_settings
+
+    found, usual = settings_of(with_settings(options, thresholds)), settings_of(type(options)())
+    return {
+        name: one
+        for name, one in found.items()
+        if name in thresholds or name in _ALWAYS or one != usual[name]
+    }
+
+
+def _print(name: str, curve: PrecisionRecall, threshold: float, wanted: float) -> None:
+    accepted = curve.thresholds >= threshold
+    precision = f"{100 * curve.precision[accepted][-1]:.1f} %" if accepted.any() else "-"
+    recall = 100 * curve.recall[accepted].max(initial=0.0)
+    print(
+        f"{name:14}  {threshold:.4g}  precision {precision}, recall {recall:.1f} %, "
+        f"recall at 100 % precision {100 * curve.recall_at(1.0):.1f} %"
+    )
+    if not len(curve.precision) or curve.precision.min() == 1.0:
+        print(f"{'':14}  no mistake on this drive, so the default stays; a drive off the map tells more")
+    elif not accepted.any():
+        print(f"{'':14}  no threshold reaches {100 * wanted:g} %, so nothing is accepted")
 
 
 def _share(text: str) -> float:

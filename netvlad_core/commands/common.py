@@ -237,7 +237,7 @@ def add_precision(group: Any) -> None:
         choices=("auto", *PRECISIONS),
         default="auto",
         metavar="P",
-        help=f"{', '.join(PRECISIONS)}; int8 wants a file of `netvlad export` (default: the weights' own)",
+        help=f"{', '.join(PRECISIONS)}; int8 needs an export (default: the weights' own)",
     )
 
 

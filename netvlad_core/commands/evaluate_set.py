@@ -14,6 +14,7 @@ from netvlad_core.commands.common import (
     add_place_set,
     add_precision,
     at_least,
+    finish,
     network_path,
     open_place_set,
     output_file,
@@ -71,7 +72,7 @@ def add_arguments(command: argparse.ArgumentParser) -> None:
     add_precision(command)
 
 
-def run(options: argparse.Namespace) -> None:
+def run(options: argparse.Namespace) -> int:
     from netvlad_core.evaluation.failures import PICTURE_MARK, draw_failure, worst_failures
     from netvlad_core.evaluation.place_recognition import evaluate_place_set
     from netvlad_core.model.extractor import Extractor
@@ -94,6 +95,8 @@ def run(options: argparse.Namespace) -> None:
     if options.failures:
         for number, query in enumerate(worst_failures(result, options.failure_count), start=1):
             draw_failure(result, query, _picture(options, number))
+    read = len(result.places.database) + len(result.places.queries)
+    return finish(read, {"image that cannot be read": len(result.left_out)}, is_json=True)
 
 
 def _picture(options: argparse.Namespace, number: int) -> Path:

@@ -1,4 +1,4 @@
-"""`netvlad import-weights`: the weights that people already have."""
+"""`netvlad import-weights`: weights of other projects become checkpoints."""
 
 from __future__ import annotations
 

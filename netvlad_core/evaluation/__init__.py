@@ -1,1 +1,1 @@
-"""How good is it: recall and position error against ground truth, and pictures for people."""
+"""Evaluation against ground truth: recall, states, position errors, thresholds, pictures of mistakes."""

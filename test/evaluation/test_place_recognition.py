@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 
 from netvlad_core.cli import main
+from netvlad_core.commands.common import MOSTLY_LEFT_OUT
 from netvlad_core.data.images import read_image
 from netvlad_core.data.place_sets.msls import SUBTASK
 from netvlad_core.data.place_sets.place_set import PlaceImages, PlaceSet
@@ -182,3 +183,19 @@ def test_what_cannot_be_evaluated(tmp_path: Path, extractor: Extractor) -> None:
         SourceError, match=r"no image of street can be read, e\.g\. cannot read the image .*33"
     ):
         evaluate_place_set(replace(places, correct=[np.array([0])]), extractor)
+
+
+def test_a_collection_that_is_mostly_unreadable_has_a_status_of_its_own(
+    tmp_path: Path, checkpoint: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for side, numbers in (("database", range(8)), ("queries", range(2))):
+        (tmp_path / side).mkdir()
+        for number in numbers:
+            write_view(tmp_path / side / f"@{500000 + 9 * number}@{4000000}@.png", number)
+    arguments = ["evaluate-set", str(tmp_path / "database"), "--queries", str(tmp_path / "queries")]
+    arguments += ["--weights", str(checkpoint), "--device", "cpu", "--quiet"]
+    assert main(arguments) == 0
+    for path in sorted((tmp_path / "database").iterdir())[2:]:
+        path.write_bytes(b"\x89PNG")
+    assert main(arguments) == MOSTLY_LEFT_OUT
+    assert "warning: 6 of 10 images were left out" in capsys.readouterr().err
