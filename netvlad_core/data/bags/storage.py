@@ -14,6 +14,7 @@ import sys
 from collections.abc import Collection, Iterator
 from contextlib import ExitStack
 from pathlib import Path
+from shlex import quote as quoted
 from tempfile import TemporaryDirectory
 from typing import Any, NamedTuple, Protocol
 from urllib.parse import quote
@@ -35,6 +36,8 @@ _ZSTD_MAGIC = b"\x28\xb5\x2f\xfd"
 
 _JOURNAL_MAGIC = b"\xd9\xd5\x05\xf9\x20\xa1\x63\xd7"
 _WAL_HEADER = 32  # bytes
+# The first takes over what a write-ahead log holds, any reading what a rollback journal does.
+_MAKE_WHOLE = "PRAGMA wal_checkpoint(TRUNCATE); SELECT count(*) FROM messages"
 
 
 class Channel(NamedTuple):
@@ -103,8 +106,7 @@ def _refuse_journal(file: Path) -> None:
     if is_logged or is_hot:
         raise SourceError(
             f"{(log if is_logged else journal).name} holds messages that {file} lacks: the recording "
-            "goes on or was cut off; once it has ended, run "
-            f"`sqlite3 {file} 'PRAGMA wal_checkpoint(TRUNCATE)'`"
+            f"goes on or was cut off; once it has ended, run `sqlite3 {quoted(str(file))} '{_MAKE_WHOLE}'`"
         )
 
 

@@ -257,6 +257,16 @@ def test_database_that_is_not_whole_without_its_journal(tmp_path, journal, has_m
         BagSource.open(path / "drive.db3")
 
 
+def made_whole(error: SourceError) -> None:
+    """Do what the sentence says, with Python's SQLite."""
+    said = re.search(r"`sqlite3 (\S+) '(.*)'`", str(error))
+    assert said is not None
+    database = sqlite3.connect(said[1], isolation_level=None)
+    for statement in said[2].split(";"):
+        database.execute(statement).fetchall()
+    database.close()
+
+
 def test_hot_journal_of_a_writer_that_was_killed(tmp_path):
     """A real one: SQLite keeps the pages as they were beside the database until it commits."""
     path = write_bag(tmp_path / "drive", pictures(), arc(), storage="sqlite3")
@@ -265,8 +275,27 @@ def test_hot_journal_of_a_writer_that_was_killed(tmp_path):
     database.execute("UPDATE messages SET data = zeroblob(9000)")
     shutil.copytree(path, tmp_path / "copy")
     database.close()
-    with pytest.raises(SourceError, match=r"drive.db3-journal holds messages"):
+    with pytest.raises(SourceError, match=r"drive.db3-journal holds messages") as caught:
         BagSource.open(tmp_path / "copy")
+    made_whole(caught.value)
+    assert_on_arc(list(BagSource.open(tmp_path / "copy")))
+
+
+def test_write_ahead_log_of_a_recorder_that_was_killed(tmp_path):
+    path = write_bag(tmp_path / "drive", pictures(), arc(), storage="sqlite3")
+    database = sqlite3.connect(path / "drive.db3", isolation_level=None)
+    rows = database.execute("SELECT * FROM messages WHERE id > 4").fetchall()
+    database.executescript(
+        "PRAGMA journal_mode=WAL; PRAGMA wal_autocheckpoint=0; DELETE FROM messages WHERE id > 4"
+    )
+    database.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+    database.executemany("INSERT INTO messages VALUES (?, ?, ?, ?)", rows)
+    shutil.copytree(path, tmp_path / "copy")
+    database.close()
+    with pytest.raises(SourceError, match=r"drive.db3-wal holds messages") as caught:
+        BagSource.open(tmp_path / "copy")
+    made_whole(caught.value)
+    assert_on_arc(list(BagSource.open(tmp_path / "copy")))
 
 
 def test_paths_that_are_no_addresses(tmp_path):
