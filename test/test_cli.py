@@ -66,6 +66,16 @@ def test_error_is_one_sentence_and_status_1(
     assert list(tmp_path.iterdir()) == []
 
 
+def test_ros2_run_has_an_executable_for_every_command() -> None:
+    found = {path.name for path in (_ROOT / "netvlad_ros" / "executables").iterdir()}
+    nodes = {name for name in found if name.endswith("_node")}
+    assert found - nodes == {name.replace("-", "_") for name in _COMMANDS}
+    for name in _COMMANDS:
+        path = _ROOT / "netvlad_ros" / "executables" / name.replace("-", "_")
+        assert f'run("{name}")' in path.read_text()
+        assert path.stat().st_mode & 0o111
+
+
 def test_ctrl_c_says_how_to_go_on(tmp_path: Path, checkpoint: Path) -> None:
     drive = write_catalogue(tmp_path / "drive", street(seed=2, metres=300), range(300))
     output = tmp_path / "map"

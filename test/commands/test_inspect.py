@@ -1,0 +1,40 @@
+"""`netvlad inspect` says what is in a map or a checkpoint, and whether it is whole."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+
+import pytest
+
+from netvlad_core.cli import main
+from netvlad_core.mapping.place_map import PlaceMap
+
+
+def test_a_map_is_described_and_checked(
+    street_map: PlaceMap, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["inspect", str(street_map.path), "--json"]) == 0
+    values = json.loads(capsys.readouterr().out)
+    assert (values["places"], values["map_id"]) == (40, street_map.header.map_id)
+    assert main(["inspect", str(street_map.path)]) == 0
+    text = capsys.readouterr().out
+    assert street_map.header.model_id in text
+    assert "descriptors.npy (" in text
+    damaged = tmp_path / "map"
+    shutil.copytree(street_map.path, damaged)
+    with (damaged / "descriptors.npy").open("r+b") as file:
+        file.seek(-1, 2)
+        file.write(b"\x7f")
+    assert main(["inspect", str(damaged)]) == 1
+    assert "descriptors.npy" in capsys.readouterr().err
+
+
+def test_a_checkpoint_is_described(checkpoint: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["inspect", str(checkpoint), "--json"]) == 0
+    values = json.loads(capsys.readouterr().out)
+    assert (values["clusters"], values["backbone"]) == (8, "efficientnet_lite0")
+    assert values["model_id"].startswith("efficientnet_lite0-netvlad8@")
+    assert main(["inspect", str(checkpoint)]) == 0
+    assert "model id" in capsys.readouterr().out
