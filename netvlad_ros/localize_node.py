@@ -5,14 +5,10 @@ from __future__ import annotations
 from threading import Event
 from typing import Any
 
-import numpy as np
-from sensor_msgs.msg import CompressedImage, Image
-
 from netvlad_core.data.camera import Camera
 from netvlad_core.errors import NetvladError
-from netvlad_core.localization.localizer import Localization, Localizer, LocalizerOptions
+from netvlad_core.localization.localizer import Localizer, LocalizerOptions
 from netvlad_core.settings import with_settings
-from netvlad_ros import conversions
 from netvlad_ros.answers import Answers
 from netvlad_ros.camera_node import CameraNode, run_node
 from netvlad_ros.diagnostics import Problem
@@ -40,7 +36,7 @@ class LocalizeNode(CameraNode):
         self._last_options = LocalizerOptions()
         super().__init__("localizer", PARAMETERS, **kwargs)
         self.answers = Answers(self, self.statistics)
-        self._map_services = MapServices(self)
+        MapServices(self, self._map, self.answers, self.open_map, self.forget)
         self.start()
 
     @property
@@ -114,18 +110,8 @@ class LocalizeNode(CameraNode):
         self._to_forget.set()
         self.answers.forget()
 
-    relocalize = forget
-
     def map_camera(self) -> Camera | None:
         return None if self.localizer is None else self.localizer.place_map.camera
-
-    def answer_alone(
-        self, localizer: Localizer, message: Image | CompressedImage
-    ) -> tuple[np.ndarray, Localization]:
-        """Decode and localize one image by itself; raises ImageError."""
-        image = conversions.image_from_message(message)
-        stamp = conversions.stamp_to_nanoseconds(message.header.stamp)
-        return image, localizer.locate(localizer.observe(image, stamp))
 
     # --- Health ---------------------------------------------------------------------------------------------
 

@@ -1,255 +1,172 @@
-"""Loop closures while driving, as a ROS 2 node: images and odometry in; LoopClosure messages and the
-descriptor of each keyframe out."""
+"""Loop closures while driving, as a lifecycle node: images and odometry in, closures and descriptors out."""
 
 from __future__ import annotations
 
-import shutil
-import sys
-from dataclasses import asdict, replace
-from pathlib import Path
-from threading import Lock
 from typing import Any
 
 import numpy as np
-import rclpy
-from nav_msgs.msg import Odometry
-from rclpy.callback_groups import MutuallyExclusiveCallbackGroup
-from rclpy.executors import ExternalShutdownException
-from rclpy.node import Node
-from rclpy.qos import QoSProfile, ReliabilityPolicy
-from sensor_msgs.msg import CameraInfo, CompressedImage, Image
+from rclpy.qos import DurabilityPolicy, QoSProfile
+from std_msgs.msg import Header
+from std_srvs.srv import Trigger
 
-from netvlad_core.data.camera import Camera, CameraError
+from netvlad_core.data.camera import Camera
 from netvlad_core.data.geometry import Pose
-from netvlad_core.errors import ImageError, NetvladError
-from netvlad_core.localization.loops.growing_map import Keyframes
-from netvlad_core.localization.loops.loop_closure import LoopCloser
-from netvlad_core.localization.observation import Observer
-from netvlad_core.mapping.map_writer import MapFacts, check_output, write_images, write_places, writing_map
-from netvlad_core.mapping.place_map import CAMERA_FILE, NETWORK_FILE, PlaceMap
-from netvlad_core.memory import keep_freed_memory
-from netvlad_core.model.extractor import Extractor
-from netvlad_core.model.packaged import PACKAGED_NETWORK
-from netvlad_ros.conversions import (
-    closure_to_message,
-    descriptor_to_message,
-    image_from_message,
-    stamp_to_nanoseconds,
-)
-from netvlad_ros.diagnostics import Statistics
-from netvlad_ros.executor import ThreadedExecutor
+from netvlad_core.errors import NetvladError
+from netvlad_core.files import user_path
+from netvlad_core.localization.loops.live_drive import LiveDrive
+from netvlad_ros.camera_node import CameraNode, run_node
+from netvlad_ros.conversions import closure_to_message, descriptor_to_message, map_to_message
 from netvlad_ros.loop_closure_parameters import PARAMETERS, closer_options
-from netvlad_ros.msg import GlobalDescriptor, LoopClosure
-from netvlad_ros.newest import NewestWorker
-from netvlad_ros.odometry import OdometryInput
+from netvlad_ros.moment import Moment
+from netvlad_ros.msg import GlobalDescriptor, LoopClosure, MapInfo
 from netvlad_ros.outputs.swarm_slam import SwarmSlam
-from netvlad_ros.parameters import ParameterTable
-from netvlad_ros.srv import SaveMap
-from netvlad_ros.static_frames import StaticFrames
+from netvlad_ros.services import Services, folder_of, remember
+from netvlad_ros.srv import LoadMap, SaveMap
 
-_IMAGE_QOS = QoSProfile(depth=1, reliability=ReliabilityPolicy.BEST_EFFORT)
-_ODOMETRY_QOS = QoSProfile(depth=200, reliability=ReliabilityPolicy.BEST_EFFORT)
-_CLOSURES_QOS = QoSProfile(depth=100)  # reliable: a back end wants every one
-_IMAGE_TOPICS = {"raw": ("image", Image), "compressed": ("image/compressed", CompressedImage)}
+_EVERY_ONE = QoSProfile(depth=100)  # reliable: a back end wants every closure
+_LATCHED = QoSProfile(depth=1, durability=DurabilityPolicy.TRANSIENT_LOCAL)
 
 
-class LoopClosureNode(Node):
-    """Finds places of the present drive that come back.
+class LoopClosureNode(CameraNode):
+    """Finds places of the present drive, and of an earlier map, that come back.
 
-    Raises
-    ------
-    NetvladError
-        If the parameters are wrong or there is no network.
+    Configuring opens the network, and the earlier map if one is named; activating subscribes to images and
+    odometry.
     """
 
     def __init__(self, **kwargs: Any) -> None:
-        super().__init__("loop_closer", **kwargs)
-        self._worker: NewestWorker[Image | CompressedImage] | None = None  # until all that may fail is done
-        self._table = ParameterTable(self, PARAMETERS, lambda: True)
-        earlier = self._open_map()
-        self._extractor = self._open_extractor(earlier)
-        self._extractor(np.zeros((480, 640, 3), np.uint8))  # the first run of a network is slow
-        self._extrinsics = self._read_extrinsics()
-        self._static_frames = StaticFrames(self)
-        self._closer = LoopCloser(closer_options(self), earlier)
-        verification = self._closer.options.verification
-        self._observer = Observer(self._extractor, verification.features if verification else 0)
-        self._camera: Camera | None = None
-        self._closer_lock = Lock()  # a map is saved while images come in
-        self._odometry = OdometryInput(Statistics(), self._static_frames)
-        self._odometry.begin(self.get_parameter("base_frame").value)
-        self._closures = self.create_publisher(LoopClosure, "~/loop_closures", _CLOSURES_QOS)
-        self._keyframe_descriptors = self.create_publisher(GlobalDescriptor, "~/descriptor", _CLOSURES_QOS)
-        self.create_service(
-            SaveMap, "~/save_map", self._save_map, callback_group=MutuallyExclusiveCallbackGroup()
-        )
-        self._swarm = self._open_swarm(earlier)
-        self._worker = NewestWorker(self._work)
-        transport = self.get_parameter("image_transport").value
-        if transport not in _IMAGE_TOPICS:
-            raise NetvladError(f"image_transport is {transport!r}; expected raw or compressed")
-        topic, kind = _IMAGE_TOPICS[transport]
-        groups = [MutuallyExclusiveCallbackGroup() for _ in range(3)]
-        self.create_subscription(kind, topic, self._on_image, _IMAGE_QOS, callback_group=groups[0])
-        self.create_subscription(Odometry, "odom", self._on_odometry, _ODOMETRY_QOS, callback_group=groups[1])
-        self.create_subscription(
-            CameraInfo, "camera_info", self._on_camera_info, _IMAGE_QOS, callback_group=groups[2]
-        )
+        self._drive: LiveDrive | None = None
+        self._swarm: SwarmSlam | None = None
+        self._odometry_frame = ""
+        super().__init__("loop_closer", PARAMETERS, **kwargs)
+        self._closures = self.create_lifecycle_publisher(LoopClosure, "~/loop_closures", _EVERY_ONE)
+        self._described = self.create_lifecycle_publisher(GlobalDescriptor, "~/descriptor", _EVERY_ONE)
+        self._map_info = self.create_publisher(MapInfo, "~/map_info", _LATCHED)
+        services = Services(self)
+        services.serve(LoadMap, "~/load_map", self._load_map)
+        services.serve(SaveMap, "~/save_map", self._save_map)
+        services.serve(Trigger, "~/reset", self._reset)
+        self.start()
 
-    def _open_map(self) -> PlaceMap | None:
-        path = self.get_parameter("map").value
-        return PlaceMap.open(Path(path).expanduser(), verify=True) if path else None
+    # --- Lifecycle ------------------------------------------------------------------------------------------
 
-    def _open_extractor(self, earlier: PlaceMap | None) -> Extractor:
-        self._weights = PACKAGED_NETWORK if earlier is None else earlier.network_path
-        if named := self.get_parameter("weights").value:
-            self._weights = Path(named).expanduser()
-        extractor = Extractor.load(self._weights, self.get_parameter("device").value)
-        if earlier is not None:
-            earlier.check_model(extractor.model_id)
-        return extractor
+    def configure(self) -> None:
+        """Begin a drive with the network and the earlier map that the parameters name."""
+        self._open(self.value("map"))
 
-    def _read_extrinsics(self) -> Pose | None:
-        text = self.get_parameter("extrinsics").value
-        if not text:
-            return None
-        try:
-            values = [float(word) for word in text.split()]
-            return Pose.from_values(values[:3], values[3:])
-        except ValueError as error:
-            raise NetvladError(f"extrinsics is {text!r}; expected 'x y z qx qy qz qw'") from error
+    def activate(self) -> None:
+        """Open the output for Swarm-SLAM if it is asked for."""
+        if self.value("publish_swarm_slam"):
+            self._swarm = SwarmSlam(self, self.value("robot_id"))
 
-    def _open_swarm(self, earlier: PlaceMap | None) -> SwarmSlam | None:
-        if not self.get_parameter("publish_swarm_slam").value:
-            return None
-        if earlier is not None:
-            raise NetvladError(
-                "publish_swarm_slam numbers the keyframes of this drive alone; leave the parameter map empty"
-            )
-        return SwarmSlam(self, self.get_parameter("robot_id").value)
-
-    def destroy_node(self) -> None:
-        """End the worker before the node goes."""
-        if self._worker is not None:
-            self._worker.stop()
-        super().destroy_node()
-
-    def _on_image(self, message: Image | CompressedImage) -> None:
-        if self._worker is not None:
-            self._worker.put(message)
-
-    def _on_odometry(self, message: Odometry) -> None:
-        self._odometry.hear(message, self.get_clock().now().nanoseconds)
-
-    def _mounting(self, camera_frame: str) -> Pose | None:
-        """Base frame <- optical frame: as the parameter says, /tf_static, or the earlier map."""
-        if self._extrinsics is not None:
-            return self._extrinsics
-        mounting = self._static_frames.between(self._odometry.base_frame, camera_frame)
-        earlier = self._closer.earlier
-        if mounting is None and earlier is not None and earlier.camera is not None:
-            return earlier.camera.mounting
-        return mounting
-
-    def _on_camera_info(self, message: CameraInfo) -> None:
-        mounting = self._mounting(message.header.frame_id)
-        if mounting is None:
-            return
-        try:
-            self._camera = Camera.from_message(message, mounting)
-        except CameraError as error:
-            self._warn(f"going on without the calibration: {error}")
-
-    def _work(self, message: Image | CompressedImage) -> None:
-        try:
-            self._close(message)
-        except ImageError as error:
-            self._warn(f"image skipped: {error}")
-        except Exception as error:  # one image must not end the thread, and all closures with it
-            self._warn(f"image skipped: {type(error).__name__}: {error}")
-
-    def _close(self, message: Image | CompressedImage) -> None:
-        stamp = stamp_to_nanoseconds(message.header.stamp)
-        odometry = self._odometry.at(stamp)
-        if odometry is None:
-            self._warn("image skipped: no odometry at its stamp")
-            return
-        if not self._closer.wants(odometry):  # the network costs more than all the rest
-            return
-        image = image_from_message(message)
-        observation = self._observer(image, stamp, odometry, self._camera)
-        with self._closer_lock:
-            closure = self._closer.add(observation, image)
-        described = descriptor_to_message(observation.descriptor, self._extractor.model_id, message.header)
-        self._keyframe_descriptors.publish(described)
-        if closure is not None:
-            self._closures.publish(closure_to_message(closure, self._odometry.base_frame))
+    def deactivate(self) -> None:
+        """Close that output; the drive goes on with the next activation."""
         if self._swarm is not None:
-            self._swarm.send(self._closer.next_id - 1, observation.descriptor, closure)
+            self._swarm.close()
+            self._swarm = None
 
-    def _save_map(self, request: SaveMap.Request, response: SaveMap.Response) -> SaveMap.Response:
-        """Write the keyframes so far as a map, with an earlier map the two together."""
-        try:
-            if not request.path:
-                raise NetvladError("the request names no path to save the map to")
-            with self._closer_lock:
-                keyframes = self._closer.keyframes()
-            target = Path(request.path).expanduser().absolute()
-            self._write(keyframes, target)
-            response.success, response.path = True, str(target)
-        except Exception as error:  # it would end the node
-            known = isinstance(error, NetvladError)
-            response.message = str(error) if known else f"{type(error).__name__}: {error}"
-            self._warn(f"the map was not saved: {response.message}")
-        return response
+    def cleanup(self) -> None:
+        """End the drive."""
+        self._drive = None
 
-    def _write(self, keyframes: Keyframes, output: Path) -> None:
-        check_output(output)
-        earlier = self._closer.earlier
-        weights = self._weights
-        is_checkpoint = weights.suffix == ".safetensors"  # then the map can contain it
-        before = f"the map {earlier.header.map_id} and " if earlier else ""
-        facts = MapFacts(
-            model_id=self._extractor.model_id,
-            frame_id=earlier.header.frame_id if earlier else self._odometry.frame_id,
-            source=f"{before}a drive that the loop closer saw",
-            source_fingerprint="",
-            preprocessing=asdict(self._extractor.spec.preprocessing),
-            weights=None if is_checkpoint else str(weights.resolve()),
+    def _open(self, path: str) -> None:
+        values = {parameter.name: self.value(parameter.name) for parameter in PARAMETERS} | {"map": path}
+        drive = LiveDrive.open(
+            closer_options(values),
+            user_path(path).absolute() if path else None,
+            user_path(values["weights"]) if values["weights"] else None,
+            values["device"],
+            values["precision"],
         )
-        stamps = keyframes.stamps
-        has_images = keyframes.images is not None and self.get_parameter("store_images").value == "full"
-        if has_images:
-            facts = replace(facts, store_images="full")
-        with writing_map(output, facts) as new:
-            names = [str(stamp) for stamp in stamps]
-            write_places(new, stamps, keyframes.poses, names, keyframes.descriptors)
-            if has_images and keyframes.images is not None:
-                write_images(new, keyframes.images)
-            if keyframes.camera is not None:
-                (new / CAMERA_FILE).write_text(keyframes.camera.to_json())
-            if is_checkpoint:
-                shutil.copyfile(weights, new / NETWORK_FILE)
+        drive.observer(np.zeros((480, 640, 3), np.uint8))  # the first run of a network is slow
+        self._drive = drive
+        self._map_info.publish(self._info())
+        earlier = drive.earlier
+        self.get_logger().info(
+            f"model {drive.observer.extractor.model_id} on {drive.observer.extractor.device}; "
+            + (f"earlier map {earlier.header.map_id}: {len(earlier)} places" if earlier else "no earlier map")
+        )
 
-    def _warn(self, text: str) -> None:
-        self.get_logger().warning(text, throttle_duration_sec=5.0)
+    # --- Work -----------------------------------------------------------------------------------------------
+
+    def wants(self, stamp: int, odometry: Pose | None) -> bool:
+        """Whether an image would be a keyframe: the network costs more than all the rest."""
+        return self._drive is None or odometry is None or self._drive.wants(odometry)
+
+    def work(self, moment: Moment) -> None:
+        """Take one keyframe."""
+        drive = self._opened()  # the service may open another one meanwhile
+        if moment.odometry is None:
+            raise NetvladError(
+                "no odometry at the stamp of the image; a closure needs the way between images"
+            )
+        self._odometry_frame = moment.odometry_frame
+        keyframe = drive.add(
+            moment.image, moment.stamp, moment.odometry, moment.camera, self.statistics.timed
+        )
+        self.statistics.count("keyframes")
+        descriptor = keyframe.observation.descriptor
+        self._described.publish(
+            descriptor_to_message(descriptor, drive.observer.extractor.model_id, moment.header)
+        )
+        if keyframe.closure is not None:
+            self.statistics.count("closures")
+            self._closures.publish(closure_to_message(keyframe.closure, self.value("base_frame")))
+        if self._swarm is not None:
+            self._swarm.send(keyframe.number, descriptor, keyframe.closure)
+
+    def forget(self) -> None:
+        """Begin another drive."""
+        if self._drive is not None:
+            self._drive.reset()
+
+    def map_camera(self) -> Camera | None:
+        earlier = None if self._drive is None else self._drive.earlier
+        return None if earlier is None else earlier.camera
+
+    def facts(self) -> dict[str, str]:
+        if self._drive is None:
+            return {}
+        earlier = self._drive.earlier
+        return {
+            "model_id": self._drive.observer.extractor.model_id,
+            "earlier map": earlier.header.map_id if earlier else "",
+            "keyframes in memory": str(len(self._drive.closer)),
+        }
+
+    # --- Services -------------------------------------------------------------------------------------------
+
+    def _load_map(self, request: LoadMap.Request, response: LoadMap.Response) -> None:
+        """Begin a drive with another earlier map; the present one ends."""
+        try:
+            self._opened()
+            path = str(folder_of(request.path))
+            self._open(path)
+            remember(self, "map", path)
+        finally:
+            response.info = self._info()
+
+    def _save_map(self, request: SaveMap.Request, response: SaveMap.Response) -> None:
+        target = folder_of(request.path)
+        has_images = self.value("store_images") == "full"
+        self._opened().save(target, self._odometry_frame, has_images)
+        response.path = str(target)
+
+    def _reset(self, request: Trigger.Request, response: Trigger.Response) -> None:
+        self._opened().reset()
+        response.message = "the next image begins another drive"
+
+    def _opened(self) -> LiveDrive:
+        if self._drive is None:
+            raise NetvladError("the node is not configured, so there is no drive; configure it first")
+        return self._drive
+
+    def _info(self) -> MapInfo:
+        earlier = None if self._drive is None else self._drive.earlier
+        frame = earlier.header.frame_id if earlier else ""
+        return map_to_message(earlier, Header(stamp=self.get_clock().now().to_msg(), frame_id=frame))
 
 
 def main(arguments: list[str] | None = None) -> int:
     """Run the node until it is told to stop."""
-    keep_freed_memory()
-    rclpy.init(args=arguments)
-    try:
-        executor = ThreadedExecutor(num_threads=3)
-        node = LoopClosureNode()
-        executor.add_node(node)
-        executor.spin()
-        node.destroy_node()
-    except (KeyboardInterrupt, ExternalShutdownException):
-        pass
-    except NetvladError as error:
-        print(f"loop_closure_node: {error}", file=sys.stderr)
-        return 1
-    finally:
-        rclpy.try_shutdown()
-    return 0
+    return run_node(LoopClosureNode, arguments)

@@ -16,7 +16,7 @@ import numpy as np
 from netvlad_core.errors import MapError
 from netvlad_core.files import replace_directory
 from netvlad_core.mapping import place_map as layout
-from netvlad_core.mapping.place_map import MapHeader, describe_files
+from netvlad_core.mapping.place_map import MapHeader, PlaceMap, describe_files
 from netvlad_core.mapping.statistics import median_spacing, similarity_elsewhere
 
 
@@ -83,6 +83,29 @@ def write_images(folder: Path, images: Sequence[bytes]) -> None:
     """Write the JPEG files of N places."""
     (folder / layout.IMAGES_FILE).write_bytes(b"".join(images))
     np.save(folder / layout.IMAGE_ENDS_FILE, np.cumsum([len(image) for image in images], dtype=np.int64))
+
+
+def copy_map(place_map: PlaceMap, target: Path) -> None:
+    """Write an open map to another folder, the copy appearing whole or not at all.
+
+    Raises
+    ------
+    MapError
+        If the target is something else than a map, or the map on disk is not the one that was opened.
+    OSError
+        If it cannot be written.
+    """
+    check_output(target)
+    new = target.with_name(f".{target.name}.new")
+    shutil.rmtree(new, ignore_errors=True)
+    try:
+        shutil.copytree(place_map.path, new)
+        if PlaceMap.open(new, verify=True).header != place_map.header:
+            raise MapError(f"the map in {place_map.path} is no longer the one that is open; load it again")
+        if not (target.exists() and target.samefile(place_map.path)):
+            replace_directory(new, target)
+    finally:
+        shutil.rmtree(new, ignore_errors=True)
 
 
 def _describe(folder: Path, name: str, facts: MapFacts) -> None:

@@ -31,6 +31,7 @@ class SwarmSlam:
                 "publish_swarm_slam needs the package cslam_common_interfaces of Swarm-SLAM, which is not "
                 "installed; build it in your workspace and source that, or turn the parameter off"
             ) from error
+        self._node = node
         self._messages = msg
         self._robot_id = robot_id
         self._descriptors = node.create_publisher(msg.GlobalDescriptors, "/cslam/global_descriptors", _DEPTH)
@@ -46,3 +47,8 @@ class SwarmSlam:
                 keyframe0_id=closure.from_id, keyframe1_id=closure.to_id
             )
             self._matches.publish(match)
+
+    def close(self) -> None:
+        """Take the topics back."""
+        self._node.destroy_publisher(self._descriptors)
+        self._node.destroy_publisher(self._matches)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from pathlib import Path
 from threading import Thread
 from time import sleep
 from typing import Any
@@ -11,26 +12,28 @@ import numpy as np
 import pytest
 
 pytest.importorskip("rclpy")
+from diagnostic_msgs.msg import DiagnosticArray
 from nav_msgs.msg import Odometry
+from rclpy.lifecycle import TransitionCallbackReturn
 from rclpy.node import Node
 from rclpy.parameter import Parameter
 from rclpy.qos import QoSProfile, qos_profile_sensor_data
 from sensor_msgs.msg import CameraInfo, Image
 from std_msgs.msg import Header
+from std_srvs.srv import Trigger
 
 from netvlad_core.data.geometry import Pose
-from netvlad_core.errors import NetvladError
 from netvlad_core.localization.localizer import Localizer
 from netvlad_core.mapping.place_map import PlaceMap
 from netvlad_ros.conversions import pose_from_message, pose_to_message, stamp_from_nanoseconds
 from netvlad_ros.executor import ThreadedExecutor
 from netvlad_ros.loop_closure_node import LoopClosureNode
 from netvlad_ros.msg import GlobalDescriptor, LoopClosure
-from netvlad_ros.srv import SaveMap
-from support.robot import raw, wait_until
+from netvlad_ros.srv import LoadMap, SaveMap
+from support.robot import raw, values_of, wait_until
 
 _START = 10**18
-_STEP = 5 * 10**9
+_STEP = 2 * 10**9
 
 
 class Drive(Node):
@@ -42,6 +45,10 @@ class Drive(Node):
         self.poses = self.create_publisher(Odometry, "odom", QoSProfile(depth=100))
         self.calibrations = self.create_publisher(CameraInfo, "camera_info", qos_profile_sensor_data)
         self.closures: list[LoopClosure] = []
+        self.statuses: list[Any] = []
+        self.create_subscription(
+            DiagnosticArray, "/diagnostics", lambda message: self.statuses.extend(message.status), 10
+        )
         self.described: list[GlobalDescriptor] = []
         self.create_subscription(
             LoopClosure, "loop_closer/loop_closures", self.closures.append, QoSProfile(depth=100)
@@ -58,23 +65,31 @@ class Drive(Node):
         message.child_frame_id = "base_footprint"
         message.pose.pose = pose_to_message(Pose.from_xyz_yaw(pose[0], pose[1], yaw=pose[2]))
         self.poses.publish(message)
+        if not self.described:
+            sleep(0.3)  # images wait for odometry once there is some
         picture = raw(image, stamp)
+        self.images.publish(picture)
 
         def is_described() -> bool:
-            if self.described and self.described[-1].header.stamp == picture.header.stamp:
-                return True
-            self.images.publish(picture)  # again, where the odometry came later
-            sleep(0.1)
-            return False
+            return bool(self.described) and self.described[-1].header.stamp == picture.header.stamp
 
         wait_until(is_described, 30, f"the descriptor of image {number}")
 
     def save(self, path: Any) -> SaveMap.Response:
-        client = self.create_client(SaveMap, "loop_closer/save_map")
+        return self.call(SaveMap, "save_map", path=str(path))
+
+    def call(self, kind: Any, name: str, **fields: Any) -> Any:
+        client = self.create_client(kind, f"loop_closer/{name}")
         assert client.wait_for_service(10)
-        future = client.call_async(SaveMap.Request(path=str(path)))
-        wait_until(future.done, 20, "the map to be saved")
+        future = client.call_async(kind.Request(**fields))
+        wait_until(future.done, 20, f"an answer of {name}")
         return future.result()
+
+    def status(self) -> Any:
+        """The newest diagnostics of the node."""
+        mine = f"{self.get_namespace()}/loop_closer"
+        wait_until(lambda: any(s.name == mine for s in self.statuses), 10, "diagnostics")
+        return [status for status in self.statuses if status.name == mine][-1]
 
 
 @pytest.fixture
@@ -83,7 +98,11 @@ def run(ros: None, map_path: Any) -> Iterator[Any]:
     running: list[Any] = []
 
     def start(namespace: str, **parameters: Any) -> Drive:
-        by_look = {"weights": str(map_path / "model.safetensors"), "verification": False}
+        by_look = {
+            "weights": str(map_path / "model.safetensors"),
+            "verification": False,
+            "base_frame": "base_footprint",
+        }
         parameters = {**by_look, **parameters}
         overrides = [Parameter(name, value=value) for name, value in parameters.items()]
         closer = LoopClosureNode(namespace=namespace, parameter_overrides=overrides)
@@ -94,6 +113,7 @@ def run(ros: None, map_path: Any) -> Iterator[Any]:
         thread = Thread(target=executor.spin, daemon=True)
         thread.start()
         running.extend([executor, thread, closer, drive])
+        drive.node = closer
         wait_until(
             lambda: drive.images.get_subscription_count() and drive.poses.get_subscription_count(),
             20,
@@ -119,7 +139,7 @@ def test_second_lap_closes_on_the_first(run: Any, street: Any) -> None:
         drive.show(count + number, image, pose)
     wait_until(lambda: len(drive.closures) > count // 4, 10, "closures")
     for closure in drive.closures:
-        assert closure.header.frame_id == "base_link"
+        assert closure.header.frame_id == "base_footprint"
         assert closure.header.stamp == closure.to_stamp
         first = (closure.from_stamp.sec * 10**9 - _START) // _STEP
         second = (closure.to_stamp.sec * 10**9 - _START) // _STEP
@@ -145,7 +165,7 @@ def test_drive_is_saved_as_a_map_and_extended(run: Any, street: Any, map_path: A
     assert len(saved) == 2 * len(street.images)
     np.testing.assert_array_equal(saved.poses[: len(earlier)], earlier.poses)
     assert Localizer.open(saved.path)(street.images[3]).matches[0].place in (3, 3 + len(earlier))
-    assert "names no path" in drive.save("").message
+    assert "names no folder" in drive.save("").message
     (tmp_path / "letters").mkdir()
     (tmp_path / "letters" / "a").touch()
     assert "left alone" in drive.save(tmp_path / "letters").message
@@ -177,32 +197,83 @@ def test_geometry_counts_inliers_and_the_map_keeps_images(run: Any, street: Any,
     assert saved.camera.mounting.position.tolist() == [0.5, 0, 1.5]
 
 
-def test_bad_input_is_skipped_and_the_node_lives_on(run: Any, street: Any) -> None:
+def test_bad_input_is_left_out_and_told_and_the_node_lives_on(run: Any, street: Any) -> None:
     drive = run("/bad")
     drive.images.publish(raw(street.images[0], _START))  # no odometry yet
     broken = Odometry(header=Header(stamp=stamp_from_nanoseconds(_START), frame_id="odom"))
     broken.pose.pose.orientation.w = 0.0
     drive.poses.publish(broken)
-    cut = raw(street.images[0], _START)
+    wait_until(lambda: values_of(drive.status()).get("images left out") == "1", 10, "the first image")
+    values = values_of(drive.status())
+    assert "odometry left out: quaternion has zero length" in values
+    assert any("no odometry at the stamp" in key for key in values)
+    cut = raw(street.images[0], _START + 1)
     cut.data = cut.data[:1000]
     drive.images.publish(cut)
-    for number, image in enumerate([*street.images, *street.queries]):
-        drive.show(number, image, street.poses[number % len(street.poses)])
+    for number, image in enumerate([*street.images, *street.queries], start=1):
+        drive.show(number, image, street.poses[(number - 1) % len(street.poses)])
     wait_until(lambda: drive.closures, 10, "a closure")
+    wait_until(lambda: values_of(drive.status()).get("keyframes") == "48", 10, "diagnostics")
+    values = values_of(drive.status())
+    assert int(values["closures"]) > 0
+    assert (values["earlier map"], values["keyframes in memory"]) == ("", "48")
+
+
+def test_reset_begins_another_drive_whose_numbers_go_on(run: Any, street: Any, tmp_path: Any) -> None:
+    drive = run("/reset")
+    for number in range(4):
+        drive.show(number, street.images[number], street.poses[number])
+    assert drive.call(Trigger, "reset").success
+    assert "no keyframe" in drive.save(tmp_path / "map").message
+    drive.show(4, street.images[0], street.poses[0])
+    response = drive.save(tmp_path / "map")
+    assert (response.success, response.path) == (True, str(tmp_path / "map"))
+    assert len(PlaceMap.open(tmp_path / "map")) == 1
+    assert drive.node._drive.closer.next_id == 5
+
+
+def test_earlier_map_can_be_loaded_while_it_runs(run: Any, street: Any, map_path: Any) -> None:
+    drive = run("/loaded")
+    wrong = drive.call(LoadMap, "load_map", path="nowhere")
+    assert not wrong.success
+    assert f"{Path.cwd()}/nowhere" in wrong.message
+    assert wrong.info.map_id == ""
+    right = drive.call(LoadMap, "load_map", path=str(map_path))
+    assert right.success, right.message
+    earlier = PlaceMap.open(map_path)
+    assert (right.info.map_id, right.info.header.frame_id) == (earlier.header.map_id, "map")
+    for number in range(10):
+        drive.show(number, street.queries[number], street.poses[number])
+    wait_until(lambda: drive.closures, 10, "a closure with the map")
+    assert drive.closures[0].from_id < len(earlier)
+    # What was loaded is opened again when the node is configured anew.
+    node = drive.node
+    assert node.trigger_deactivate() == node.trigger_cleanup() == TransitionCallbackReturn.SUCCESS
+    assert "not configured" in drive.call(LoadMap, "load_map", path=str(map_path)).message
+    assert node.trigger_configure() == node.trigger_activate() == TransitionCallbackReturn.SUCCESS
+    assert node._drive.earlier.header.map_id == earlier.header.map_id
 
 
 @pytest.mark.parametrize(
     ("parameters", "sentence"),
     [
         ({"weights": "nowhere.safetensors"}, "nowhere"),
-        ({"image_transport": "theora"}, "expected raw or compressed"),
+        ({"image_transport": "theora"}, "expected one of raw, compressed"),
         ({"store_images": "full"}, "with verification only"),
-        ({"store_images": "some", "verification": True}, "expected none or full"),
+        ({"store_images": "some", "verification": True}, "expected one of none, full"),
         ({"extrinsics": "0 0 one"}, "expected 'x y z qx qy qz qw'"),
         ({"extrinsics": "0 0 1 0 0 0 0"}, "zero length"),
         ({"publish_swarm_slam": True}, "cslam_common_interfaces"),
+        ({"publish_swarm_slam": True, "map": "some"}, "leave the parameter map empty"),
     ],
 )
-def test_wrong_parameters_are_named(ros: None, run: Any, parameters: Any, sentence: str) -> None:
-    with pytest.raises(NetvladError, match=sentence):
-        run("/wrong", **parameters)
+def test_wrong_parameters_keep_it_from_its_work_and_are_named(
+    ros: None, map_path: Any, parameters: Any, sentence: str
+) -> None:
+    usual = {"weights": str(map_path / "model.safetensors"), "verification": False}
+    overrides = [Parameter(name, value=value) for name, value in {**usual, **parameters}.items()]
+    node = LoopClosureNode(namespace="/wrong", parameter_overrides=overrides)
+    (problem,) = node._all_problems()
+    node.destroy_node()
+    assert problem.is_fatal
+    assert sentence in problem.message

@@ -109,6 +109,10 @@ class LoopCloser:
         """Number that the next keyframe gets."""
         return self._map.next_id
 
+    def reset(self) -> None:
+        """Begin another drive; its keyframes are numbered on."""
+        self._begin(self._map.next_id)
+
     def wants(self, odometry: Pose) -> bool:
         """Whether an image taken there, odom <- base_link, would be a keyframe."""
         return self._last is None or has_moved(odometry, self._last, self._rule)
@@ -139,7 +143,7 @@ class LoopCloser:
         if not np.isfinite(descriptor).all():  # it would stay in the map for good
             raise ImageError("the descriptor of the image is not finite")
         if self._last is not None and stamp < self._map.stamps[-1]:
-            self._begin(self._map.next_id)  # who hears the closures may still know the old numbers
+            self.reset()  # who hears the closures may still know the old numbers
         if not self.wants(odometry):
             return None
         self._map.camera = observation.camera

@@ -1,0 +1,162 @@
+"""A drive that goes on: observed, searched for returns, and written as a map at any time."""
+
+from __future__ import annotations
+
+import shutil
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from threading import Lock
+
+import numpy as np
+
+from netvlad_core.data.camera import Camera
+from netvlad_core.data.geometry import Pose
+from netvlad_core.localization.loops.growing_map import Keyframes
+from netvlad_core.localization.loops.loop_closure import LoopCloser, LoopClosure
+from netvlad_core.localization.loops.loop_options import LoopClosureOptions
+from netvlad_core.localization.observation import Observation, Observer, StageTimer, untimed
+from netvlad_core.mapping.map_writer import MapFacts, check_output, write_images, write_places, writing_map
+from netvlad_core.mapping.place_map import CAMERA_FILE, NETWORK_FILE, PlaceMap
+from netvlad_core.model.extractor import Extractor
+from netvlad_core.model.packaged import PACKAGED_NETWORK
+
+
+@dataclass(frozen=True)
+class Keyframe:
+    """What the drive has taken of one image.
+
+    Attributes
+    ----------
+    number : running number, as in `LoopClosure`.
+    closure : the loop that it closes, if it closes one.
+    """
+
+    number: int
+    observation: Observation
+    closure: LoopClosure | None
+
+
+@dataclass(frozen=True, eq=False)
+class LiveDrive:
+    """One drive with its network; one thread may add images while another one saves.
+
+    Attributes
+    ----------
+    closer : finds the returns.
+    observer : sees the images.
+    weights : file of the network.
+    """
+
+    closer: LoopCloser
+    observer: Observer
+    weights: Path
+    lock: Lock = field(default_factory=Lock, repr=False)
+
+    @classmethod
+    def open(
+        cls,
+        options: LoopClosureOptions,
+        map_path: Path | None = None,
+        weights: Path | None = None,
+        device: str = "auto",
+        precision: str = "auto",
+    ) -> LiveDrive:
+        """Begin a drive.
+
+        Parameters
+        ----------
+        map_path : map of an earlier drive, in which places are looked for as well.
+        weights : checkpoint or ONNX file; None takes that of the map, without a map the packaged one.
+
+        Raises
+        ------
+        NetvladError
+            If the map or the network cannot be used, or do not belong together.
+        """
+        earlier = PlaceMap.open(map_path, verify=True) if map_path else None
+        path = weights or (PACKAGED_NETWORK if earlier is None else earlier.network_path)
+        extractor = Extractor.load(path, device, precision=precision)
+        if earlier is not None:
+            earlier.check_model(extractor.model_id)
+        verification = options.verification
+        observer = Observer(extractor, verification.features if verification else 0)
+        return cls(LoopCloser(options, earlier), observer, path)
+
+    @property
+    def earlier(self) -> PlaceMap | None:
+        """Map of an earlier drive."""
+        return self.closer.earlier
+
+    def wants(self, odometry: Pose) -> bool:
+        """Whether an image taken there would be a keyframe."""
+        with self.lock:
+            return self.closer.wants(odometry)
+
+    def add(
+        self,
+        image: np.ndarray,
+        stamp: int,
+        odometry: Pose,
+        camera: Camera | None = None,
+        timed: StageTimer = untimed,
+    ) -> Keyframe:
+        """Take an image that is wanted; see `LoopCloser.add`."""
+        observation = self.observer(image, stamp, odometry, camera, timed=timed)
+        with self.lock, timed("search"):
+            closure = self.closer.add(observation, image)
+            return Keyframe(self.closer.next_id - 1, observation, closure)
+
+    def reset(self) -> None:
+        """Begin another drive; its keyframes are numbered on."""
+        with self.lock:
+            self.closer.reset()
+
+    def save(self, output: Path, frame_id: str, has_images: bool = False) -> None:
+        """Write the keyframes so far as a map, with an earlier map the two together.
+
+        Parameters
+        ----------
+        frame_id : frame of the odometry; places of an earlier map keep its frame, and so does all else.
+        has_images : whether to keep the images, which only a drive with verification has.
+
+        Raises
+        ------
+        MapError
+            If there is nothing to save, the two maps are not joined yet, or something else is at `output`.
+        OSError
+            If it cannot be written.
+        """
+        check_output(output)
+        with self.lock:
+            keyframes = self.closer.keyframes()
+        images = keyframes.images if has_images else None
+        with writing_map(output, self._facts(frame_id, images is not None)) as new:
+            self._write(new, keyframes, images is not None)
+
+    def _facts(self, frame_id: str, has_images: bool) -> MapFacts:
+        extractor, earlier = self.observer.extractor, self.earlier
+        return MapFacts(
+            model_id=extractor.model_id,
+            frame_id=earlier.header.frame_id if earlier else frame_id,
+            source=(f"the map {earlier.header.map_id} and " if earlier else "")
+            + "a drive with loop closures",
+            source_fingerprint="",
+            preprocessing=asdict(extractor.spec.preprocessing),
+            weights=None if self._can_hold_network else str(self.weights.resolve()),
+            store_images="full" if has_images else "none",
+        )
+
+    @property
+    def _can_hold_network(self) -> bool:
+        return self.weights.suffix == ".safetensors"
+
+    def _write(self, folder: Path, keyframes: Keyframes, has_images: bool) -> None:
+        stamps = keyframes.stamps
+        names = [str(stamp) for stamp in stamps]
+        write_places(folder, stamps, keyframes.poses, names, keyframes.descriptors)
+        if has_images and keyframes.images is not None:
+            write_images(folder, keyframes.images)
+        if keyframes.camera is not None:
+            (folder / CAMERA_FILE).write_text(keyframes.camera.to_json())
+        if self._can_hold_network:
+            shutil.copyfile(self.weights, folder / NETWORK_FILE)
