@@ -68,13 +68,17 @@ def kept_by(clock: RecordedClock, values: np.ndarray, skipped: Counter[str]) -> 
     ----------
     clock : of N poses.
     values : (N, 3 or more), beginning with x y z in metres.
-    skipped : takes the reasons and counts of the others; in TF repeated ones are usual and do not count.
+    skipped : takes the reasons and counts of the others; some repeated ones are usual in TF and do not
+        count, a clock that stands still does.
 
     Returns
     -------
     Stamps (M,) int64 and the rows of values that belong to them.
     """
-    skipped.update({f"pose {reason}": n for reason, n in clock.left_out.items() if reason != REPEATED})
+    left_out = clock.left_out
+    if 2 * left_out[REPEATED] <= len(clock.stamps):
+        del left_out[REPEATED]
+    skipped.update({f"pose {reason}": count for reason, count in left_out.items()})
     stamps, values = clock.stamps[clock.is_kept], values[clock.is_kept]
     is_reached = reachable(stamps, values[:, :3])
     count_skips(skipped, {JUMP: ~is_reached})

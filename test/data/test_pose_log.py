@@ -47,3 +47,10 @@ def test_values_are_kept_with_their_stamps() -> None:
     np.testing.assert_array_equal(rows[:, 3], [10, 11, 13])
     # The repeated stamp is usual in TF and does not count.
     assert skipped == {"pose stamp of another clock": 1, JUMP: 1}
+
+
+def test_clock_that_stands_still_is_counted() -> None:
+    skipped: Counter[str] = Counter()
+    clock = judge_recording(np.full(5, 7 * SECOND), np.arange(5) * SECOND)
+    assert len(kept_by(clock, np.zeros((5, 3)), skipped)[0]) == 1
+    assert skipped == {"pose stamp repeated": 4}
