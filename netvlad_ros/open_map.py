@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from pathlib import Path
 from threading import Lock
 
 import numpy as np
 
 from netvlad_core.errors import NetvladError
+from netvlad_core.files import user_path
 from netvlad_core.localization.localizer import Localizer, LocalizerOptions
 from netvlad_core.mapping.place_map import PlaceMap
 
@@ -52,8 +52,8 @@ class OpenMap:
         with self._lock:
             if not self._is_allowed:
                 raise NetvladError("the node is not configured, so it opens no map; configure it first")
-            network = Path(weights).expanduser() if weights else None
-            opened = Localizer.open(Path(path).expanduser(), network, device, options, precision)
+            network = user_path(weights) if weights else None
+            opened = Localizer.open(user_path(path), network, device, options, precision)
             # The first run of a network is slow; it should not fall on the first image.
             opened.extractor(np.zeros((480, 640, 3), np.uint8))
             self.localizer = opened

@@ -56,7 +56,7 @@ def test_damaged_map_is_refused_and_the_open_one_goes_on_answering(robot, street
     assert robot.ask(raw(street.queries[12], time_ns())).matches[0].place_id == 12
 
 
-@pytest.mark.parametrize("path", ["", "/nowhere/at/all", "/"])
+@pytest.mark.parametrize("path", ["", "/nowhere/at/all", "/", "~nobody-here/map"])
 def test_no_map_is_refused(robot, path):
     response = robot.call(LoadMap, "load_map", path=path)
     assert not response.success
