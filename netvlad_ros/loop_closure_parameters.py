@@ -15,7 +15,8 @@ from netvlad_ros.parameters import INPUT_PARAMETERS, NodeParameter
 # Streets of look-alike houses close by look alone, so the node verifies unless it is told not to. Wrong pairs
 # of real streets reach 34 inliers; each image is compared with five places, for time.
 _DEFAULTS = replace(LoopClosureOptions(), verification=VerificationOptions(min_inliers=40, most_places=5))
-SETTINGS = settings_of(_DEFAULTS)
+_PREFIX = "closures"
+SETTINGS = settings_of(_DEFAULTS, _PREFIX)
 PARAMETERS = (
     NodeParameter(
         "map",
@@ -54,4 +55,4 @@ def closer_options(values: Mapping[str, Any]) -> LoopClosureOptions:
         raise NetvladError(
             "publish_swarm_slam numbers the keyframes of this drive alone; leave the parameter map empty"
         )
-    return with_settings(_DEFAULTS, {name: values[name] for name in SETTINGS})
+    return with_settings(_DEFAULTS, {name: values[name] for name in SETTINGS}, _PREFIX)

@@ -10,14 +10,15 @@ from types import ModuleType
 from typing import Any
 
 import pytest
+import yaml
 
 pytest.importorskip("launch_ros")
 pytest.importorskip("rclpy")
 from launch.actions import DeclareLaunchArgument, OpaqueFunction
-from launch.utilities import perform_substitutions
 
 from launch import LaunchContext
 from netvlad_core.commands import build_map
+from netvlad_ros import launching, loop_closure_parameters
 from netvlad_ros.parameters import PARAMETERS
 
 _LAUNCH = Path(__file__).resolve().parents[2] / "launch"
@@ -38,42 +39,74 @@ def _declared(name: str) -> dict[str, DeclareLaunchArgument]:
 
 def _start(name: str, **given: str) -> dict[str, Any]:
     """Do what `ros2 launch` does up to the start of the node; returns what the node is made of."""
+    (node,) = _start_all(name, **given)
+    return node
+
+
+def _start_all(name: str, **given: str) -> list[dict[str, Any]]:
     module = _load(name)
     context = LaunchContext()
     context.launch_configurations.update(given)
     description = module.generate_launch_description()
-    module.Node = dict
     started: list[Any] = []
-    for action in description.entities:
-        if isinstance(action, DeclareLaunchArgument):
-            action.execute(context)
-        elif isinstance(action, OpaqueFunction):
-            started += action.execute(context)
-    (node,) = started
-    if "parameters" in node:
-        file, values = node["parameters"]
-        node["parameters"] = (
-            perform_substitutions(context, [file]),
-            {
-                key: value if isinstance(value, bool | int | float | str) else value.perform(context)
-                for key, value in values.items()
-            },
-        )
-    return node
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(launching, "Node", dict)
+        patch.setattr(module, "Node", dict, raising=False)
+        for action in description.entities:
+            if isinstance(action, DeclareLaunchArgument):
+                action.execute(context)
+            elif isinstance(action, OpaqueFunction):
+                started += action.execute(context)
+    return started
 
 
-def test_every_parameter_of_the_localizer_is_an_argument():
-    declared = _declared("localize.launch.py")
-    for parameter in PARAMETERS:
-        assert parameter.description in declared[parameter.name].description
+@pytest.mark.parametrize(
+    ("name", "parameters"),
+    [("localize.launch.py", PARAMETERS), ("loop_closure.launch.py", loop_closure_parameters.PARAMETERS)],
+)
+def test_every_parameter_is_an_argument(name, parameters):
+    declared = _declared(name)
+    for parameter in parameters:
+        if "." not in parameter.name:
+            assert parameter.description in declared[parameter.name].description
     assert all(argument.description for argument in declared.values())
+
+
+@pytest.mark.parametrize(
+    ("name", "value"), [("autostart", "perhaps"), ("log_level", "loud"), ("image_transport", "theora")]
+)
+def test_value_that_is_no_choice_is_refused(name, value):
+    assert value not in _declared("localize.launch.py")[name].choices
+    with pytest.raises(RuntimeError, match=name):
+        _start("localize.launch.py", **{name: value})
+
+
+def test_loop_closer_gets_its_file_and_arguments():
+    node = _start("loop_closure.launch.py", keyframe_distance="2", respawn="true", tf_topic="tf")
+    assert (node["executable"], node["name"], node["respawn"]) == ("loop_closure_node", "loop_closer", True)
+    file, given = node["parameters"]
+    assert Path(file).name == "loop_closure.yaml"
+    assert given == {"use_sim_time": False, "keyframe_distance": 2.0}
+    assert ("/tf", "tf") in node["remappings"]
+
+
+def test_rviz_shows_the_topics_of_the_namespace_in_the_frame_of_the_map(tmp_path):
+    (tmp_path / "map.json").write_text('{"frame_id": "odom"}')
+    given = {"rviz": "true", "namespace": "robot1", "map": str(tmp_path), "use_sim_time": "true"}
+    rviz, _ = _start_all("localize.launch.py", **given)
+    assert (rviz["package"], rviz["parameters"]) == ("rviz2", [{"use_sim_time": True}])
+    view = yaml.safe_load(Path(rviz["arguments"][1]).read_text())["Visualization Manager"]
+    assert view["Global Options"]["Fixed Frame"] == "odom"
+    topics = [display["Topic"]["Value"] for display in view["Displays"] if "Topic" in display]
+    assert len(topics) == 5
+    assert all(topic.startswith("/robot1/localizer/") for topic in topics)
 
 
 def test_localizer_gets_the_file_and_nothing_else_by_default():
     file, given = _start("localize.launch.py")["parameters"]
     assert Path(file).name == "localize.yaml"
     assert Path(file).is_file()
-    assert given == {"use_sim_time": "false"}
+    assert given == {"use_sim_time": False}
 
 
 def test_arguments_come_after_the_file_and_have_the_type_of_the_parameter(tmp_path):
@@ -100,7 +133,7 @@ def test_arguments_come_after_the_file_and_have_the_type_of_the_parameter(tmp_pa
     }
 
 
-@pytest.mark.parametrize(("name", "text"), [("top_k", "many"), ("top_k", "2.5"), ("autostart", "perhaps")])
+@pytest.mark.parametrize(("name", "text"), [("top_k", "many"), ("top_k", "2.5"), ("min_belief", "sure")])
 def test_argument_of_a_wrong_type_is_refused_by_name(name, text):
     with pytest.raises(ValueError, match=name):
         _start("localize.launch.py", **{name: text})

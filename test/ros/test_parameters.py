@@ -14,6 +14,7 @@ from rcl_interfaces.srv import DescribeParameters
 
 from netvlad_core.localization.localizer import LocalizerOptions
 from netvlad_core.settings import settings_of
+from netvlad_ros import loop_closure_parameters
 from netvlad_ros.parameters import PARAMETERS
 from support.robot import raw
 
@@ -38,11 +39,15 @@ def test_parameter_is_described_and_a_number_has_a_range_around_its_default(para
         assert parameter.default in parameter.choices
 
 
-def test_file_holds_the_defaults_of_the_code():
-    text = (_ROOT / "config" / "localize.yaml").read_text()
+@pytest.mark.parametrize(
+    ("name", "parameters"),
+    [("localize.yaml", PARAMETERS), ("loop_closure.yaml", loop_closure_parameters.PARAMETERS)],
+)
+def test_file_holds_the_defaults_of_the_code(name, parameters):
+    text = (_ROOT / "config" / name).read_text()
     values = yaml.safe_load(text)["/**"]["ros__parameters"]
     # Details of the method have their defaults in the code alone.
-    expected = {parameter.name: parameter.default for parameter in PARAMETERS if "." not in parameter.name}
+    expected = {parameter.name: parameter.default for parameter in parameters if "." not in parameter.name}
     assert values == expected
     types = {name: type(value) for name, value in expected.items()}
     assert {name: type(value) for name, value in values.items()} == types

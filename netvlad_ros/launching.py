@@ -1,0 +1,176 @@
+"""What the launch files of both nodes have in common.
+
+Order of precedence: an argument of the launch file, then the parameter file, then the defaults in the code.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from tempfile import NamedTemporaryFile
+from typing import Any
+
+import yaml
+from ament_index_python.packages import get_package_share_directory
+from launch.actions import DeclareLaunchArgument, OpaqueFunction, SetEnvironmentVariable
+from launch.launch_context import LaunchContext
+from launch.launch_description import LaunchDescription
+from launch.substitutions import LaunchConfiguration
+from launch_ros.actions import Node
+
+from netvlad_ros.parameters import NodeParameter
+
+_NOT_GIVEN = ""
+_SWITCH = ("true", "false")
+_LEVELS = ("debug", "info", "warn", "error", "fatal")
+_PROFILE = "FASTDDS_DEFAULT_PROFILES_FILE"
+
+
+def describe(
+    executable: str,
+    name: str,
+    parameters: Sequence[NodeParameter],
+    config: str,
+    rviz: str = "",
+) -> LaunchDescription:
+    """A launch description that declares everything a node takes, and starts it.
+
+    Parameters
+    ----------
+    executable, name : of the node.
+    parameters : each is an argument, those of groups ("sequence.sharpness") belong in the parameter file.
+    config, rviz : names of the files in config/ and rviz/; without the latter rviz is not offered.
+    """
+    share = Path(get_package_share_directory("netvlad_ros"))
+    offered = [parameter for parameter in parameters if "." not in parameter.name]
+    declared = _arguments(share, offered, config)
+    actions: list[Any] = []
+    if rviz:
+        declared.append(_argument("rviz", "false", "Open rviz with a ready view.", _SWITCH))
+        # Before the node: if rviz is not installed, nothing is left running.
+        actions.append(OpaqueFunction(function=_rviz, args=[share / "rviz" / rviz, name]))
+    start = OpaqueFunction(function=_start, args=[executable, name, offered])
+    environment = [
+        SetEnvironmentVariable(_PROFILE, LaunchConfiguration("fastdds_profile")),
+        # A robot's cores are shared: threads of the network that wait busily would take them from all others.
+        SetEnvironmentVariable("OMP_WAIT_POLICY", os.environ.get("OMP_WAIT_POLICY", "PASSIVE")),
+    ]
+    return LaunchDescription([*declared, *environment, *actions, start])
+
+
+def _arguments(share: Path, parameters: Sequence[NodeParameter], config: str) -> list[DeclareLaunchArgument]:
+    profile = os.environ.get(_PROFILE, str(share / "config" / "fastdds_robot.xml"))
+    return [
+        _argument("image_topic", "image", "Raw image topic of the camera."),
+        _argument("camera_info_topic", _NOT_GIVEN, "Its calibration. Empty: beside the image topic."),
+        _argument("odom_topic", "odom", "Odometry of the robot."),
+        _argument("tf_topic", "/tf", "Where transforms are published; tf: in the namespace."),
+        _argument("namespace", _NOT_GIVEN, "Namespace of the node."),
+        _argument("use_sim_time", "false", "Take the time from /clock.", _SWITCH),
+        _argument("log_level", "info", "Least important messages in the log.", _LEVELS),
+        _argument("respawn", "false", "Start the node again if it dies.", _SWITCH),
+        _argument("params_file", str(share / "config" / config), "Parameters of the node."),
+        _argument("fastdds_profile", profile, "Fast DDS profile with room for images in shared memory."),
+        *(
+            _argument(
+                parameter.name,
+                _NOT_GIVEN,
+                f"{parameter.description} Empty: as params_file says, else {parameter.default!r}.",
+                _choices(parameter),
+            )
+            for parameter in parameters
+        ),
+    ]
+
+
+def _choices(parameter: NodeParameter) -> tuple[str, ...]:
+    choices = _SWITCH if isinstance(parameter.default, bool) else parameter.choices
+    return (*choices, _NOT_GIVEN) if choices else ()
+
+
+def _argument(name: str, default: str, text: str, choices: Sequence[str] = ()) -> DeclareLaunchArgument:
+    return DeclareLaunchArgument(
+        name, default_value=default, description=text, choices=list(choices) if choices else None
+    )
+
+
+def _start(
+    context: LaunchContext, executable: str, name: str, parameters: Sequence[NodeParameter]
+) -> list[Node]:
+    value = _reader(context)
+    given: dict[str, Any] = {"use_sim_time": value("use_sim_time") == "true"}
+    for parameter in parameters:
+        text = value(parameter.name)
+        if text != _NOT_GIVEN:
+            given[parameter.name] = _typed(parameter.name, text, type(parameter.default))
+    image, info = value("image_topic"), value("camera_info_topic")
+    remappings = [
+        ("image", image),
+        ("image/compressed", f"{image}/compressed"),
+        ("odom", value("odom_topic")),
+    ]
+    if info != _NOT_GIVEN:
+        remappings.append(("camera_info", info))
+    if value("tf_topic") != "/tf":
+        remappings.append(("/tf", value("tf_topic")))
+    node = Node(
+        package="netvlad_ros",
+        executable=executable,
+        name=name,
+        namespace=value("namespace"),
+        parameters=[value("params_file"), given],
+        remappings=remappings,
+        arguments=["--ros-args", "--log-level", value("log_level")],
+        respawn=value("respawn") == "true",
+        respawn_delay=2.0,
+        output="screen",
+    )
+    return [node]
+
+
+def _typed(name: str, text: str, kind: type) -> Any:
+    """Value of an argument: a map called 2024 stays a text, and 10 becomes 10.0 if a float is wanted."""
+    if kind is str:
+        return text
+    value = yaml.safe_load(text)
+    if kind is float and type(value) is int:
+        value = float(value)
+    if type(value) is not kind:
+        raise ValueError(f"{name}:={text} is no {kind.__name__}")
+    return value
+
+
+def _rviz(context: LaunchContext, view: Path, name: str) -> list[Node]:
+    """The view, with the topics of the node's namespace and the frame of its poses."""
+    value = _reader(context)
+    if value("rviz") != "true":
+        return []
+    namespace = value("namespace").strip("/")
+    topics = f"/{namespace}/{name}/" if namespace else f"/{name}/"
+    text = view.read_text(encoding="utf-8").replace(f"/{name}/", topics)
+    text = text.replace("Fixed Frame: map", f"Fixed Frame: {value('map_frame') or _frame_of(value('map'))}")
+    with NamedTemporaryFile("w", suffix=".rviz", delete=False, encoding="utf-8") as file:
+        file.write(text)
+    return [
+        Node(
+            package="rviz2",
+            executable="rviz2",
+            arguments=["-d", file.name],
+            parameters=[{"use_sim_time": value("use_sim_time") == "true"}],
+        )
+    ]
+
+
+def _frame_of(map_path: str) -> str:
+    """Frame of a map; "map" if it cannot be read, which the node says better."""
+    try:
+        header = json.loads((Path(map_path).expanduser() / "map.json").read_text(encoding="utf-8"))
+        return str(header["frame_id"])
+    except (OSError, ValueError, KeyError, RuntimeError, TypeError):
+        return "map"
+
+
+def _reader(context: LaunchContext) -> Callable[[str], str]:
+    return lambda name: str(LaunchConfiguration(name).perform(context))
