@@ -22,6 +22,7 @@ class Moment:
     image : uint8 RGB (H, W, 3).
     odometry : odom <- base_link at the stamp, None if it is not known.
     odometry_frame : name of the frame odom, empty if the odometry has none.
+    is_joined : False if the odometry is of another frame of the robot, and nothing joins that with base_link.
     camera : calibration and place of the camera on the robot, None if they are not known.
     """
 
@@ -30,4 +31,5 @@ class Moment:
     image: np.ndarray
     odometry: Pose | None = None
     odometry_frame: str = ""
+    is_joined: bool = True
     camera: Camera | None = None

@@ -249,8 +249,9 @@ class RobotInput:
                 return
             with self._statistics.timed("decode"):
                 image = image_from_message(held.message)
-            header, frame = held.message.header, self._odometry.frame_id
-            self._work(Moment(header, held.stamp, image, odometry, frame, self.camera))
+            header, source = held.message.header, self._odometry
+            is_joined = not source.is_unjoined
+            self._work(Moment(header, held.stamp, image, odometry, source.frame_id, is_joined, self.camera))
         except Exception as error:  # a GPU that goes away must not end the thread, and all answers with it
             self._statistics.leave_out(STREAM, sentence(error))
         else:

@@ -23,6 +23,10 @@ _PERIOD = 0.05  # seconds
 # Stamped a little ahead, so that whoever asks for the present need not wait for the next one.
 _AHEAD = Duration(seconds=0.1)
 _TF_QOS = QoSProfile(depth=100)
+_NOT_JOINED = (
+    "the odometry is of another frame of the robot than base_frame, and /tf_static does not join the two; "
+    "publish that transform, or set base_frame"
+)
 
 
 class MapToOdom:
@@ -56,7 +60,7 @@ class MapToOdom:
             self._count("no odometry at the image's stamp")
             return
         map_frame, odom_frame = frame_name(header.frame_id), frame_name(moment.odometry_frame)
-        problem = _problem(map_frame, odom_frame)
+        problem = _problem(map_frame, odom_frame) if moment.is_joined else _NOT_JOINED
         if problem:
             self._count("map -> odom withheld")
             self._node.get_logger().error(f"no transform map -> odom: {problem}", throttle_duration_sec=5.0)

@@ -17,12 +17,12 @@ SECOND = 10**9
 
 
 def moment(
-    stamp: int = SECOND, odometry: Pose | None = None, frame: str = "odom", **fields: object
+    stamp: int = SECOND, odometry: Pose | None = None, frame: str = "odom", is_joined: bool = True
 ) -> Moment:
     """A moment with a black image."""
     header = Header(stamp=stamp_from_nanoseconds(stamp), frame_id="camera")
     image = np.zeros((48, 64, 3), np.uint8)
-    return Moment(header, stamp, image, odometry, frame)
+    return Moment(header, stamp, image, odometry, frame, is_joined)
 
 
 def localized(

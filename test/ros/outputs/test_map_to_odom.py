@@ -97,6 +97,14 @@ def test_frames_that_do_not_fit_give_a_sentence_and_end_the_last_transform(odom,
     assert sent.node.counts["map -> odom withheld"] == 1
 
 
+def test_odometry_of_another_frame_of_the_robot_gives_no_transform():
+    sent = _Sent()
+    now = moment(odometry=_ODOMETRY, is_joined=False)
+    sent.output.send(localized(_POSE), now, Header(frame_id="map"))
+    assert sent.broadcast() is None
+    assert "base_frame" in sent.node.log["error"][0]
+
+
 def test_slash_of_old_frame_names_is_left_out():
     sent = _Sent()
     sent.see(odom="/robot/odom", world="/map")
