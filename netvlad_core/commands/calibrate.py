@@ -100,17 +100,21 @@ def _threshold(name: str, curve: PrecisionRecall, localizer: Localizer, wanted: 
     from netvlad_core.settings import settings_of
 
     known = settings_of(localizer.options)[name]
+    if name == "min_inliers" and localizer.options.sequence_filter:
+        return float(known.default)  # the filter weighs by it, so min_belief holds for this one alone
     usual = localizer.min_similarity if name == "min_similarity" else known.default
     # A few mistakes on one drive do not prove that less than the lowest is enough anywhere else.
     threshold = max(propose(curve, wanted, usual, nothing=known.high or 1.0), known.low or 0.0)
-    return math.ceil(threshold) if isinstance(known.default, int) else float(threshold)
+    return float(math.ceil(threshold) if isinstance(known.default, int) else threshold)
 
 
 def _settings(options: LocalizerOptions, thresholds: Mapping[str, float]) -> dict[str, Setting]:
     """What goes into the file: the thresholds, and what they hold for."""
     from netvlad_core.settings import settings_of, with_settings
 
-    found, usual = settings_of(with_settings(options, thresholds)), settings_of(type(options)())
+    usual = settings_of(type(options)())
+    values = {name: type(usual[name].default)(value) for name, value in thresholds.items()}
+    found = settings_of(with_settings(options, values))
     return {
         name: one
         for name, one in found.items()

@@ -73,26 +73,50 @@ def test_what_it_was_told_is_in_the_file_too(street_map: PlaceMap, tmp_path: Pat
     assert _calibrate(street_map, tmp_path / "drive.csv", output, "--params", str(output)) == 1
 
 
-def test_with_verification_local_features_decide(
-    checkpoint: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    folder = tmp_path / "map drive"
-    catalogue = write_catalogue(folder, _FRONTS, range(0, 80, 4))
-    _enlarge(folder)
+@pytest.fixture(scope="module")
+def verified(checkpoint: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[PlaceMap, Path]:
+    """A map with images, and a drive."""
+    folder = tmp_path_factory.mktemp("verified")
+    catalogue = write_catalogue(folder / "mapped", _FRONTS, range(0, 80, 4))
+    _enlarge(folder / "mapped")
     options = BuildOptions(weights=checkpoint, device="cpu", store_images="full")
-    place_map = build_map(CatalogueSource.from_csv(catalogue), tmp_path / "map", options, progress=False)
-    drive = write_catalogue(tmp_path / "drive", _FRONTS, range(2, 78, 6), gain=0.9)
-    _enlarge(tmp_path / "drive")
+    place_map = build_map(CatalogueSource.from_csv(catalogue), folder / "map", options, progress=False)
+    drive = write_catalogue(folder / "drive", _FRONTS, range(2, 78, 6), gain=0.9)
+    _enlarge(folder / "drive")
+    return place_map, drive
+
+
+def test_with_verification_the_filter_keeps_the_number_that_it_weighs_by(
+    verified: tuple[PlaceMap, Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     output = tmp_path / "verified.yaml"
-    assert _calibrate(place_map, drive, output, "--verify") == 0
+    assert _calibrate(*verified, output, "--verify") == 0
     assert "min_inliers" in capsys.readouterr().out
     values = read_parameters(output, settings_of(LocalizerOptions()))
-    assert values["verification"] is True
-    assert 8 <= values["min_inliers"] <= 10_000
+    assert (values["verification"], values["min_inliers"]) == (True, 30)
     assert "min_similarity" not in values  # geometry decides in its place
-    result = _evaluate(capsys, place_map.path, drive, "--params", output, "--threshold", "5")
+    result = _evaluate(capsys, verified[0].path, verified[1], "--params", output, "--threshold", "5")
     assert result["settings"]["verification"] is True
     assert result["localized_at_a_correct_place"] == result["states"]["LOCALIZED"]
+
+
+def test_with_verification_single_images_have_a_number_of_inliers(
+    verified: tuple[PlaceMap, Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    params, output = tmp_path / "p.yaml", tmp_path / "verified.yaml"
+    params.write_text(
+        "/**:\n  ros__parameters: {sequence_filter: false, verification: true, min_inliers: 9}\n"
+    )
+    # Half of the images stand exactly where the map has a place; elsewhere nothing is right.
+    exact = ("--params", str(params), "--threshold", "0.001")
+    assert _calibrate(*verified, output, *exact) == 0
+    values = read_parameters(output, settings_of(LocalizerOptions()))
+    assert (values["sequence_filter"], values["verification"]) == (False, True)
+    assert values["min_inliers"] > 100
+    arguments = (verified[0].path, verified[1], "--threshold", "0.001", "--params")
+    loose, strict = (_evaluate(capsys, *arguments, file) for file in (params, output))
+    assert loose["localized_at_a_correct_place"] < loose["states"]["LOCALIZED"]
+    assert 0 < strict["localized_at_a_correct_place"] == strict["states"]["LOCALIZED"]
 
 
 def _enlarge(folder: Path) -> None:
