@@ -55,7 +55,12 @@ def test_block_is_timed_and_a_failed_one_is_not():
 
 def test_threads_do_not_lose_counts():
     statistics = Statistics()
-    threads = [Thread(target=lambda: [statistics.count("x") for _ in range(2000)]) for _ in range(4)]
+
+    def count() -> None:
+        for _ in range(2000):
+            statistics.count("x")
+
+    threads = [Thread(target=count) for _ in range(4)]
     for thread in threads:
         thread.start()
     for thread in threads:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from threading import Event, Thread
 from time import sleep
+from typing import Any
 
 import pytest
 
@@ -23,7 +24,7 @@ def test_each_callback_runs_once_beside_a_busy_thread() -> None:
     namespace = f"/executor_{os.getpid()}"
     node, partner = Node("busy", namespace=namespace), Node("partner", namespace=namespace)
     heard: list[int] = []
-    handed_out = []
+    handed_out: list[Any] = []
     node.create_subscription(
         UInt32,
         "numbers",
@@ -34,7 +35,12 @@ def test_each_callback_runs_once_beside_a_busy_thread() -> None:
     executor = ThreadedExecutor(num_threads=3)
     executor.add_node(node)
     submit = executor._executor.submit
-    executor._executor.submit = lambda task: (handed_out.append(task), submit(task))[1]
+
+    def noted(task: Any) -> Any:
+        handed_out.append(task)
+        return submit(task)
+
+    executor._executor.submit = noted  # type: ignore[assignment, method-assign]
     stopped = Event()
 
     def keep_busy() -> None:

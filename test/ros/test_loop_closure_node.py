@@ -45,6 +45,7 @@ class Drive(Node):
         self.poses = self.create_publisher(Odometry, "odom", QoSProfile(depth=100))
         self.calibrations = self.create_publisher(CameraInfo, "camera_info", qos_profile_sensor_data)
         self.closures: list[LoopClosure] = []
+        self.closer: Any = None
         self.statuses: list[Any] = []
         self.create_subscription(
             DiagnosticArray, "/diagnostics", lambda message: self.statuses.extend(message.status), 10
@@ -79,7 +80,7 @@ class Drive(Node):
         return self.call(SaveMap, "save_map", path=str(path))
 
     def call(self, kind: Any, name: str, **fields: Any) -> Any:
-        client = self.create_client(kind, f"loop_closer/{name}")
+        client: Any = self.create_client(kind, f"loop_closer/{name}")
         assert client.wait_for_service(10)
         future = client.call_async(kind.Request(**fields))
         wait_until(future.done, 20, f"an answer of {name}")
@@ -113,7 +114,7 @@ def run(ros: None, map_path: Any) -> Iterator[Any]:
         thread = Thread(target=executor.spin, daemon=True)
         thread.start()
         running.extend([executor, thread, closer, drive])
-        drive.node = closer
+        drive.closer = closer
         wait_until(
             lambda: drive.images.get_subscription_count() and drive.poses.get_subscription_count(),
             20,
@@ -229,7 +230,7 @@ def test_reset_begins_another_drive_whose_numbers_go_on(run: Any, street: Any, t
     response = drive.save(tmp_path / "map")
     assert (response.success, response.path) == (True, str(tmp_path / "map"))
     assert len(PlaceMap.open(tmp_path / "map")) == 1
-    assert drive.node._drive.closer.next_id == 5
+    assert drive.closer._drive.closer.next_id == 5
 
 
 def test_earlier_map_can_be_loaded_while_it_runs(run: Any, street: Any, map_path: Any) -> None:
@@ -247,7 +248,7 @@ def test_earlier_map_can_be_loaded_while_it_runs(run: Any, street: Any, map_path
     wait_until(lambda: drive.closures, 10, "a closure with the map")
     assert drive.closures[0].from_id < len(earlier)
     # What was loaded is opened again when the node is configured anew.
-    node = drive.node
+    node = drive.closer
     assert node.trigger_deactivate() == node.trigger_cleanup() == TransitionCallbackReturn.SUCCESS
     assert "not configured" in drive.call(LoadMap, "load_map", path=str(map_path)).message
     assert node.trigger_configure() == node.trigger_activate() == TransitionCallbackReturn.SUCCESS

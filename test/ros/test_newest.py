@@ -36,7 +36,7 @@ def test_newer_item_overtakes_the_waiting_one():
         worker.put(item)
     assert dropped == [2, 3]
     finished = Event()
-    last = NewestWorker(lambda item: finished.set())  # another worker does not mind
+    last: NewestWorker[int] = NewestWorker(lambda item: finished.set())  # another worker does not mind
     gate.opened.set()
     last.put(0)
     assert finished.wait(10)
@@ -68,7 +68,9 @@ def test_item_that_is_not_ready_waits_and_the_newest_ready_one_is_taken():
 def test_item_is_taken_when_its_patience_ends():
     done: list[float] = []
     until = monotonic() + 0.3
-    worker = NewestWorker(lambda item: done.append(monotonic()), lambda item: until - monotonic())
+    worker: NewestWorker[int] = NewestWorker(
+        lambda item: done.append(monotonic()), lambda item: until - monotonic()
+    )
     worker.put(1)
     wait_until(lambda: done, 10, "the item")
     worker.stop()

@@ -48,7 +48,7 @@ def _at(poses: OdometryBuffer | OdometryInput, seconds: float) -> Pose | None:
 
 @pytest.fixture
 def odometry() -> OdometryInput:
-    return OdometryInput(Statistics(), Frames())  # type: ignore[arg-type]
+    return OdometryInput(Statistics(), Frames())
 
 
 # --- Buffer -------------------------------------------------------------------------------------------------

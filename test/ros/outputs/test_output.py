@@ -80,7 +80,7 @@ def test_initialpose_reaches_everybody_who_comes(every_output, street):
     for _ in range(2):  # the second one comes while the robot is localized
         heard = robot.listen("initialpose", PoseWithCovarianceStamped, _RELIABLE)
         before = len(heard)
-        asked = []
+        asked: list[int] = []
         while len(heard) == before and len(asked) < 100:  # discovery has to find the listener first
             asked.append(_localized(robot, street))
         assert _stamp(heard[-1]) in asked
