@@ -29,7 +29,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import Field, dataclass, field, fields, replace
+from dataclasses import dataclass, field, fields, replace
 from difflib import get_close_matches
 from pathlib import Path
 from textwrap import wrap
@@ -155,8 +155,7 @@ def group(prefix: str, default: Any, switch: Any = None) -> Any:
 def settings_of(options: Any, prefix: str = "") -> dict[str, Setting]:
     """All settings of options by name, nested ones included; the defaults are the values of these options."""
     found: dict[str, Setting] = {}
-    for member, name in _members(options, prefix):
-        value, (declared, nested) = getattr(options, member.name), _declared(member)
+    for _, name, value, declared, nested in _members(options, prefix):
         if declared:
             value = declared.none if value is None else value
             value = list(value) if isinstance(value, tuple) else value
@@ -177,30 +176,27 @@ def with_settings(options: Options, values: Mapping[str, Any], prefix: str = "")
         If a value is of the wrong type, out of its range or none of the choices.
     """
     known, changes = settings_of(options, prefix), {}
-    for member, name in _members(options, prefix):
-        value, (declared, nested) = getattr(options, member.name), _declared(member)
+    for field_name, name, value, declared, nested in _members(options, prefix):
         if declared and name in values:
             given = known[name].check(values[name])
             given = tuple(given) if isinstance(given, list) else given
-            changes[member.name] = None if declared.none is not None and given == declared.none else given
+            changes[field_name] = None if declared.none is not None and given == declared.none else given
         elif nested:
-            inner = nested.default if value is None else value
             is_on = value is not None
             if nested.switch and nested.switch.name in values:
                 is_on = known[nested.switch.name].check(values[nested.switch.name])
-            inner = with_settings(inner, values, nested.prefix)  # checked, even when switched off
-            changes[member.name] = inner if is_on else None
+            # Checked even when switched off.
+            inner = with_settings(nested.default if value is None else value, values, nested.prefix)
+            changes[field_name] = inner if is_on else None
     return replace(options, **changes)  # type: ignore[type-var]
 
 
-def _members(options: Any, prefix: str) -> Iterator[tuple[Field[Any], str]]:
+def _members(options: Any, prefix: str) -> Iterator[tuple[str, str, Any, Setting | None, _Group | None]]:
+    """Of each field its name, that of the setting, its value, and what was declared."""
     for member in fields(options):
-        declared = _declared(member)[0]
-        yield member, (declared and declared.name) or f"{prefix}{'.' if prefix else ''}{member.name}"
-
-
-def _declared(member: Field[Any]) -> tuple[Setting | None, _Group | None]:
-    return member.metadata.get(_SETTING), member.metadata.get(_GROUP)
+        declared, nested = member.metadata.get(_SETTING), member.metadata.get(_GROUP)
+        name = (declared and declared.name) or f"{prefix}{'.' if prefix else ''}{member.name}"
+        yield member.name, name, getattr(options, member.name), declared, nested
 
 
 def read_parameters(
