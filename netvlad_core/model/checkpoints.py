@@ -11,6 +11,7 @@ from safetensors.torch import save
 from torch import Tensor
 
 from netvlad_core.errors import CheckpointError
+from netvlad_core.files import written_whole
 from netvlad_core.model.network import PlaceNetwork
 from netvlad_core.model.spec import NetworkSpec
 
@@ -33,10 +34,8 @@ def save_checkpoint(network: PlaceNetwork, path: Path, is_half: bool = False) ->
     tensors = {key: value.detach().cpu().contiguous() for key, value in network.state_dict().items()}
     if is_half:
         tensors = {key: _half(value) for key, value in tensors.items()}
-    path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_name(f".{path.name}.partial")
-    partial.write_bytes(_in_order(save(tensors, metadata)))
-    partial.replace(path)
+    with written_whole(path) as partial:
+        partial.write_bytes(_in_order(save(tensors, metadata)))
     return model_id
 
 

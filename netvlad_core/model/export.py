@@ -19,6 +19,7 @@ import torch
 from torch import Tensor, nn
 
 from netvlad_core.errors import NetvladError
+from netvlad_core.files import written_whole
 from netvlad_core.model.network import PlaceNetwork
 from netvlad_core.model.onnx_engine import FORMAT, INPUT, OUTPUT, OnnxEngine
 from netvlad_core.model.preprocessing import Preprocessing, resize
@@ -86,9 +87,7 @@ def export(
     else:
         model = _traced(graph.to_precision(precision))
     _describe(model, network, precision)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_name(f".{path.name}.partial")
-    try:
+    with written_whole(path) as partial:
         partial.write_bytes(model.SerializeToString())
         agreement = _compare(OnnxEngine(partial, "cpu"), graph, samples or _random_pictures(preprocessing))
         if not agreement.similarity >= _LOWEST_SIMILARITY[precision]:
@@ -97,9 +96,6 @@ def export(
                 f"descriptors {agreement.similarity:.6f}, expected at least {_LOWEST_SIMILARITY[precision]}; "
                 "no file is kept"
             )
-        partial.replace(path)
-    finally:
-        partial.unlink(missing_ok=True)
     return agreement
 
 
