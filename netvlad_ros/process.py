@@ -13,6 +13,9 @@ from types import FrameType
 _SIGNALS = (signal.SIGINT, signal.SIGTERM)
 
 
+_told: list[int] = []  # signals that told the process to end
+
+
 def run_module(module: str) -> int:
     """Import a module and run its `main`; returns the exit status."""
     try:
@@ -20,16 +23,18 @@ def run_module(module: str) -> int:
         return int(import_module(module).main())
     except KeyboardInterrupt:
         return 0
+    except Exception:
+        if _told:  # an import in C that is interrupted says "initialization failed"
+            return 0
+        raise
 
 
 def end_when_told() -> None:
     """Raise KeyboardInterrupt in the main thread on the first SIGINT or SIGTERM, and on no further one."""
-    is_told = False
 
     def stop(number: int, frame: FrameType | None) -> None:
-        nonlocal is_told
-        if not is_told:
-            is_told = True
+        _told.append(number)
+        if len(_told) == 1:
             raise KeyboardInterrupt
 
     for number in _SIGNALS:
