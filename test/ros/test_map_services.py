@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+from pathlib import Path
 from time import time_ns
 
 import pytest
@@ -87,9 +88,26 @@ def test_unconfigured_node_says_why_it_opens_no_map(start, map_path):
 def test_saved_map_is_whole_and_can_be_opened(robot, map_path, tmp_path):
     target = tmp_path / "new folder" / "copy"
     for _ in range(2):  # the second time over a map that is there
-        assert robot.call(SaveMap, "save_map", path=str(target)).success
+        response = robot.call(SaveMap, "save_map", path=str(target))
+        assert (response.success, response.path) == (True, str(target))
     assert PlaceMap.open(target, verify=True).header == PlaceMap.open(map_path).header
     assert [path.name for path in target.parent.iterdir()] == ["copy"]
+
+
+def test_loaded_map_is_opened_again_when_the_node_is_configured_anew(start, map_path, other_map_path):
+    robot = start(map=map_path)
+    assert robot.call(LoadMap, "load_map", path=str(other_map_path)).success
+    for label in ("deactivate", "cleanup", "configure"):
+        assert robot.transition(label)
+    assert robot.node.localizer.place_map.path == other_map_path
+
+
+def test_relative_path_is_taken_from_the_working_folder_and_told(robot, map_path):
+    response = robot.call(LoadMap, "load_map", path="relative/map")
+    assert not response.success
+    assert f"{Path.cwd()}/relative/map" in response.message
+    assert response.info.path == str(map_path)
+    assert "names no folder" in robot.call(LoadMap, "load_map").message
 
 
 def test_map_is_saved_in_place(robot, map_path):

@@ -1,0 +1,84 @@
+"""A drive that goes on finds its returns and is written as a map at any time."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from netvlad_core.data.geometry import Pose
+from netvlad_core.errors import MapError
+from netvlad_core.localization.localizer import Localizer
+from netvlad_core.localization.loops.live_drive import LiveDrive
+from netvlad_core.localization.loops.loop_options import LoopClosureOptions
+from netvlad_core.mapping.place_map import PlaceMap
+from support import street
+
+_SECOND = 10**9
+_OPTIONS = LoopClosureOptions(min_time=5.0, min_way=20.0)
+_COUNT = 16
+
+
+def _image(number: int) -> np.ndarray:
+    return street.view(street.street(seed=0, metres=100), 5.0 * number)
+
+
+def _drive(drive: LiveDrive, first: int = 0) -> list:
+    """Drive along the street once, an image every five metres."""
+    return [
+        drive.add(_image(number), (1 + first + number) * _SECOND, Pose.from_xyz_yaw(5.0 * number, 0.0))
+        for number in range(_COUNT)
+    ]
+
+
+@pytest.fixture(scope="module")
+def one_lap() -> LiveDrive:
+    drive = LiveDrive.open(_OPTIONS, device="cpu")
+    _drive(drive)
+    return drive
+
+
+def test_keyframes_are_numbered_and_wanted_where_the_robot_has_moved(one_lap):
+    assert not one_lap.wants(Pose.from_xyz_yaw(5.0 * (_COUNT - 1) + 0.1, 0.0))
+    assert one_lap.wants(Pose.from_xyz_yaw(5.0 * _COUNT, 0.0))
+    assert one_lap.closer.next_id == _COUNT
+
+
+def test_saved_drive_is_a_map_that_finds_its_images(one_lap, tmp_path):
+    one_lap.save(tmp_path / "map", "odom")
+    saved = PlaceMap.open(tmp_path / "map", verify=True)
+    assert (len(saved), saved.header.frame_id, saved.header.store_images) == (_COUNT, "odom", "none")
+    np.testing.assert_allclose(saved.poses[:, 0], 5.0 * np.arange(_COUNT))
+    assert Localizer.open(tmp_path / "map", device="cpu")(_image(7)).place == 7
+
+
+def test_earlier_map_is_searched_and_extended(one_lap, tmp_path):
+    one_lap.save(tmp_path / "map", "odom")
+    drive = LiveDrive.open(_OPTIONS, tmp_path / "map", device="cpu")
+    assert drive.earlier is not None
+    with pytest.raises(MapError, match="no keyframe"):
+        drive.save(tmp_path / "both", "other_odom")
+    closures = [keyframe.closure for keyframe in _drive(drive, first=100) if keyframe.closure]
+    assert closures
+    assert all(abs(closure.from_id - (closure.to_id - _COUNT)) <= 1 for closure in closures)
+    drive.save(tmp_path / "both", "other_odom")
+    both = PlaceMap.open(tmp_path / "both", verify=True)
+    assert (len(both), both.header.frame_id) == (2 * _COUNT, "odom")
+
+
+def test_another_drive_begins_with_the_next_number_and_nothing_to_save(tmp_path):
+    drive = LiveDrive.open(replace(_OPTIONS, min_time=1e5), device="cpu")
+    assert drive.add(_image(0), _SECOND, Pose.identity()).number == 0
+    drive.reset()
+    with pytest.raises(MapError, match="no keyframe"):
+        drive.save(tmp_path / "map", "odom")
+    assert drive.add(_image(0), 2 * _SECOND, Pose.identity()).number == 1
+    assert len(drive.closer) == 1
+
+
+def test_folder_that_is_no_map_is_left_alone(one_lap, tmp_path):
+    (tmp_path / "letters").mkdir()
+    (tmp_path / "letters" / "one.txt").touch()
+    with pytest.raises(MapError, match="left alone"):
+        one_lap.save(tmp_path / "letters", "odom")
