@@ -13,7 +13,6 @@ from rclpy.exceptions import InvalidParameterTypeException, InvalidParameterValu
 from rclpy.executors import ExternalShutdownException
 from rclpy.lifecycle import LifecycleNode, LifecycleState, TransitionCallbackReturn
 from rclpy.signals import SignalHandlerOptions
-from rclpy.utilities import remove_ros_args
 
 from netvlad_core.data.camera import Camera
 from netvlad_core.data.geometry import Pose
@@ -23,7 +22,7 @@ from netvlad_ros.diagnostics import HealthReport, Problem, Statistics
 from netvlad_ros.executor import ThreadedExecutor
 from netvlad_ros.moment import Moment
 from netvlad_ros.parameters import NodeParameter, ParameterTable
-from netvlad_ros.process import end_when_told, say
+from netvlad_ros.process import end_when_told, say, without_ros_arguments
 from netvlad_ros.robot_input import RobotInput, sentence
 
 # A thread for each of: images, odometry, calibration or diagnostics, services.
@@ -191,7 +190,7 @@ def run_node(make: Callable[[], CameraNode], arguments: list[str] | None = None)
         keep_freed_memory()
         # With rclpy's own handlers the publishers would break under the image that is in work.
         rclpy.init(args=arguments, signal_handler_options=SignalHandlerOptions.NO)
-        _check_arguments(remove_ros_args(arguments)[1:])
+        _check_arguments(without_ros_arguments(arguments[1:]))
         executor = ThreadedExecutor(num_threads=_THREADS)
         node = make()
         executor.add_node(node)
@@ -205,7 +204,7 @@ def run_node(make: Callable[[], CameraNode], arguments: list[str] | None = None)
     except Exception as error:
         if node is not None:
             raise
-        say(program, error)  # rclpy could not make sense of the arguments
+        say(program, sentence(error))  # rclpy could not make sense of the arguments
         return 1
     finally:
         if executor is not None:

@@ -3,20 +3,7 @@
 import sys
 
 from netvlad_core import cli
-
-
-def without_ros_arguments(arguments: list[str]) -> list[str]:
-    """Drop what ros2 adds for nodes: all between `--ros-args` and `--` or the end of the line."""
-    kept: list[str] = []
-    inside = False
-    for argument in arguments:
-        if argument == "--ros-args":
-            inside = True
-        elif inside and argument == "--":
-            inside = False
-        elif not inside:
-            kept.append(argument)
-    return kept
+from netvlad_ros.process import without_ros_arguments
 
 
 def run(subcommand: str) -> int:

@@ -159,7 +159,7 @@ class Statistics:
 
     def _streams(self) -> list[str]:
         with self._lock:
-            return sorted(self._events)
+            return sorted(stream for stream in self._events if f"{stream} used" in self._counts)
 
 
 class HealthReport:

@@ -185,6 +185,11 @@ class OdometryInput:
         return self._frames.remark
 
     @property
+    def is_heard(self) -> bool:
+        """Whether any odometry could be used so far."""
+        return self._buffer.newest is not None
+
+    @property
     def is_alive(self) -> bool:
         """Whether odometry was heard a moment ago."""
         return monotonic() - self._last_heard < _ALIVE

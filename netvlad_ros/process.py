@@ -11,8 +11,6 @@ from importlib import import_module
 from types import FrameType
 
 _SIGNALS = (signal.SIGINT, signal.SIGTERM)
-
-
 _told: list[int] = []  # signals that told the process to end
 
 
@@ -45,3 +43,17 @@ def say(program: str, error: object) -> None:
     """Print one sentence about an error, whatever the library behind it appended to it."""
     text = str(error).split(", at ./")[0].split(", at /")[0]
     print(f"{program}: {' '.join(text.split())}", file=sys.stderr)
+
+
+def without_ros_arguments(arguments: list[str]) -> list[str]:
+    """Drop what ros2 adds for nodes: all between `--ros-args` and `--` or the end of the line."""
+    kept: list[str] = []
+    inside = False
+    for argument in arguments:
+        if argument == "--ros-args":
+            inside = True
+        elif inside and argument == "--":
+            inside = False
+        elif not inside:
+            kept.append(argument)
+    return kept

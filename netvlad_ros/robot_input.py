@@ -107,6 +107,7 @@ class RobotInput:
         self._clock = ClockJudge(AHEAD)
         self._unstamped = 0
         self._opened = self._last_image = monotonic()
+        self._first_image = float("inf")
 
     # --- Opening and closing --------------------------------------------------------------------------------
 
@@ -180,6 +181,7 @@ class RobotInput:
     def _on_image(self, message: Image | CompressedImage) -> None:
         self._statistics.count("images received")
         received, self._last_image = self._now(), monotonic()
+        self._first_image = min(self._first_image, self._last_image)
         header_stamp = stamp_to_nanoseconds(message.header.stamp)
         judged = self._clock.judge(header_stamp, received)
         if judged.starts_anew:
@@ -234,9 +236,13 @@ class RobotInput:
 
     def _patience(self, held: _Held) -> float:
         """Seconds for which an image still waits for its odometry."""
-        if not self._odometry.is_awaited(held.odometry_stamp):
+        if self._odometry.is_awaited(held.odometry_stamp):
+            since = held.arrived
+        elif not self._odometry.is_heard and self._node.count_publishers(self._odometry_topic):
+            since = self._first_image  # the very first odometry is on its way
+        else:
             return 0.0
-        return max(0.0, held.arrived + self._value("odometry_wait") - monotonic())
+        return max(0.0, since + self._value("odometry_wait") - monotonic())
 
     def _take(self, held: _Held) -> None:
         """Make a moment of an image and have it worked on; whatever is wrong is counted."""
