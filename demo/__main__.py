@@ -85,8 +85,8 @@ def _rendered_drives(folder: Path, short: bool) -> tuple[Path, Path]:
     for name, drive_through_town in (("noon", FIRST), ("evening", SECOND_DRIVE)):
         bag = folder / name
         if not bag.is_dir():
-            # Rendered elsewhere and moved, so that a bag that is there is a whole one. Its files are named after
-            # its folder, so that has its name from the start.
+            # Rendered elsewhere and moved, so that a bag that is there is a whole one. Its files are named
+            # after its folder, so that has its name from the start.
             partial = folder / ".partial" / name
             shutil.rmtree(partial, ignore_errors=True)
             partial.parent.mkdir(parents=True, exist_ok=True)
