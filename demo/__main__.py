@@ -86,7 +86,7 @@ def _rendered_drives(folder: Path, short: bool) -> tuple[Path, Path]:
         bag = folder / name
         if not bag.is_dir():
             # Rendered elsewhere and moved, so that a bag that is there is a whole one. Its files are named
-            # after its folder, so that has its name from the start.
+            # after its folder, which therefore has its name from the start.
             partial = folder / ".partial" / name
             shutil.rmtree(partial, ignore_errors=True)
             partial.parent.mkdir(parents=True, exist_ok=True)
