@@ -19,6 +19,7 @@ from sensor_msgs.msg import CameraInfo, CompressedImage, Image
 from netvlad_core.data.camera import Camera, is_rectified
 from netvlad_core.data.geometry import Pose
 from netvlad_core.data.judges.clocks import OUT_OF_ORDER, ClockJudge, clock_difference
+from netvlad_core.data.judges.frames import OTHER_FRAMES
 from netvlad_core.errors import NetvladError
 from netvlad_ros.camera_input import CameraInput, parse_extrinsics
 from netvlad_ros.conversions import image_from_message, stamp_to_nanoseconds
@@ -291,6 +292,9 @@ class RobotInput:
         if not self.topic:
             return []
         odometry = self._odometry
+        is_mixed = self._statistics.recent(ODOMETRY).left_out[
+            OTHER_FRAMES
+        ]  # a moment ago, not once in its life
         state = InputState(
             images=self._state_of(self.topic, STREAM, self._clock.lag),
             odometry=self._state_of(
@@ -301,7 +305,7 @@ class RobotInput:
             image_timeout=self._value("image_timeout"),
             unstamped=self._unstamped,
             age=monotonic() - self._opened,
-            odometry_remarks=[odometry.frames_remark, odometry.unjoined_remark],
+            odometry_remarks=[odometry.frames_remark if is_mixed else "", odometry.unjoined_remark],
             odometry_wait=self._value("odometry_wait"),
             missing_calibration=self.calibration_problem if self._value("verification") else "",
         )

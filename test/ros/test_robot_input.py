@@ -332,6 +332,7 @@ def test_two_publishers_of_other_frames_are_named_and_the_first_is_kept(start):
     assert "odom <- wheels" in status.message
     assert np.abs(drive.errors()).max() < 0.01
     assert drive.node.forgotten == 0
+    wait_until(lambda: "two publishers" not in drive.told[-1].message, 10, "the end of the warning")
 
 
 @pytest.mark.parametrize(("kind", "topic"), [(Odometry, "odom"), (Image, "image")])
