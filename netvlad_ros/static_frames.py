@@ -41,7 +41,7 @@ class StaticFrames:
         self._lock = Lock()
         self._trees: dict[str, TransformTree] = {}
         self.may_hear = TFMessage is not None
-        for topic in _candidates(node, topics) if self.may_hear else ():
+        for topic in candidates(node, topics) if self.may_hear else ():
             self._trees[topic] = TransformTree()
             group = MutuallyExclusiveCallbackGroup()
             node.create_subscription(TFMessage, topic, partial(self._hear, topic), _QOS, callback_group=group)
@@ -64,7 +64,7 @@ class StaticFrames:
                 self._trees[topic].add_fixed(parent, child, pose)
 
 
-def _candidates(node: Node, topics: Sequence[str]) -> list[str]:
+def candidates(node: Node, topics: Sequence[str]) -> list[str]:
     """Topics of static transforms, the innermost namespace first."""
     remapped = node.resolve_topic_name(_TOPIC)
     if remapped != _TOPIC:

@@ -12,7 +12,7 @@ pytest.importorskip("rclpy")
 pytest.importorskip("colcon")
 from rclpy.node import Node
 
-from netvlad_ros.static_frames import StaticFrames
+from netvlad_ros.static_frames import StaticFrames, candidates
 from netvlad_ros.tf_message import TFMessage
 from support.interfaces import generate
 
@@ -91,4 +91,23 @@ def test_camera_is_mounted_as_tf_static_says(ros: None, tmp_path: Path) -> None:
 def test_without_tf2_msgs_nothing_is_known(ros: None) -> None:
     node = Node("without_tf2")
     assert StaticFrames(node).between("base_link", "camera") is None
+    node.destroy_node()
+
+
+@pytest.mark.parametrize(
+    ("remappings", "topics"),
+    [
+        ((), ["/robot1/tf_static", "/tf_static"]),
+        (("/tf_static:=tf_static",), ["/robot1/tf_static"]),
+        (("/tf_static:=/other/tf_static",), ["/other/tf_static"]),
+        (
+            ("image:=/robot2/front/image", "odom:=/robot2/odom"),
+            ["/robot2/front/tf_static", "/robot2/tf_static", "/tf_static"],
+        ),
+    ],
+)
+def test_transforms_of_the_robots_own_namespace_come_first(ros, remappings, topics):
+    arguments = ["--ros-args", *(word for rule in remappings for word in ("-r", rule))]
+    node = Node("one_of_two", namespace="/robot1", cli_args=arguments)
+    assert candidates(node, ("image", "odom")) == topics
     node.destroy_node()
