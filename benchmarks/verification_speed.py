@@ -13,9 +13,10 @@ import cv2
 import numpy as np
 
 from benchmarks._measure import print_table
+from netvlad_core.data.radii import POSITIVE_WITHIN
 from netvlad_core.localization.geometry.local_features import find_features
 from netvlad_core.localization.geometry.verification import Verifier
-from netvlad_core.localization.retrieval import matches_of
+from netvlad_core.localization.observation import Observation
 from netvlad_core.mapping import place_map as layout
 from netvlad_core.mapping.place_map import MapHeader, PlaceMap, describe_files
 
@@ -66,8 +67,9 @@ def times(folder: Path, sizes: list[int]) -> list[list[str]]:
             assert image is not None
             for spent in (fresh, again):
                 started = perf_counter()
-                query = verifier.query(find_features(image, verifier.options.features))
-                verifier.rank(query, matches_of(place_map, places, np.ones(10)))
+                features = find_features(image, verifier.options.features)
+                observation = Observation(0, np.zeros(1, np.float32), features=features)
+                verifier.see(observation, place_map.matches(places, np.ones(10)), POSITIVE_WITHIN)
                 spent.append(1e3 * (perf_counter() - started))
         rows.append([str(count), f"{np.median(fresh):.0f}", f"{np.median(again):.0f}"])
     return rows

@@ -17,8 +17,8 @@ from netvlad_core.errors import ImageError
 from netvlad_core.localization.localizer import Localization
 from netvlad_core.localization.loops.loop_closure import LoopClosure
 from netvlad_core.localization.pose_prior import PosePrior
-from netvlad_core.localization.retrieval import Match
 from netvlad_core.mapping.place_map import PlaceMap
+from netvlad_core.mapping.places import Match
 from netvlad_ros.msg import GlobalDescriptor, MapInfo, PlaceMatch, PlaceMatches
 from netvlad_ros.msg import LoopClosure as LoopClosureMessage
 

@@ -15,12 +15,10 @@ import numpy as np
 from netvlad_core.data.camera import Camera
 from netvlad_core.data.geometry import Pose
 from netvlad_core.data.radii import POSITIVE_WITHIN
-from netvlad_core.errors import CheckpointError, ImageError, MapError
-from netvlad_core.localization.geometry.sighting import Sighting, margin, sight
-from netvlad_core.localization.geometry.verification import Query, VerificationOptions, Verifier, verifier_of
+from netvlad_core.errors import ImageError, MapError
+from netvlad_core.localization.geometry.verification import Seen, VerificationOptions, VerifiedMatch, Verifier
 from netvlad_core.localization.observation import Observation, Observer, StageTimer, untimed
 from netvlad_core.localization.pose_prior import PosePrior, agrees, estimate_pose
-from netvlad_core.localization.retrieval import Match, matches_of, retrieve
 from netvlad_core.localization.tracking.sequence_filter import (
     SAME_SPOT,
     Belief,
@@ -29,14 +27,13 @@ from netvlad_core.localization.tracking.sequence_filter import (
     State,
 )
 from netvlad_core.mapping.place_map import PlaceMap
+from netvlad_core.mapping.places import Match
 from netvlad_core.model.extractor import Extractor
 from netvlad_core.search import open_index
 from netvlad_core.settings import group, setting
 
 # Candidates that the filter weighs; GPU indexes give no more than twice as many.
 _CANDIDATES = 1000
-# What geometry counts for where it could have measured the pose and has not: rows of equal houses agree, too.
-_UNMEASURED = 0.5
 # Places from which the usual similarity of an image, and of neighbouring places, is taken.
 _SAMPLED = 500
 _TURNED_ROUND = Pose.from_xyz_yaw(0.0, 0.0, yaw=np.pi)
@@ -150,15 +147,6 @@ class Localization:
         return 0.0 if self.prior is None else self.prior.agreement
 
 
-@dataclass(frozen=True)
-class _Seen:
-    """Matches as geometry orders them, what it says of the image, and how much that counts, in [0, 1]."""
-
-    matches: list[Match]
-    sighting: Sighting | None
-    weight: float
-
-
 class Localizer:
     """Finds images in one map.
 
@@ -207,8 +195,11 @@ class Localizer:
         """Keep the verifier as long as the options allow it; what it has found in the map is worth much."""
         options = self.options.verification
         self._observer = replace(self._observer, features=options.features if options else 0)
-        if options is not None and (self._verifier is None or self._verifier.options != options):
-            self._verifier = verifier_of(self.place_map, options)
+        if options is not None:
+            known = self._verifier
+            self._verifier = (
+                known.with_options(options) if known else Verifier.of_map(self.place_map, options)
+            )
 
     def with_options(self, options: LocalizerOptions) -> Localizer:
         """The same map, index and caches with other options.
@@ -241,13 +232,8 @@ class Localizer:
         precision : as in `Extractor.load`.
         """
         place_map = PlaceMap.open(map_path, verify=True)
-        path = Path(weights) if weights else place_map.network_path
-        if not path.is_file():
-            raise CheckpointError(
-                f"the model {place_map.header.model_id} of the map {map_path} is not at {path}; "
-                "name its checkpoint"
-            )
-        return cls(place_map, Extractor.load(path, device, precision=precision), options)
+        extractor = place_map.open_extractor(Path(weights) if weights else None, device, precision)
+        return cls(place_map, extractor, options)
 
     @property
     def min_similarity(self) -> float:
@@ -281,15 +267,14 @@ class Localizer:
         With verification geometry decides: a place that it confirms, and none elsewhere as well, is
         LOCALIZED; other similar ones are AMBIGUOUS.
         """
-        matches = retrieve(self.place_map, self.index, observation.descriptor, self.options.top_k)
+        similarities, places = self.index.search(observation.descriptor[None], self.options.top_k)
+        matches: Sequence[Match] = self.place_map.matches(places[0], similarities[0])
         confidence = matches[0].similarity
         is_similar = confidence >= self.min_similarity
         unsure = State.AMBIGUOUS if is_similar else State.LOST
-        if (query := self._query(observation)) is not None and self._verifier is not None:
-            seen = self._see(self._verifier, query, matches)
-            matches = seen.matches
-            prior, reason = self._seen_prior(self._verifier, seen)
-            confidence = seen.weight * margin(matches, self.options.agreement_radius)
+        if (seen := self._see(observation, matches)) is not None:
+            matches, confidence = seen.matches, seen.confidence
+            prior, reason = self._seen_prior(seen)
         elif not is_similar:
             prior, reason = None, NOT_SIMILAR
         else:
@@ -324,13 +309,11 @@ class Localizer:
         similarities, places = (rows[0] for rows in self.index.search(descriptor[None], count))
         usual = self._sample @ descriptor
         typical = (float(usual.mean()), float(usual.std()))
-        matches: Sequence[Match] = matches_of(self.place_map, places[: self.options.top_k], similarities)
-        evidence, seen = similarities, None
-        if (query := self._query(observation)) is not None and (verifier := self._verifier) is not None:
-            seen = self._see(verifier, query, matches)
-            matches = seen.matches
-            # What geometry has seen counts for the drive, too.
-            weights = {match.place: seen.weight * verifier.weight(match) for match in matches}
+        top_k = self.options.top_k
+        matches: Sequence[Match] = self.place_map.matches(places[:top_k], similarities[:top_k])
+        evidence = similarities
+        if (seen := self._see(observation, matches)) is not None:
+            matches, weights = seen.matches, seen.weights  # what geometry has seen counts for the drive, too
             evidence = similarities + typical[1] * np.array([weights.get(int(p), 0.0) for p in places])
         belief = self._sequence.update(
             places, evidence, typical, observation.stamp, odometry, self._novelty(descriptor)
@@ -341,37 +324,29 @@ class Localizer:
             if prior is None:
                 reason = NOTHING_AROUND if self._sequence.motion.has_poses else NO_POSES
             elif seen is not None and not belief.is_reversed:
-                prior = _refined(prior, seen.sighting)
+                prior = _refined(prior, seen.verified)
         state = belief.state if prior or belief.state is State.LOST else State.AMBIGUOUS
         return Localization(
             observation.stamp, state, matches, prior, descriptor, belief.confidence, belief, reason
         )
 
-    def _query(self, observation: Observation) -> Query | None:
+    def _see(self, observation: Observation, matches: Sequence[Match]) -> Seen | None:
+        """What geometry says of the image, if it is asked."""
         if self.options.verification is None or self._verifier is None or observation.features is None:
             return None
-        return self._verifier.query(observation.features, observation.camera)
+        return self._verifier.see(observation, matches, self.options.agreement_radius)
 
-    def _see(self, verifier: Verifier, query: Query, matches: Sequence[Match]) -> _Seen:
-        """Hold the image against its matches."""
-        ranked = verifier.rank(query, matches)
-        sighting = sight(verifier, query, ranked, self.options.agreement_radius)
-        is_measured = sighting is not None and sighting.is_metric and sighting.is_near
-        is_sure = is_measured or not verifier.is_measurable(query, ranked[0].place)
-        return _Seen(ranked, sighting, 1.0 if is_sure else _UNMEASURED)
-
-    def _seen_prior(self, verifier: Verifier, seen: _Seen) -> tuple[PosePrior | None, str]:
+    def _seen_prior(self, seen: Seen) -> tuple[PosePrior | None, str]:
         """Pose prior of the places that geometry confirms, or the reason why there is none."""
-        if seen.sighting is None:
+        verified = seen.verified
+        if verified is None:
             return None, NOT_CONFIRMED if self.place_map.has_poses else NO_POSES
-        if not seen.sighting.is_near:
+        if not verified.is_near:
             return None, FAR_AWAY
-        confirmed = [match for match in seen.matches if verifier.confirms(match)]
-        radius = self.options.agreement_radius
-        prior = estimate_pose(confirmed, self.place_map.header.spacing, radius)
-        if prior is None or (seen.sighting.is_metric and not agrees(prior, seen.sighting)):
+        prior = estimate_pose(seen.confirmed, self.place_map.header.spacing, self.options.agreement_radius)
+        if prior is None or (verified.is_metric and not agrees(prior, verified)):
             return None, CONTRADICTION if prior else NO_POSES
-        return _refined(prior, seen.sighting), ""
+        return _refined(prior, verified), ""
 
     def forget(self) -> None:
         """Drop what `track` has learned: the robot was carried, or another drive begins."""
@@ -392,15 +367,15 @@ class Localizer:
         """Pose prior of the matches around the place believed in."""
         distances = self._sequence.motion.distances_to(belief.place, places)
         around = np.flatnonzero(distances <= self.options.agreement_radius)[: self.options.top_k]
-        matches = matches_of(self.place_map, places[around], similarities[around])
+        matches = self.place_map.matches(places[around], similarities[around])
         prior = estimate_pose(matches, self.place_map.header.spacing, self.options.agreement_radius)
         if prior is not None and belief.is_reversed and has_odometry:
             return replace(prior, pose=prior.pose @ _TURNED_ROUND)
         return prior
 
 
-def _refined(prior: PosePrior, sighting: Sighting | None) -> PosePrior:
-    """The prior, replaced by the pose that geometry has measured, where the two agree."""
-    if sighting is None or not sighting.is_metric or not agrees(prior, sighting):
+def _refined(prior: PosePrior, verified: VerifiedMatch | None) -> PosePrior:
+    """The prior, replaced by the pose that geometry has measured, if the two agree."""
+    if verified is None or not verified.is_metric or not agrees(prior, verified):
         return prior
-    return replace(prior, pose=sighting.pose, covariance=sighting.covariance)
+    return replace(prior, pose=verified.pose, covariance=verified.covariance)

@@ -11,8 +11,8 @@ from scipy.stats import chi2
 
 from netvlad_core.data.geometry import Pose, rotation_between
 from netvlad_core.data.radii import POSITIVE_WITHIN
-from netvlad_core.localization.geometry.sighting import Sighting
-from netvlad_core.localization.retrieval import Match
+from netvlad_core.localization.pose_estimate import PoseEstimate
+from netvlad_core.mapping.places import Match
 
 # Beyond this difference in heading two cameras at one position see different things.
 _AGREEMENT_ANGLE = np.radians(60.0)
@@ -25,19 +25,15 @@ _SHARE_OF_SPREAD = 0.75  # of the variance of the agreeing positions: their mean
 _MOST_DISAGREEMENT = float(chi2.ppf(0.999, 3))  # squared Mahalanobis distance
 
 
-@dataclass(frozen=True)
-class PosePrior:
-    """A pose estimate.
+@dataclass(frozen=True, eq=False)
+class PosePrior(PoseEstimate):
+    """Pose of an image by its matches.
 
     Attributes
     ----------
-    pose : map <- base_link.
-    covariance : (6, 6) float64, order x y z roll pitch yaw, m^2 and rad^2, about the map's axes.
     agreement : share of the matches' weight that supports this pose, in (0, 1].
     """
 
-    pose: Pose
-    covariance: np.ndarray
     agreement: float
 
 
@@ -52,7 +48,7 @@ def estimate_pose(
 
     Parameters
     ----------
-    matches : best first, as `retrieve` and `Verifier.rank` return them.
+    matches : best first.
     spacing : metres between consecutive places of the map.
     radius : metres, within which a match agrees with the best one.
 
@@ -89,11 +85,9 @@ def _floor(spread: np.ndarray, spacing: float) -> np.ndarray:
     return floor
 
 
-def agrees(prior: PosePrior, sighting: Sighting) -> bool:
+def agrees(prior: PosePrior, measured: PoseEstimate) -> bool:
     """Whether a measured position lies where the matches allow it (99.9 % of their common covariance)."""
-    difference = sighting.pose.position - prior.pose.position
-    together = prior.covariance[:3, :3] + sighting.covariance[:3, :3]
-    return bool(difference @ np.linalg.solve(together, difference) <= _MOST_DISAGREEMENT)
+    return prior.mahalanobis(measured.pose.position, measured.covariance[:3, :3]) <= _MOST_DISAGREEMENT
 
 
 def _weights(scores: np.ndarray) -> np.ndarray:

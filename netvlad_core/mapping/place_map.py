@@ -4,19 +4,21 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from netvlad_core.data.camera import Camera
-from netvlad_core.data.geometry import Pose
-from netvlad_core.data.images import decode_picture
-from netvlad_core.errors import CameraError, ImageError, MapError
+from netvlad_core.errors import CameraError, CheckpointError, ImageError, MapError
 from netvlad_core.files import sha256_of
+from netvlad_core.mapping.places import Places
+
+if TYPE_CHECKING:
+    from netvlad_core.model.extractor import Extractor
 
 FORMAT = "netvlad_ros place map"
 VERSION = 1
@@ -98,7 +100,7 @@ class MapHeader:
             raise MapError(f"{path} lacks or has unknown fields: {error}") from error
 
 
-class PlaceMap:
+class PlaceMap(Places):
     """A map, opened for reading; its arrays are memory-mapped.
 
     Once opened it does not look at the folder again (but for the network): it stays what it is while the
@@ -108,11 +110,7 @@ class PlaceMap:
     ----------
     path : folder.
     header : content of map.json.
-    descriptors : (N, D) float32.
-    stamps : (N,) int64, nanoseconds.
-    poses : (N, 7) float64, map <- base_link, x y z qx qy qz qw; NaN where a place has none.
-    names : of the places' frames in their source.
-    camera : that of the drive, or None where its calibration was not known.
+    names : names of the places' frames in their source.
 
     Examples
     --------
@@ -127,16 +125,20 @@ class PlaceMap:
     def __init__(self, path: Path, header: MapHeader) -> None:
         self.path = path
         self.header = header
-        shapes = {"descriptors": (header.places, header.dimension), "stamps": (header.places,)}
-        self.descriptors = _load_array(path / DESCRIPTORS_FILE, np.float32, shapes["descriptors"])
-        self.stamps = _load_array(path / STAMPS_FILE, np.int64, shapes["stamps"])
-        self.poses = _load_array(path / POSES_FILE, np.float64, (header.places, 7))
-        self.names: list[str] = json.loads((path / NAMES_FILE).read_text())
-        is_calibrated = CAMERA_FILE in header.files
-        self.camera = Camera.from_json((path / CAMERA_FILE).read_text()) if is_calibrated else None
+        shape = (header.places,)
+        images: Sequence[bytes] | None = None
         if header.store_images != "none":
-            self._image_ends = _load_array(path / IMAGE_ENDS_FILE, np.int64, shapes["stamps"])
-            self._images = _map_bytes(path / IMAGES_FILE)
+            images = _Files(
+                _map_bytes(path / IMAGES_FILE), _load_array(path / IMAGE_ENDS_FILE, np.int64, shape)
+            )
+        super().__init__(
+            _load_array(path / DESCRIPTORS_FILE, np.float32, (header.places, header.dimension)),
+            _load_array(path / STAMPS_FILE, np.int64, shape),
+            _load_array(path / POSES_FILE, np.float64, (header.places, 7)),
+            Camera.from_json((path / CAMERA_FILE).read_text()) if CAMERA_FILE in header.files else None,
+            images,
+        )
+        self.names: list[str] = json.loads((path / NAMES_FILE).read_text())
 
     @classmethod
     def open(cls, path: Path | str, verify: bool = False) -> PlaceMap:
@@ -175,41 +177,47 @@ class PlaceMap:
         except (OSError, ValueError, CameraError) as error:
             raise MapError(f"the map {path} is not readable: {error}") from error
 
-    def __len__(self) -> int:
-        return self.header.places
-
-    @property
-    def has_poses(self) -> bool:
-        return bool(len(self)) and bool(np.isfinite(self.poses[:, 0]).all())
-
-    def pose(self, place: int) -> Pose | None:
-        """Pose map <- base_link of a place, or None."""
-        row = self.poses[place]
-        return Pose(np.array(row[:3]), np.array(row[3:])) if np.isfinite(row).all() else None
-
     def image(self, place: int) -> np.ndarray | None:
-        """Stored image of a place, uint8 RGB (H, W, 3), or None where the map keeps none."""
-        if self.header.store_images == "none":
-            return None
+        """Stored image of a place, uint8 RGB (H, W, 3), or None if the map keeps none."""
         try:
-            return decode_picture(self.encoded_image(place))
+            return super().image(place)
         except ImageError as error:
             raise MapError(f"the image of place {place} in {self.path / IMAGES_FILE}: {error}") from error
-
-    def encoded_image(self, place: int) -> bytes:
-        """The JPEG file of a place; only for a map with images."""
-        start, end = int(self._image_ends[place - 1]) if place else 0, int(self._image_ends[place])
-        return self._images[start:end].tobytes()
-
-    def camera_of(self, place: int) -> Camera | None:
-        """That of the drive, whichever the place; None where its calibration was not known."""
-        return self.camera
 
     @property
     def network_path(self) -> Path:
         """File with the network that made the descriptors: in the map, or where it was found."""
         inside = self.path / NETWORK_FILE
         return inside if self.header.weights is None else Path(self.header.weights)
+
+    def open_extractor(
+        self, weights: Path | None = None, device: str = "auto", precision: str = "auto"
+    ) -> Extractor:
+        """The network that made the map, opened.
+
+        Parameters
+        ----------
+        weights : checkpoint or ONNX file of it; None takes `network_path`.
+        device, precision : as in `Extractor.load`.
+
+        Raises
+        ------
+        CheckpointError
+            If there is no such file, or it is damaged.
+        MapError
+            If it is another network.
+        """
+        from netvlad_core.model.extractor import Extractor  # a map is also opened where no network runs
+
+        path = weights or self.network_path
+        if not path.is_file():
+            raise CheckpointError(
+                f"the model {self.header.model_id} of the map {self.path} is not at {path}; "
+                "name its checkpoint"
+            )
+        extractor = Extractor.load(path, device, precision=precision)
+        self.check_model(extractor.model_id)
+        return extractor
 
     def check_model(self, model_id: str) -> None:
         """Refuse another model than the map's own; raises MapError that names both."""
@@ -219,6 +227,20 @@ class PlaceMap:
                 f"is {model_id}: their descriptors cannot be compared; use the map's model or build the map "
                 "again"
             )
+
+
+class _Files(Sequence[bytes]):
+    """Files one after the other in a memory-mapped one; each ends where `ends` (N,) says."""
+
+    def __init__(self, content: np.ndarray, ends: np.ndarray) -> None:
+        self._content, self._ends = content, ends
+
+    def __len__(self) -> int:
+        return len(self._ends)
+
+    def __getitem__(self, row: Any) -> Any:
+        start = int(self._ends[row - 1]) if row else 0
+        return self._content[start : int(self._ends[row])].tobytes()
 
 
 def check_files(folder: Path, files: dict[str, dict[str, Any]], verify: bool) -> None:

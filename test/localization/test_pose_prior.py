@@ -5,7 +5,7 @@ import pytest
 
 from netvlad_core.data.geometry import Pose
 from netvlad_core.localization.pose_prior import estimate_pose
-from netvlad_core.localization.retrieval import Match
+from netvlad_core.mapping.places import Match
 
 
 def _match(x: float, yaw: float, similarity: float, place: int = 0) -> Match:

@@ -13,8 +13,8 @@ pytest.importorskip("rclpy")
 from visualization_msgs.msg import Marker
 
 from netvlad_core.localization.localizer import Localization, State
-from netvlad_core.localization.retrieval import Match
 from netvlad_core.mapping.place_map import PlaceMap
+from netvlad_core.mapping.places import Match
 from netvlad_ros.answers import Answers
 from netvlad_ros.diagnostics import Statistics
 from netvlad_ros.match_image import draw_match

@@ -19,8 +19,8 @@ from netvlad_core.data.geometry import Pose
 from netvlad_core.errors import ImageError
 from netvlad_core.localization.localizer import Localization, State
 from netvlad_core.localization.pose_prior import PosePrior
-from netvlad_core.localization.retrieval import Match
 from netvlad_core.localization.tracking.sequence_filter import Belief
+from netvlad_core.mapping.places import Match
 from netvlad_ros import conversions
 from netvlad_ros.msg import PlaceMatches
 from support.images import known_picture, pixel_bytes

@@ -14,7 +14,7 @@ from visualization_msgs.msg import Marker
 from netvlad_core.data.geometry import Pose
 from netvlad_core.localization.localizer import Localization, State
 from netvlad_core.localization.pose_prior import PosePrior
-from netvlad_core.localization.retrieval import Match
+from netvlad_core.mapping.places import Match
 from netvlad_ros.markers import match_markers, path_markers
 
 _HEADER = Header(frame_id="map")

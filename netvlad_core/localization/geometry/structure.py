@@ -13,6 +13,7 @@ from scipy.spatial.transform import Rotation
 from netvlad_core.data.camera import Camera
 from netvlad_core.data.geometry import Pose
 from netvlad_core.localization.geometry.local_features import LocalFeatures, match_features
+from netvlad_core.localization.pose_estimate import PoseEstimate
 
 _LEAST_PARALLAX = np.radians(1.0)
 FEWEST_POINTS = 15
@@ -37,22 +38,6 @@ class View:
     def optical(self) -> Pose:
         """map <- optical frame."""
         return self.pose @ self.camera.mounting
-
-
-@dataclass(frozen=True, eq=False)
-class Resection:
-    """A query's pose from points of the map.
-
-    Attributes
-    ----------
-    pose : map <- base_link.
-    covariance : (6, 6) float64, order x y z roll pitch yaw, m^2 and rad^2, about the map's axes.
-    points : how many support it.
-    """
-
-    pose: Pose
-    covariance: np.ndarray
-    points: int
 
 
 def triangulate(view: View, others: Sequence[View]) -> dict[int, np.ndarray]:
@@ -86,7 +71,7 @@ def triangulate(view: View, others: Sequence[View]) -> dict[int, np.ndarray]:
 
 def resect(
     points: dict[int, np.ndarray], matches: np.ndarray, query: LocalFeatures, camera: Camera
-) -> Resection | None:
+) -> PoseEstimate | None:
     """Pose of the query that sees the points of a place, by PnP in RANSAC and a robust least squares fit.
 
     Parameters
@@ -125,7 +110,7 @@ def resect(
 
 def _refine(
     start: Pose, scene: np.ndarray, rays: np.ndarray, camera: Camera, tolerance: float, seen: int
-) -> Resection | None:
+) -> PoseEstimate | None:
     """Fit the base pose, in steps (6,): metres and rotation vector about the map's axes."""
 
     def moved(step: np.ndarray) -> Pose:
@@ -149,7 +134,7 @@ def _refine(
     except np.linalg.LinAlgError:
         return None
     floor = np.repeat([_POSITION_FLOOR**2, _ROTATION_FLOOR**2], 3)
-    return Resection(pose, (covariance + covariance.T) / 2 + np.diag(floor), supporting)
+    return PoseEstimate(pose, (covariance + covariance.T) / 2 + np.diag(floor))
 
 
 def _moved(view: View, shift: np.ndarray) -> View:

@@ -11,12 +11,12 @@ import numpy as np
 
 from netvlad_core.data.camera import Camera
 from netvlad_core.data.geometry import Pose
-from netvlad_core.localization.loops.growing_map import Keyframes
 from netvlad_core.localization.loops.loop_closure import LoopCloser, LoopClosure
 from netvlad_core.localization.loops.loop_options import LoopClosureOptions
 from netvlad_core.localization.observation import Observation, Observer, StageTimer, untimed
 from netvlad_core.mapping.map_writer import MapFacts, check_output, write_images, write_places, writing_map
 from netvlad_core.mapping.place_map import CAMERA_FILE, NETWORK_FILE, PlaceMap
+from netvlad_core.mapping.places import Places
 from netvlad_core.model.extractor import Extractor
 from netvlad_core.model.packaged import PACKAGED_NETWORK
 
@@ -150,7 +150,7 @@ class LiveDrive:
     def _can_hold_network(self) -> bool:
         return self.weights.suffix == ".safetensors"
 
-    def _write(self, folder: Path, keyframes: Keyframes, has_images: bool) -> None:
+    def _write(self, folder: Path, keyframes: Places, has_images: bool) -> None:
         stamps = keyframes.stamps
         names = [str(stamp) for stamp in stamps]
         write_places(folder, stamps, keyframes.poses, names, keyframes.descriptors)

@@ -9,18 +9,23 @@ import numpy as np
 
 from netvlad_core.data.geometry import Pose
 from netvlad_core.errors import ImageError, MapError, PoseError
-from netvlad_core.localization.geometry.sighting import Sighting, sight
-from netvlad_core.localization.geometry.verification import Verifier
-from netvlad_core.localization.loops.growing_map import GrowingMap, Keyframes
-from netvlad_core.localization.loops.loop_look import FEWEST, Found, LookSearch, Recent
+from netvlad_core.localization.geometry.verification import VerifiedMatch, Verifier
+from netvlad_core.localization.loops.growing_map import GrowingMap
 from netvlad_core.localization.loops.loop_options import LoopClosureOptions
+from netvlad_core.localization.loops.sequence_matcher import FEWEST, Recent, SequenceMatcher
 from netvlad_core.localization.observation import Observation
+from netvlad_core.localization.pose_estimate import PosedMatch
 from netvlad_core.mapping.keyframes import KeyframeRule, has_moved
 from netvlad_core.mapping.place_map import PlaceMap
+from netvlad_core.mapping.places import Places
 
-_MEMORY = 50  # keyframes over which the usual similarity of neighbours is taken
-# Metres by which two metric sightings may differ from the odometry between them.
+_MEMORY = 50  # keyframes over which the usual similarity of neighbours is taken: the present street
+# Metres by which two metric matches may differ from the odometry between them: ten times the floor of their
+# standard deviations (0.3 m), and far less than the distance of two equal houses.
 _AGREEMENT = 3.0
+# Similarity between usual pairs and neighbours, at the least: of blank images all are alike, and rounding
+# errors would be told apart. Real drives have 0.2 and more.
+_LEAST_CONTRAST = 0.05
 
 
 @dataclass(frozen=True)
@@ -48,7 +53,7 @@ class LoopClosure:
 
 
 class LoopCloser:
-    """Finds returns in one drive, by look and by odometry over the last metres, and by geometry if asked.
+    """Finds returns in one drive, by appearance and odometry over the last metres, and by geometry if asked.
 
     A single similar image proves nothing: buildings repeat. A closure is given when the images of the last
     metres resemble, on average, the places that odometry predicts around the candidate, and no other place
@@ -91,6 +96,7 @@ class LoopCloser:
         verifies = self.options.verification is not None
         self._map = GrowingMap(self.options.most_keyframes, self.earlier, verifies, next_id)
         self._verifier = Verifier(self._map, self.options.verification) if verifies else None
+        self._distance = self._map.distance  # metres driven
         self._recent: deque[Recent] = deque()
         self._last: Pose | None = None
         self._closed_at = -np.inf
@@ -149,14 +155,14 @@ class LoopCloser:
         self._map.camera = observation.camera
         similarities = self._map.descriptors @ descriptor if len(self) else np.empty(0)
         if self._last is not None:
-            self._map.way += float(np.linalg.norm(odometry.position - self._last.position))
+            self._distance += float(np.linalg.norm(odometry.position - self._last.position))
             share = max(1 / _MEMORY, 1 / len(self))
             self._neighbours += share * (float(similarities[-1]) - self._neighbours)
         self._last = odometry
         closure = self._close(similarities, observation, odometry)
         if self._map.is_full:
             self._thin_out()
-        self._map.append(descriptor, stamp, odometry, image)
+        self._map.append(descriptor, stamp, odometry, image, self._distance)
         return closure
 
     def _close(
@@ -164,19 +170,18 @@ class LoopCloser:
     ) -> LoopClosure | None:
         stamp = observation.stamp
         similarities = similarities[: self._count_of_old(stamp)]
-        scores = self._likeness(similarities)
-        sighting = self._sight(similarities, observation, odometry)
-        self._recent.append(Recent(odometry, self._map.way, scores, sighting))
-        while len(self._recent) > FEWEST and self._way_since(self._recent[1]) >= self.options.window:
+        verified = self._verify(similarities, observation, odometry)
+        self._recent.append(Recent.of(odometry, self._distance, self._normalised(similarities), verified))
+        while len(self._recent) > FEWEST and self._driven_since(self._recent[1]) >= self.options.window:
             self._recent.popleft()
-        if self._map.way - self._closed_at < self.options.spacing:
+        if self._distance - self._closed_at < self.options.spacing:
             return None
-        search = LookSearch(self._map, self._recent, self.options, self._rule.distance or 0.0)
-        found = search.find(similarities, odometry)
-        found = self._by_geometry() if found is None else self._held_against_geometry(found)
+        matcher = SequenceMatcher(self._map, self._recent, self.options, self._rule.distance or 0.0)
+        found = matcher.find(similarities, odometry)
+        found = self._by_geometry() if found is None else self._confirmed(found)
         if found is None:
             return None
-        self._closed_at = self._map.way
+        self._closed_at = self._distance
         closure = self._closure(found, stamp)
         if self.earlier is not None and closure.from_id < len(self.earlier):
             at_place = self.earlier.pose(closure.from_id)
@@ -184,85 +189,87 @@ class LoopCloser:
             self._joint = at_place @ closure.relative @ odometry.inverse()
         return closure
 
-    def _way_since(self, recent: Recent) -> float:
-        return self._map.way - recent.way
+    def _driven_since(self, recent: Recent) -> float:
+        return self._distance - recent.distance
 
-    def _likeness(self, similarities: np.ndarray) -> np.ndarray:
+    def _normalised(self, similarities: np.ndarray) -> np.ndarray:
         """0 for a usual pair of images, 1 for neighbours of the drive; takes light and network out."""
         if not len(similarities):
             return similarities
         usual = float(similarities.mean())
-        return (similarities - usual) / max(self._neighbours - usual, 0.05)
+        return (similarities - usual) / max(self._neighbours - usual, _LEAST_CONTRAST)
 
     def _count_of_old(self, stamp: int) -> int:
         """Keyframes that lie long enough behind; they are in the order of driving."""
         options, first = self.options, self._map.first_of_drive
-        stamps, ways = self._map.stamps[first:], self._map.ways[first:]
+        stamps, distances = self._map.stamps[first:], self._map.distances[first:]
         return first + min(
             int(np.searchsorted(stamps, stamp - options.min_time * 1e9, "right")),
-            int(np.searchsorted(ways, self._map.way - options.min_way, "right")),
+            int(np.searchsorted(distances, self._distance - options.min_way, "right")),
         )
 
     # --- By geometry ----------------------------------------------------------------------------------------
 
-    def _sight(self, similarities: np.ndarray, observation: Observation, odometry: Pose) -> Sighting | None:
-        """Hold the image against those that resemble it most and those where the last sighting leads."""
+    def _verify(
+        self, similarities: np.ndarray, observation: Observation, odometry: Pose
+    ) -> VerifiedMatch | None:
+        """Compare the image with the most similar places and that to which the last verified one leads."""
         verifier, options = self._verifier, self.options.verification
-        features = observation.features
-        if verifier is None or options is None or features is None or not len(similarities):
+        if verifier is None or options is None or observation.features is None or not len(similarities):
             return None
         rows = list(np.argsort(-similarities, kind="stable")[: options.most_places])
-        last = next((r for r in reversed(self._recent) if r.sighting is not None), None)
-        if last is not None and last.sighting is not None:
-            predicted = last.sighting.pose @ last.pose.inverse() @ odometry
+        last = next((r for r in reversed(self._recent) if r.verified is not None), None)
+        if last is not None and last.verified is not None:
+            predicted = last.verified.pose @ last.pose.inverse() @ odometry
             away = np.linalg.norm(self._map.poses[: len(similarities), :3] - predicted.position, axis=1)
             nearest = int(np.argmin(away))
             if away[nearest] <= self.options.radius and nearest not in rows:
                 rows = [nearest, *rows[:-1]]
-        query = verifier.query(features, observation.camera)
-        ranked = verifier.rank(query, self._map.matches(rows, similarities))
-        return sight(verifier, query, ranked, self.options.radius)
+        return verifier.see(
+            observation, self._map.matches(rows, similarities[rows]), self.options.radius
+        ).verified
 
-    def _by_geometry(self) -> Found | None:
-        """The present sighting, where enough of the window's and most of them agree with it."""
+    def _by_geometry(self) -> PosedMatch | None:
+        """The verified match of the current image, if enough of the window and most of it agree."""
         now = self._recent[-1]
-        if now.sighting is None or not now.sighting.is_near:
+        if now.verified is None or not now.verified.is_near:
             return None
         # Rows of equal houses agree over tens of metres, but the image as a whole looks less like them.
-        if now.scores[now.sighting.place] < self.options.min_score:
+        if now.scores[now.verified.place] < self.options.min_score:
             return None
-        others = [r for r in list(self._recent)[:-1] if r.sighting is not None]
+        others = [r for r in list(self._recent)[:-1] if r.verified is not None]
         agreeing = 1 + sum(self._agree(recent, now) for recent in others)
         if agreeing < self.options.sightings or 2 * agreeing <= len(others) + 1:
             return None
-        return _of(now.sighting)
+        return now.verified
 
     def _agree(self, one: Recent, other: Recent) -> bool:
-        """Whether odometry leads from one sighting to the other."""
-        if one.sighting is None or other.sighting is None:
+        """Whether odometry leads from one verified match to the other."""
+        if one.verified is None or other.verified is None:
             return False
-        seen = one.sighting.pose.inverse() @ other.sighting.pose
+        seen = one.verified.pose.inverse() @ other.verified.pose
         driven = one.pose.inverse() @ other.pose
-        is_metric = one.sighting.is_metric and other.sighting.is_metric
+        is_metric = one.verified.is_metric and other.verified.is_metric
         away = np.linalg.norm(seen.position - driven.position)
         return bool(away <= (_AGREEMENT if is_metric else self.options.radius))
 
-    def _held_against_geometry(self, found: Found) -> Found | None:
-        """What the look found; with verification only where geometry confirms it, and as it measures it."""
+    def _confirmed(self, found: PosedMatch) -> PosedMatch | None:
+        """What appearance found; with verification only if geometry confirms it, and as it measures it."""
         if self._verifier is None:
             return found
-        sighting = self._recent[-1].sighting
-        if sighting is None:
+        verified = self._recent[-1].verified
+        if verified is None:
             return None
-        away = np.linalg.norm(sighting.pose.position - found.pose.position)
-        if sighting.is_metric:
-            return _of(sighting) if away <= self.options.radius else None
-        return replace(found, inliers=sighting.inliers) if away <= 2 * self.options.radius else None
+        away = np.linalg.norm(verified.pose.position - found.pose.position)
+        if verified.is_metric:
+            return verified if away <= self.options.radius else None
+        return replace(found, inliers=verified.inliers) if away <= 2 * self.options.radius else None
 
     # --- The drive so far -----------------------------------------------------------------------------------
 
-    def _closure(self, found: Found, stamp: int) -> LoopClosure:
+    def _closure(self, found: PosedMatch, stamp: int) -> LoopClosure:
         start = self._map.pose(found.place)
+        assert start is not None  # all keyframes have poses
         axes = np.kron(np.eye(2), start.rotation.inv().as_matrix())
         return LoopClosure(
             from_id=int(self._map.ids[found.place]),
@@ -275,7 +282,7 @@ class LoopCloser:
             inliers=found.inliers,
         )
 
-    def keyframes(self) -> Keyframes:
+    def keyframes(self) -> Places:
         """The drive so far, to be written as a map; with an earlier map its places too, in its frame.
 
         Raises
@@ -292,7 +299,3 @@ class LoopCloser:
         self._recent.clear()  # what it holds, and what the verifier keeps, is by the old rows
         if self._verifier is not None:
             self._verifier = Verifier(self._map, self.options.verification)
-
-
-def _of(sighting: Sighting) -> Found:
-    return Found(sighting.place, sighting.pose, sighting.covariance, sighting.similarity, sighting.inliers)

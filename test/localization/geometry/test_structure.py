@@ -9,7 +9,8 @@ from scipy.stats import chi2
 
 from netvlad_core.data.geometry import Pose
 from netvlad_core.localization.geometry.local_features import match_features
-from netvlad_core.localization.geometry.structure import Resection, View, resect, triangulate
+from netvlad_core.localization.geometry.structure import View, resect, triangulate
+from netvlad_core.localization.pose_estimate import PoseEstimate
 from support.scene import CAMERA, look, scattered
 
 # A map far from its origin, turned.
@@ -26,7 +27,7 @@ def _views(noise: float) -> list[View]:
     ]
 
 
-def _resect(noise: float, wrong: float = 0.0, seed: int = 0) -> Resection | None:
+def _resect(noise: float, wrong: float = 0.0, seed: int = 0) -> PoseEstimate | None:
     place, *others = _views(noise)
     query = look(_POINTS, _TRUE, noise, wrong, seed)
     matches = match_features(query, place.features)
@@ -54,27 +55,27 @@ def _descriptors_and_points() -> tuple[np.ndarray, np.ndarray]:
 
 
 def test_query_is_found_to_the_centimetre_without_noise() -> None:
-    resection = _resect(noise=0.0)
-    assert resection is not None
-    assert np.linalg.norm(resection.pose.position - _TRUE.position) < 0.01
-    assert (resection.pose.rotation.inv() * _TRUE.rotation).magnitude() < np.radians(0.05)
+    estimate = _resect(noise=0.0)
+    assert estimate is not None
+    assert np.linalg.norm(estimate.pose.position - _TRUE.position) < 0.01
+    assert (estimate.pose.rotation.inv() * _TRUE.rotation).magnitude() < np.radians(0.05)
 
 
 def test_wrong_matches_do_no_harm() -> None:
-    resection = _resect(noise=0.5, wrong=0.35)
-    assert resection is not None
-    assert np.linalg.norm(resection.pose.position - _TRUE.position) < 0.3
+    estimate = _resect(noise=0.5, wrong=0.35)
+    assert estimate is not None
+    assert np.linalg.norm(estimate.pose.position - _TRUE.position) < 0.3
 
 
 def test_errors_stay_inside_what_the_covariance_says() -> None:
     inside = []
     for seed in range(20):
-        resection = _resect(noise=0.7, seed=100 + seed)
-        assert resection is not None
-        turn = (resection.pose.rotation * _TRUE.rotation.inv()).as_rotvec()
-        error = np.concatenate([resection.pose.position - _TRUE.position, turn])
-        inside.append(error @ np.linalg.solve(resection.covariance, error) <= chi2.ppf(0.95, 6))
-        np.testing.assert_array_equal(resection.covariance, resection.covariance.T)
+        estimate = _resect(noise=0.7, seed=100 + seed)
+        assert estimate is not None
+        turn = (estimate.pose.rotation * _TRUE.rotation.inv()).as_rotvec()
+        error = np.concatenate([estimate.pose.position - _TRUE.position, turn])
+        inside.append(error @ np.linalg.solve(estimate.covariance, error) <= chi2.ppf(0.95, 6))
+        np.testing.assert_array_equal(estimate.covariance, estimate.covariance.T)
     assert np.mean(inside) >= 0.9
 
 

@@ -12,11 +12,12 @@ from netvlad_core.data.catalogue import CatalogueSource
 from netvlad_core.data.frames import Frame
 from netvlad_core.errors import MapError
 from netvlad_core.localization.geometry.local_features import find_features
-from netvlad_core.localization.geometry.verification import VerificationOptions, Verifier
+from netvlad_core.localization.geometry.verification import Seen, VerificationOptions, Verifier
 from netvlad_core.localization.localizer import Localizer, LocalizerOptions, State
-from netvlad_core.localization.retrieval import matches_of
+from netvlad_core.localization.observation import Observation
 from netvlad_core.mapping.builder import BuildOptions, build_map
 from netvlad_core.mapping.place_map import PlaceMap
+from netvlad_core.mapping.places import Match
 from netvlad_core.model.extractor import Extractor
 from support.street import street, view, write_catalogue
 
@@ -29,21 +30,22 @@ def fronts_map(checkpoint: Path, tmp_path_factory: pytest.TempPathFactory) -> Pl
     return build_map(CatalogueSource.from_csv(catalogue), folder / "map", options, progress=False)
 
 
+def _see(verifier: Verifier, image: np.ndarray, matches: list[Match]) -> Seen:
+    return verifier.see(Observation(0, np.zeros(1, np.float32), features=find_features(image)), matches, 10.0)
+
+
 def test_true_place_comes_first_and_others_are_not_confirmed(fronts_map: PlaceMap) -> None:
-    verifier = Verifier(fronts_map)
     image = view(street(seed=1, metres=80), 41.0, gain=0.8)
     places = np.array([3, 18, 10, 1])  # the true one is 10, at 40 m
-    ranked = verifier.rank(
-        verifier.query(find_features(image)), matches_of(fronts_map, places, np.full(4, 0.5))
-    )
-    assert ranked[0].place == 10
-    assert verifier.confirms(ranked[0])
-    assert not any(verifier.confirms(match) for match in ranked[1:])
+    seen = _see(Verifier(fronts_map), image, fronts_map.matches(places, np.full(4, 0.5)))
+    assert seen.matches[0].place == 10
+    assert [match.place for match in seen.confirmed] == [10]
+    assert max(seen.weights[3], seen.weights[18], seen.weights[1]) < np.log(2) < seen.weights[10]
 
 
 def test_inliers_weigh_only_beyond_what_other_places_reach_by_accident(fronts_map: PlaceMap) -> None:
     verifier = Verifier(fronts_map)
-    (match,) = matches_of(fronts_map, np.array([3]), np.array([0.5]))
+    (match,) = fronts_map.matches(np.array([3]), np.array([0.5]))
     weights = [verifier.weight(replace(match, inliers=count)) for count in (0, 15, 30, 60, 240)]
     assert weights == pytest.approx(np.log([1, 1, 2, 4, 16]))
     # A match with four times the inliers is twice as good.
@@ -51,12 +53,27 @@ def test_inliers_weigh_only_beyond_what_other_places_reach_by_accident(fronts_ma
 
 
 def test_matches_that_nobody_looks_at_stay_behind(fronts_map: PlaceMap) -> None:
-    verifier = Verifier(fronts_map, VerificationOptions(most_places=2))
     image = view(street(seed=1, metres=80), 40.0)
-    matches = matches_of(fronts_map, np.array([3, 18, 10]), np.array([0.5, 0.4, 0.3]))
-    ranked = verifier.rank(verifier.query(find_features(image)), matches)
-    assert [match.place for match in ranked][2] == 10
-    assert ranked[2].inliers == 0
+    matches = fronts_map.matches(np.array([3, 18, 10]), np.array([0.5, 0.4, 0.3]))
+    seen = _see(Verifier(fronts_map, VerificationOptions(most_places=2)), image, matches)
+    assert [match.place for match in seen.matches][2] == 10
+    assert seen.matches[2].inliers == 0
+
+
+def test_other_thresholds_keep_what_is_known_of_the_places(fronts_map: PlaceMap) -> None:
+    image = view(street(seed=1, metres=80), 41.0, gain=0.8)
+    matches = fronts_map.matches(np.array([3, 18, 10, 1]), np.full(4, 0.5))
+    verifier = Verifier.of_map(fronts_map, VerificationOptions())
+    known = _see(verifier, image, matches).matches
+    stricter = verifier.with_options(VerificationOptions(min_inliers=10_000))
+    with pytest.MonkeyPatch.context() as patch:  # no image is decoded a second time
+        patch.setattr(type(fronts_map), "image", lambda self, place: pytest.fail("an image was read"))
+        seen = _see(stricter, image, matches)
+    assert seen.matches == known
+    assert not seen.confirmed
+    assert _see(verifier, image, matches).confirmed
+    fewer = verifier.with_options(VerificationOptions(features=60))
+    assert _see(fewer, image, matches).matches[0].inliers < known[0].inliers
 
 
 def test_single_image_is_localized_only_where_geometry_agrees(
@@ -101,5 +118,7 @@ def test_pose_is_metric_where_the_camera_is_calibrated(evening_street: tuple[Pla
 
 
 def test_without_a_calibration_there_is_no_metric_pose(fronts_map: PlaceMap) -> None:
-    verifier = Verifier(fronts_map)
-    assert verifier.resect(verifier.query(find_features(view(street(seed=1, metres=80), 40.0))), 10) is None
+    matches = fronts_map.matches(np.array([10]), np.array([0.5]))
+    verified = _see(Verifier(fronts_map), view(street(seed=1, metres=80), 40.0), matches).verified
+    assert verified is not None
+    assert not verified.is_metric

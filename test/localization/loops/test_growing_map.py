@@ -26,8 +26,8 @@ def _drive(rows: int, **options: object) -> GrowingMap:
     for row in range(rows):
         if growing.is_full:
             growing.thin_out()
-        growing.way = float(row)
-        growing.append(np.eye(4, dtype=np.float32)[row % 4], row, Pose.from_xyz_yaw(row, 0), _image(10 * row))
+        pose = Pose.from_xyz_yaw(row, 0)
+        growing.append(np.eye(4, dtype=np.float32)[row % 4], row, pose, _image(10 * row), distance=float(row))
     return growing
 
 
@@ -39,7 +39,16 @@ def test_images_stay_with_their_rows_when_every_second_one_goes() -> None:
         image = growing.image(row)
         assert image is not None
         assert abs(int(image[30, 40, 0]) - 10 * number) <= 2
-        assert growing.pose(row).position[0] == number
+        pose = growing.pose(row)
+        assert pose is not None
+        assert pose.position[0] == number == growing.distances[row]
+
+
+def test_pose_stays_what_it_was_when_rows_go() -> None:
+    growing = _drive(8)
+    poses = [growing.pose(row) for row in range(8)]
+    growing.thin_out()
+    assert [pose.position[0] for pose in poses if pose is not None] == list(range(8))
 
 
 def test_without_being_asked_no_image_is_kept() -> None:

@@ -1,4 +1,4 @@
-"""Parts of the image that show the robot and not the world: a hood, the rim of a lens, dirt, a watermark.
+"""Ego mask: parts of the image that show the robot, not the world: a hood, a lens rim, dirt, a watermark.
 
 Their features agree between any two images, and would confirm places that have nothing else in common.
 """
@@ -13,15 +13,15 @@ from scipy.ndimage import binary_dilation
 from netvlad_core.localization.geometry.local_features import LocalFeatures, match_features
 
 _GRID = (24, 32)  # rows and columns
-# Of the pairs of images: a cell in which features stand still in so many is the robot's. Where nothing of it
-# is in sight, the far end of a street comes to 0.08.
+# A cell belongs to the robot if its features stand still in this share of image pairs. Without any visible
+# robot part the share stayed below 0.08 (the vanishing point of a street).
 _SHARE = 0.1
 _FEWEST_VOTES = 3
 # A larger part of the image is not the robot, but a scene that all of the images show.
 _MOST_OF_IMAGE = 0.5
 
 
-def find_own_parts(pairs: Sequence[tuple[LocalFeatures, LocalFeatures]]) -> np.ndarray:
+def find_ego_mask(pairs: Sequence[tuple[LocalFeatures, LocalFeatures]]) -> np.ndarray:
     """Where features stand still though the robot does not.
 
     Parameters
@@ -43,11 +43,11 @@ def find_own_parts(pairs: Sequence[tuple[LocalFeatures, LocalFeatures]]) -> np.n
     return own if own.mean() <= _MOST_OF_IMAGE else np.zeros(_GRID, bool)
 
 
-def without(features: LocalFeatures, own_parts: np.ndarray) -> LocalFeatures:
+def without(features: LocalFeatures, ego_mask: np.ndarray) -> LocalFeatures:
     """The features of the world."""
-    if not len(features) or not own_parts.any():
+    if not len(features) or not ego_mask.any():
         return features
-    return features.take(~own_parts[tuple(_cells(features).T)])
+    return features.take(~ego_mask[tuple(_cells(features).T)])
 
 
 def _cells(features: LocalFeatures) -> np.ndarray:

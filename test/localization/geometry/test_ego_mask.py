@@ -9,10 +9,10 @@ import numpy as np
 import pytest
 
 from netvlad_core.data.catalogue import CatalogueSource
+from netvlad_core.localization.geometry.ego_mask import find_ego_mask, without
 from netvlad_core.localization.geometry.local_features import LocalFeatures, find_features
-from netvlad_core.localization.geometry.own_parts import find_own_parts, without
-from netvlad_core.localization.geometry.verification import VerificationOptions, Verifier, verifier_of
-from netvlad_core.localization.retrieval import matches_of
+from netvlad_core.localization.geometry.verification import VerificationOptions, Verifier
+from netvlad_core.localization.observation import Observation
 from netvlad_core.mapping.builder import BuildOptions, build_map
 from netvlad_core.mapping.place_map import PlaceMap
 from support.street import HEIGHT, WIDTH, street, view, write_catalogue
@@ -55,43 +55,48 @@ def _pairs(features: list[LocalFeatures]) -> list[tuple[LocalFeatures, LocalFeat
 
 
 def test_hood_is_found_and_left_out(features: list[LocalFeatures]) -> None:
-    own_parts = find_own_parts(_pairs(features))
-    top = len(own_parts) * (HEIGHT - _HOOD) // HEIGHT
-    assert own_parts[top:].mean() > 0.5
-    assert not own_parts[: top - 2].any()
-    left = without(features[0], own_parts)
+    ego_mask = find_ego_mask(_pairs(features))
+    top = len(ego_mask) * (HEIGHT - _HOOD) // HEIGHT
+    assert ego_mask[top:].mean() > 0.5
+    assert not ego_mask[: top - 2].any()
+    left = without(features[0], ego_mask)
     on_hood = features[0].points[:, 1] >= HEIGHT - _HOOD
     assert len(left) >= 0.9 * (~on_hood).sum()
     assert (left.points[:, 1] >= HEIGHT - _HOOD).sum() < 0.2 * on_hood.sum()
 
 
-def test_moving_world_has_no_own_parts() -> None:
+def test_moving_world_has_no_ego_mask() -> None:
     fronts = street(seed=1, metres=_METRES)
     features = [find_features(view(fronts, x)) for x in range(0, _METRES, 20)]
-    own_parts = find_own_parts(_pairs(features))
-    assert not own_parts.any()
-    assert without(features[0], own_parts) is features[0]
+    ego_mask = find_ego_mask(_pairs(features))
+    assert not ego_mask.any()
+    assert without(features[0], ego_mask) is features[0]
 
 
 def test_one_scene_in_all_images_is_not_the_robot() -> None:
     features = [find_features(view(street(seed=1, metres=20), 5.0, gain)) for gain in (0.7, 0.8, 0.9, 1.0)]
-    assert not find_own_parts(_pairs(features)).any()
+    assert not find_ego_mask(_pairs(features)).any()
 
 
 def test_blank_images_and_no_pairs() -> None:
     blank = find_features(np.zeros((HEIGHT, WIDTH, 3), np.uint8))
-    assert not find_own_parts([]).any()
-    assert not find_own_parts([(blank, blank)]).any()
+    assert not find_ego_mask([]).any()
+    assert not find_ego_mask([(blank, blank)]).any()
     assert len(without(blank, np.ones((24, 32), bool))) == 0
 
 
 def test_hood_does_not_confirm_another_place(hood_map: PlaceMap) -> None:
     elsewhere = find_features(_with_hood(view(street(seed=7, metres=40), 10.0)))
     known = find_features(_with_hood(view(street(seed=1, metres=_METRES), 62.0)))
-    knowing = verifier_of(hood_map, VerificationOptions())
+    knowing = Verifier.of_map(hood_map, VerificationOptions())
     unaware = Verifier(hood_map)
-    unaware._looked_among = len(hood_map)  # it takes the map for looked at
-    (match,) = matches_of(hood_map, np.array([3]), np.array([0.5]))
-    assert unaware.confirms(unaware.rank(unaware.query(elsewhere), [match])[0])
-    assert not knowing.confirms(knowing.rank(knowing.query(elsewhere), [match])[0])
-    assert knowing.confirms(knowing.rank(knowing.query(known), [match])[0])
+    unaware._geometry._looked_among = len(hood_map)  # it takes the map for looked at
+    matches = hood_map.matches(np.array([3]), np.array([0.5]))
+
+    def is_confirmed(verifier: Verifier, features: LocalFeatures) -> bool:
+        observation = Observation(0, np.zeros(1, np.float32), features=features)
+        return bool(verifier.see(observation, matches, 10.0).confirmed)
+
+    assert is_confirmed(unaware, elsewhere)
+    assert not is_confirmed(knowing, elsewhere)
+    assert is_confirmed(knowing, known)

@@ -1,0 +1,138 @@
+"""What geometry needs of the places: their local features without the robot, and points in metres."""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from collections.abc import Callable
+from threading import RLock
+from typing import TypeVar
+
+import numpy as np
+
+from netvlad_core.data.camera import Camera
+from netvlad_core.data.geometry import rotation_between
+from netvlad_core.errors import CameraError
+from netvlad_core.localization.geometry.ego_mask import find_ego_mask, without
+from netvlad_core.localization.geometry.local_features import NO_FEATURES, LocalFeatures, find_features
+from netvlad_core.localization.geometry.structure import View, triangulate
+from netvlad_core.mapping.places import Places
+
+# Views to triangulate from: a smaller baseline gives no angle (0.5 m at 30 m of depth is one degree, the
+# least parallax of `structure.py`), a longer one too few features that match. By design, not tuned.
+_NEAREST, _FURTHEST = 0.5, 6.0  # metres
+_VIEWS = 4
+_LARGEST_TURN = np.radians(30.0)
+# Rows of the map beside a place in which such views are looked for: 12 m at the usual keyframe distance.
+_ROWS_AROUND = 12
+# Images in which the ego mask is looked for: while a drive goes on, when an image waits, and in a stored map,
+# before the first image. 24 instead of 12 find masks of thin rims, see docs/localization.md.
+_LOOKED_AT, LOOKED_AT_IN_MAP = 12, 24
+# Two images show different scenes if they were taken this far apart: the nearest scene has left the image.
+_OTHER_SCENE = 20.0  # metres
+# Places whose features and points are kept, some 300 MB; a drive asks for the same ones again and again.
+_KEPT = 512
+
+Content = TypeVar("Content")
+
+
+class PlaceGeometry:
+    """Local features and points of places, found when they are asked for and kept.
+
+    What all images of the places show alike, the robot itself, is left out.
+
+    Parameters
+    ----------
+    places : with images; full ones serve far better than thumbnails. One without an image has no features.
+    features : largest number of local features in an image.
+    """
+
+    def __init__(self, places: Places, features: int) -> None:
+        self.places = places
+        self.most_features = features
+        self._features: OrderedDict[int, LocalFeatures] = OrderedDict()
+        self._points: OrderedDict[int, dict[int, np.ndarray]] = OrderedDict()
+        self._ego_mask = find_ego_mask([])
+        self._looked_among = _LOOKED_AT // 2  # places
+        self._lock = RLock()  # a robot's images and a service's are verified by two threads
+
+    def features_of(self, place: int) -> LocalFeatures:
+        """Local features of a place's image, those of the robot itself left out."""
+        with self._lock:
+            self.look_for_ego_mask()
+            return _kept(self._features, place, lambda: without(self._find(place), self._ego_mask))
+
+    def points_of(self, place: int) -> dict[int, np.ndarray]:
+        """Points that the image of a place shows, as `triangulate` returns them."""
+        with self._lock:
+            return _kept(self._points, place, lambda: self._triangulate(place))
+
+    def camera_of(self, place: int) -> Camera | None:
+        """The camera of a place's image, for the size of that image."""
+        return fitting(self.places.camera_of(place), self.features_of(place))
+
+    def look_for_ego_mask(self, images: int = _LOOKED_AT) -> None:
+        """Find in some images which parts show the robot; again when the places have doubled."""
+        with self._lock:
+            count = len(self.places)
+            if count < 2 * self._looked_among:
+                return
+            self._looked_among = count
+            rows = np.linspace(0, count - 1, min(count, images)).astype(int).tolist()
+            seen = [(row, features) for row in rows if len(features := self._find(row))]
+            ego_mask = find_ego_mask([
+                (one, other)
+                for gap in (len(seen) // 2, len(seen) // 3)
+                for (row, one), (far, other) in zip(seen, [*seen[gap:], *seen[:gap]])
+                if one.size == other.size and self._shows_another_scene(row, far)
+            ])  # fmt: skip
+            if (ego_mask != self._ego_mask).any():
+                self._ego_mask = ego_mask
+                self._features.clear()
+                self._points.clear()
+
+    def _find(self, place: int) -> LocalFeatures:
+        image = self.places.image(place)
+        return NO_FEATURES if image is None else find_features(image, self.most_features)
+
+    def _shows_another_scene(self, one: int, other: int) -> bool:
+        a, b = self.places.pose(one), self.places.pose(other)
+        if a is None or b is None:
+            return one != other
+        return float(np.linalg.norm(a.position - b.position)) > _OTHER_SCENE
+
+    def _triangulate(self, place: int) -> dict[int, np.ndarray]:
+        view = self._view(place)
+        others = [other for row in self._rows_beside(place) if (other := self._view(row)) is not None]
+        return triangulate(view, others) if view is not None else {}
+
+    def _rows_beside(self, place: int) -> np.ndarray:
+        """Places beside one that look the same way from elsewhere, those with the largest angle first."""
+        rows = np.arange(max(0, place - _ROWS_AROUND), min(len(self.places), place + _ROWS_AROUND + 1))
+        poses = np.asarray(self.places.poses[rows])
+        away = np.linalg.norm(poses[:, :3] - self.places.poses[place, :3], axis=1)
+        turned = rotation_between(poses[:, 3:], self.places.poses[place, 3:])
+        fits = (away >= _NEAREST) & (away <= _FURTHEST) & (turned <= _LARGEST_TURN)
+        middle = (_NEAREST + _FURTHEST) / 2
+        return rows[fits][np.argsort(np.abs(away[fits] - middle), kind="stable")][:_VIEWS]
+
+    def _view(self, place: int) -> View | None:
+        camera, pose = self.camera_of(place), self.places.pose(place)
+        return None if camera is None or pose is None else View(self.features_of(place), camera, pose)
+
+
+def fitting(camera: Camera | None, features: LocalFeatures) -> Camera | None:
+    """The camera for images of the features' size; None if it cannot have taken them."""
+    try:
+        return None if camera is None else camera.scaled_to(*features.size)
+    except CameraError:
+        return None
+
+
+def _kept(store: OrderedDict[int, Content], key: int, make: Callable[[], Content]) -> Content:
+    """The content of a key, made if it is missing; the one that was used longest ago goes."""
+    if key not in store:
+        store[key] = make()
+        if len(store) > _KEPT:
+            store.popitem(last=False)
+    store.move_to_end(key)
+    return store[key]

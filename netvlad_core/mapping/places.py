@@ -1,0 +1,96 @@
+"""What a stored map and a drive that goes on share: places with descriptors, poses and images."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from netvlad_core.data.camera import Camera
+from netvlad_core.data.geometry import Pose
+from netvlad_core.data.images import decode_picture
+
+
+@dataclass(frozen=True)
+class Match:
+    """A place that resembles the query.
+
+    Attributes
+    ----------
+    place : row of the place.
+    stamp : time of the place's image, nanoseconds.
+    similarity : inner product of the descriptors, in [-1, 1].
+    pose : map <- base_link of the place, None in a map without poses.
+    inliers : local features that agree with one geometry of query and place; 0 without verification.
+    """
+
+    place: int
+    stamp: int
+    similarity: float
+    pose: Pose | None
+    inliers: int = 0
+
+    @property
+    def score(self) -> float:
+        """Similarity, times the root of the inliers where there are any.
+
+        Retrieval sees what geometry does not and the other way round; the product is better than either. A
+        count is uncertain by its root, so differences of roots mean the same among few inliers as among many.
+        """
+        return self.similarity * float(np.sqrt(max(1, self.inliers)))
+
+
+class Places:
+    """Places in the order of driving.
+
+    Attributes
+    ----------
+    descriptors : (N, D) float32.
+    stamps : (N,) int64, nanoseconds.
+    poses : (N, 7) float64, map <- base_link, x y z qx qy qz qw; NaN without a pose.
+    camera : calibration of the drive, None if it is not known or not the same for all places.
+    images : JPEG files of all places, None if not every place has one.
+    """
+
+    def __init__(
+        self,
+        descriptors: np.ndarray,
+        stamps: np.ndarray,
+        poses: np.ndarray,
+        camera: Camera | None = None,
+        images: Sequence[bytes] | None = None,
+    ) -> None:
+        self.descriptors = descriptors
+        self.stamps = stamps
+        self.poses = poses
+        self.camera = camera
+        self.images = images
+
+    def __len__(self) -> int:
+        return len(self.stamps)
+
+    @property
+    def has_poses(self) -> bool:
+        """Whether every place has a pose."""
+        return bool(len(self)) and bool(np.isfinite(self.poses[:, 0]).all())
+
+    def pose(self, place: int) -> Pose | None:
+        """Pose map <- base_link of a place, or None."""
+        row = self.poses[place]
+        return Pose(np.array(row[:3]), np.array(row[3:])) if np.isfinite(row).all() else None
+
+    def matches(self, places: Sequence[int] | np.ndarray, similarities: np.ndarray) -> list[Match]:
+        """Matches of places (K,) int with their similarities (K,)."""
+        return [
+            Match(int(place), int(self.stamps[place]), float(similarity), self.pose(place))
+            for place, similarity in zip(places, similarities, strict=True)
+        ]
+
+    def image(self, place: int) -> np.ndarray | None:
+        """Image of a place, uint8 RGB (H, W, 3), or None if it was not kept."""
+        return None if self.images is None else decode_picture(self.images[place])
+
+    def camera_of(self, place: int) -> Camera | None:
+        """Calibration of the camera that took the image of a place, None if it is not known."""
+        return self.camera
