@@ -62,7 +62,9 @@ class LocalizerOptions:
     0.9
     """
 
-    top_k: int = setting(10, "Matches reported for each image.", 1, 1000)
+    top_k: int = setting(
+        10, "Matches reported for each image.", 1, 1000, source="as many as verification compares"
+    )
     min_similarity: float | None = setting(
         None,
         "For a single image: best similarity below which the state is LOST; -1.0 takes the map's threshold.",

@@ -25,11 +25,11 @@ _LARGEST_TURN = np.radians(30.0)
 # Rows of the map beside a place in which such views are looked for: 12 m at the usual keyframe distance.
 _ROWS_AROUND = 12
 # Images in which the ego mask is looked for: while a drive goes on, when an image waits, and in a stored map,
-# before the first image. 24 instead of 12 find masks of thin rims, see docs/localization.md.
+# before the first image. Bounds of time.
 _LOOKED_AT, LOOKED_AT_IN_MAP = 12, 24
 # Two images show different scenes if they were taken this far apart: the nearest scene has left the image.
 _OTHER_SCENE = 20.0  # metres
-# Places whose features and points are kept, some 300 MB; a drive asks for the same ones again and again.
+# Places whose features and points are kept, at most 270 MB of features; a drive asks for the same ones again and again.
 _KEPT = 512
 
 Content = TypeVar("Content")

@@ -23,14 +23,14 @@ from netvlad_core.mapping.places import Match, Places
 from netvlad_core.settings import setting
 
 # A place elsewhere with this share of the inliers could as well be the one. Chosen on the five sets of
-# benchmarks/ladder.py; rows of equal houses reach more than half.
+# benchmarks/ladder.py.
 _RIVAL = 0.5
-_RESECTED = 3  # places tried for a metric pose; more cost time, and are seldom confirmed
+_RESECTED = 3  # places tried for a metric pose: a bound of time, not tuned
 # Without a calibration a place is accepted only if the scene appears at the same scale. The offset is then at
 # most about a fifth of the scene's depth, some 5 m in a street.
 _SAME_SCALE = 1.2
 _UNKNOWN_DISTANCE = 5.0  # metres, standard deviation
-_UNKNOWN_ROTATION = np.radians(10.0)  # standard deviation; as for a robot that follows the street
+_UNKNOWN_ROTATION = np.radians(10.0)  # standard deviation, not measured
 # Weight of a match whose pose should have been measurable but was not. Look-alike houses also give inliers.
 # Chosen on the five sets of benchmarks/ladder.py.
 _UNMEASURED = 0.5
@@ -46,23 +46,23 @@ class VerificationOptions:
         8,
         10_000,
         name="min_inliers",
-        source="wrong pairs of real corridors and streets reach 34 inliers, most below 30; fewer let more of "
-        "them in, more silence dusk and blur; loop closures, which no filter follows, take 40",
+        source="chosen on the five sets of benchmarks/ladder.py; wrong pairs of real streets reach 34 "
+        "inliers, so loop closures take 40",
     )
     most_places: int = setting(
         10,
         "Matches that are compared, best first; the others stay behind them.",
         1,
         1000,
-        source="each costs some 10 ms, and 40 more if it is new; the right place is among ten for 97 % and "
-        "more of the images of benchmarks/ladder.py that have one",
+        source="a bound of time: each costs some 14 ms, and 39 more if it is new "
+        "(benchmarks/verification_speed.py)",
     )
     features: int = setting(
         1000,
         "Largest number of local features found in an image.",
         50,
         100_000,
-        source="what 320x240 images of streets hold; time grows with the square",
+        source="a bound of time: matching grows with its square; not tuned",
     )
 
 

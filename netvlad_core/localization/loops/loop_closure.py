@@ -24,7 +24,7 @@ _MEMORY = 50  # keyframes over which the usual similarity of neighbours is taken
 # standard deviations (0.3 m), and far less than the distance of two equal houses.
 _AGREEMENT = 3.0
 # Similarity between usual pairs and neighbours, at the least: of blank images all are alike, and rounding
-# errors would be told apart. Real drives have 0.2 and more.
+# errors would be told apart. Not tuned.
 _LEAST_CONTRAST = 0.05
 
 
