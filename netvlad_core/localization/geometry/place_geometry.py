@@ -29,7 +29,7 @@ _ROWS_AROUND = 12
 _LOOKED_AT, LOOKED_AT_IN_MAP = 12, 24
 # Two images show different scenes if they were taken this far apart: the nearest scene has left the image.
 _OTHER_SCENE = 20.0  # metres
-# Places whose features and points are kept, at most 270 MB of features; a drive asks for the same ones again and again.
+# Places whose features (at most 270 MB) and points are kept: a drive asks for the same ones again.
 _KEPT = 512
 
 Content = TypeVar("Content")

@@ -75,9 +75,10 @@ class LiveDrive:
         """
         earlier = PlaceMap.open(map_path, verify=True) if map_path else None
         path = weights or (PACKAGED_NETWORK if earlier is None else earlier.network_path)
-        extractor = Extractor.load(path, device, precision=precision)
-        if earlier is not None:
-            earlier.check_model(extractor.model_id)
+        if earlier is None:
+            extractor = Extractor.load(path, device, precision=precision)
+        else:
+            extractor = earlier.open_extractor(weights, device, precision)
         verification = options.verification
         observer = Observer(extractor, verification.features if verification else 0)
         return cls(LoopCloser(options, earlier), observer, path)
