@@ -54,7 +54,7 @@ def is_mat_file(head: bytes) -> bool:
 
 
 def _uncompressed(content: bytes, limit: int) -> bytes:
-    """The same file without compression, of at most so many bytes."""
+    """The same file without compression; raises ValueError if that is longer than `limit` bytes."""
     if len(content) < _HEADER or content[126:128] != b"IM":
         raise ValueError("it has no header of a little-endian MATLAB 5 file")
     parts, size = [content[:_HEADER]], 0

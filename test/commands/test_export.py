@@ -1,4 +1,4 @@
-"""`netvlad export` replaces its own files alone; `fit` and `import-weights` likewise."""
+"""`netvlad export`, `fit` and `import-weights` replace their own files alone."""
 
 from __future__ import annotations
 
