@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+import os
+import random
+import sys
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import numpy as np
 import pytest
 
-from support.street import street, view
+from support.shared import made_once, reserve_domain
+from support.street import street, view, write_catalogue
 
 if TYPE_CHECKING:
     from netvlad_core.data.frames import Frame
@@ -16,6 +21,23 @@ if TYPE_CHECKING:
     from netvlad_core.model.extractor import Extractor
 
 _SHARED_DATA = Path(__file__).resolve().parents[2] / "shared" / "data"
+
+
+def pytest_configure() -> None:
+    """Keep ROS to this process, and let processes that share the tests share the cores."""
+    reserve_domain()
+    workers = int(os.environ.get("PYTEST_XDIST_WORKER_COUNT", "1"))
+    if workers > 1:
+        os.environ.setdefault("OMP_NUM_THREADS", str(max(1, (os.cpu_count() or 1) // workers)))
+
+
+@pytest.fixture(autouse=True)
+def _seed() -> None:
+    """Each test starts with the same random numbers, in whatever order the tests run."""
+    random.seed(0)
+    np.random.seed(0)  # noqa: NPY002  # libraries use it
+    if "torch" in sys.modules:
+        sys.modules["torch"].manual_seed(0)
 
 
 @pytest.fixture(scope="session")
@@ -33,13 +55,14 @@ def checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Path:
     from netvlad_core.model.fitting import fit_network
     from netvlad_core.model.spec import NetworkSpec
 
-    fronts = street(seed=1, metres=80)
-    spec = NetworkSpec.of_backbone(clusters=8)
-    network = fit_network(lambda: (view(fronts, x) for x in range(0, 80, 10)), spec, device="cpu")
-    network.spec = replace(network.spec, preprocessing=replace(network.spec.preprocessing, size=(96,)))
-    path = tmp_path_factory.mktemp("checkpoint") / "street.safetensors"
-    save_checkpoint(network, path)
-    return path
+    def make(folder: Path) -> None:
+        fronts = street(seed=1, metres=80)
+        spec = NetworkSpec.of_backbone(clusters=8)
+        network = fit_network(lambda: (view(fronts, x) for x in range(0, 80, 10)), spec, device="cpu")
+        network.spec = replace(network.spec, preprocessing=replace(network.spec.preprocessing, size=(96,)))
+        save_checkpoint(network, folder / "street.safetensors")
+
+    return made_once(tmp_path_factory, "checkpoint", make) / "street.safetensors"
 
 
 @pytest.fixture(scope="session")
@@ -55,27 +78,45 @@ def street_map(checkpoint: Path, tmp_path_factory: pytest.TempPathFactory) -> Pl
     """Map of street(seed=1, metres=80), a place every 2 m; not to be changed by a test."""
     from netvlad_core.data.catalogue import CatalogueSource
     from netvlad_core.mapping.builder import BuildOptions, build_map
-    from support.street import write_catalogue
+    from netvlad_core.mapping.place_map import PlaceMap
 
-    folder = tmp_path_factory.mktemp("street")
-    catalogue = write_catalogue(folder / "drive", street(seed=1, metres=80), range(0, 80, 2))
-    options = BuildOptions(weights=checkpoint, device="cpu")
-    return build_map(CatalogueSource.from_csv(catalogue), folder / "map", options, progress=False)
+    def make(folder: Path) -> None:
+        catalogue = write_catalogue(folder / "drive", street(seed=1, metres=80), range(0, 80, 2))
+        options = BuildOptions(weights=checkpoint, device="cpu")
+        build_map(CatalogueSource.from_csv(catalogue), folder / "map", options, progress=False)
+
+    return PlaceMap.open(made_once(tmp_path_factory, "street", make) / "map")
 
 
 @pytest.fixture(scope="session")
-def evening_street(tmp_path_factory: pytest.TempPathFactory) -> tuple[PlaceMap, list[Frame]]:
-    """A map of forty metres of the rendered town at noon, and images of an evening in the other lane."""
+def noon_drive(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Bag of 40 m of the rendered town at noon, 320x240 at 8 Hz."""
+    from town.drives import FIRST, write_drive
+
+    def make(folder: Path) -> None:
+        write_drive(folder / "bag", FIRST, start=20.0, length=40.0, image_rate=8.0, size=(320, 240))
+
+    return made_once(tmp_path_factory, "noon", make) / "bag"
+
+
+@pytest.fixture(scope="session")
+def evening_street(
+    noon_drive: Path, tmp_path_factory: pytest.TempPathFactory
+) -> tuple[PlaceMap, list[Frame]]:
+    """A map of `noon_drive`, and images of an evening in the other lane."""
     from netvlad_core.data.bags.source import BagSource
     from netvlad_core.mapping.builder import BuildOptions, build_map
     from netvlad_core.mapping.keyframes import KeyframeRule
+    from netvlad_core.mapping.place_map import PlaceMap
     from netvlad_core.model.spec import NetworkSpec
-    from town.drives import FIRST, SECOND_DRIVE, write_drive
+    from town.drives import SECOND_DRIVE, write_drive
 
-    folder, size = tmp_path_factory.mktemp("evening_street"), (320, 240)
-    write_drive(folder / "noon", FIRST, length=40.0, image_rate=4.0, size=size)
-    write_drive(folder / "evening", SECOND_DRIVE, start=5.0, length=25.0, image_rate=2.0, size=size)
-    spec = NetworkSpec.of_backbone(clusters=16)
-    options = BuildOptions(KeyframeRule(1.0), "full", spec=spec, device="cpu")
-    place_map = build_map(BagSource.open(folder / "noon"), folder / "map", options, progress=False)
-    return place_map, list(BagSource.open(folder / "evening"))
+    def make(folder: Path) -> None:
+        evening = {"start": 25.0, "length": 25.0, "image_rate": 2.0}
+        write_drive(folder / "evening", SECOND_DRIVE, **evening, size=(320, 240))
+        spec = NetworkSpec.of_backbone(clusters=16)
+        options = BuildOptions(KeyframeRule(1.0), "full", spec=spec, device="cpu")
+        build_map(BagSource.open(noon_drive), folder / "map", options, progress=False)
+
+    folder = made_once(tmp_path_factory, "evening", make)
+    return PlaceMap.open(folder / "map"), list(BagSource.open(folder / "evening"))

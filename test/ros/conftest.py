@@ -14,6 +14,8 @@ import numpy as np
 import pytest
 
 from support import street as painted
+from support.interfaces import build, environment
+from support.shared import made_once
 
 _CONFIG = Path(__file__).resolve().parents[2] / "config"
 _COUNT = 24
@@ -47,32 +49,40 @@ class Street:
 
 
 @pytest.fixture(scope="session")
-def street(request: pytest.FixtureRequest) -> Street:
-    """Real images where they are, else generated ones."""
-    try:
-        images, poses = _real_street(request.getfixturevalue("shared_data") / "toshiki_loop")
-    except (pytest.skip.Exception, FileNotFoundError):
-        images, poses = _generated_street()
+def street() -> Street:
+    """Views along painted house fronts; each shares half of what it shows with the next."""
+    positions = 9.0 * np.arange(_COUNT)
+    fronts = painted.street(seed=0, metres=int(positions[-1]) + 1)
+    images = [
+        cv2.resize(painted.view(fronts, x), (640, 480), interpolation=cv2.INTER_CUBIC) for x in positions
+    ]
+    poses = np.column_stack([positions, np.zeros((_COUNT, 2))])
     return Street(images, [_seen_again(image) for image in images], poses)
 
 
 @pytest.fixture(scope="session")
 def map_path(street: Street, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A map of the street, complete with its network."""
-    return _build(street, tmp_path_factory.mktemp("map"), seed=0)
+    return made_once(tmp_path_factory, "map", lambda folder: _build(street, folder, seed=0)) / "map"
 
 
 @pytest.fixture(scope="session")
 def other_map_path(street: Street, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The same street, mapped with another network."""
-    return _build(street, tmp_path_factory.mktemp("other_map"), seed=1)
+    return made_once(tmp_path_factory, "other_map", lambda folder: _build(street, folder, seed=1)) / "map"
+
+
+@pytest.fixture(scope="session")
+def foreign_messages(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
+    """Environment in which tf2_msgs and cslam_common_interfaces are found, which no wheel has."""
+    pytest.importorskip("colcon")
+    return environment(made_once(tmp_path_factory, "messages", build))
 
 
 @pytest.fixture(scope="session")
 def ros() -> Iterator[None]:
-    """Initialise rclpy in a domain of this process's own, which its child processes inherit."""
+    """Initialise rclpy; what it sends stays on this machine."""
     rclpy = pytest.importorskip("rclpy")
-    os.environ["ROS_DOMAIN_ID"] = str(1 + os.getpid() % 100)
     os.environ["FASTDDS_DEFAULT_PROFILES_FILE"] = str(_CONFIG / "fastdds_profile.xml")
     rclpy.init()
     yield
@@ -106,35 +116,16 @@ def robot(ros: None, map_path: Path) -> Iterator[Any]:
     robot.close()
 
 
-def _real_street(folder: Path) -> tuple[list[np.ndarray], np.ndarray]:
-    with (folder / "poses.csv").open() as file:
-        rows = list(csv.DictReader(file))
-    rows = rows[:: len(rows) // _COUNT][:_COUNT]
-    images = [cv2.imread(str(folder / row["file"]), cv2.IMREAD_COLOR)[..., ::-1] for row in rows]
-    poses = np.array([[float(row[name]) for name in ("x", "y", "yaw")] for row in rows])
-    return [cv2.resize(image, (640, 480), interpolation=cv2.INTER_CUBIC) for image in images], poses
-
-
-def _generated_street() -> tuple[list[np.ndarray], np.ndarray]:
-    """Views along painted house fronts; each shares half of what it shows with the next."""
-    positions = 9.0 * np.arange(_COUNT)
-    fronts = painted.street(seed=0, metres=int(positions[-1]) + 1)
-    images = [
-        cv2.resize(painted.view(fronts, x), (640, 480), interpolation=cv2.INTER_CUBIC) for x in positions
-    ]
-    return images, np.column_stack([positions, np.zeros((_COUNT, 2))])
-
-
 def _seen_again(image: np.ndarray) -> np.ndarray:
     cropped = cv2.resize(image[12:470, 20:], (640, 480))
     return (cropped * 0.85 + 8).astype(np.uint8)
 
 
-def _build(street: Street, folder: Path, seed: int) -> Path:
+def _build(street: Street, folder: Path, seed: int) -> None:
     from netvlad_core.data.catalogue import CatalogueSource
     from netvlad_core.mapping.builder import BuildOptions, build_map
     from netvlad_core.model.spec import NetworkSpec
 
     source = CatalogueSource.from_csv(street.write(folder / "street"))
     options = BuildOptions(spec=NetworkSpec.of_backbone(clusters=16), seed=seed, device="cpu")
-    return build_map(source, folder / "map", options, progress=False).path
+    build_map(source, folder / "map", options, progress=False)

@@ -4,17 +4,14 @@ from __future__ import annotations
 
 import subprocess
 import sys
-from pathlib import Path
 
 import pytest
 
 pytest.importorskip("rclpy")
-pytest.importorskip("colcon")
 from rclpy.node import Node
 
 from netvlad_ros.static_frames import StaticFrames, candidates
 from netvlad_ros.tf_message import TFMessage
-from support.interfaces import generate
 
 # A publisher that has gone before the node comes, two hops, a broken transform, and one that is said anew.
 _PROGRAM = """
@@ -78,11 +75,10 @@ closer.destroy_node()
 """
 
 
-@pytest.mark.slow
-def test_camera_is_mounted_as_tf_static_says(ros: None, tmp_path: Path) -> None:
-    definition = {"TFMessage": "geometry_msgs/TransformStamped[] transforms\n"}
-    environment = generate(tmp_path, "tf2_msgs", definition, ["geometry_msgs"])
-    done = subprocess.run([sys.executable, "-c", _PROGRAM], env=environment, capture_output=True, text=True)
+def test_camera_is_mounted_as_tf_static_says(foreign_messages: dict[str, str]) -> None:
+    done = subprocess.run(
+        [sys.executable, "-c", _PROGRAM], env=foreign_messages, capture_output=True, text=True
+    )
     assert done.returncode == 0, done.stderr
     assert "/tf_static, mast to lamp" in done.stderr
 

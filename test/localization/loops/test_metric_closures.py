@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 
@@ -16,18 +18,9 @@ from netvlad_core.localization.loops.loop_closure import LoopCloser, LoopClosure
 from netvlad_core.localization.loops.loop_options import LoopClosureOptions
 from netvlad_core.localization.observation import Observer
 from netvlad_core.model.extractor import Extractor
-from town.drives import FIRST, write_drive
 
 _START, _SECOND = 10**18, 10**9
 _APART = Pose.from_xyz_yaw(500.0, 200.0, yaw=1.0)  # where odometry has got to when the second pass begins
-
-
-@pytest.fixture(scope="module")
-def passes(tmp_path_factory: pytest.TempPathFactory) -> BagSource:
-    """50 m of a rendered street, twice as many images as one pass takes."""
-    path = tmp_path_factory.mktemp("street") / "drive"
-    write_drive(path, FIRST, start=20.0, length=50.0, image_rate=8.0, size=(320, 240))
-    return BagSource.open(path)
 
 
 def _close(
@@ -40,7 +33,9 @@ def _close(
     return [closure for closure in found if closure is not None]
 
 
-def test_relative_pose_is_metric_and_its_covariance_honest(passes: BagSource) -> None:
+def test_relative_pose_is_metric_and_its_covariance_honest(noon_drive: Path) -> None:
+    """Every second image belongs to the second pass."""
+    passes = BagSource.open(noon_drive)
     frames = [frame for frame in passes if frame.pose is not None]
     first, second = frames[::2], frames[1::2]
     true = [frame.pose for frame in (*first, *second) if frame.pose is not None]

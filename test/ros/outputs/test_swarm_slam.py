@@ -4,23 +4,15 @@ from __future__ import annotations
 
 import subprocess
 import sys
-from pathlib import Path
 
 import pytest
 
 pytest.importorskip("rclpy")
-pytest.importorskip("colcon")
 from rclpy.node import Node
 
 from netvlad_core.errors import NetvladError
 from netvlad_ros.outputs.swarm_slam import SwarmSlam
-from support.interfaces import generate
 
-_DEFINITIONS = {
-    "GlobalDescriptor": "uint32 keyframe_id\nuint32 robot_id\nfloat64[] descriptor\n",
-    "GlobalDescriptors": "GlobalDescriptor[] descriptors\n",
-    "LocalKeyframeMatch": "uint32 keyframe0_id\nuint32 keyframe1_id\n",
-}
 _PROGRAM = """
 import time
 import numpy as np
@@ -51,10 +43,10 @@ assert (matches[0].keyframe0_id, matches[0].keyframe1_id) == (4, 17)
 """
 
 
-@pytest.mark.slow
-def test_swarm_slam_hears_descriptors_and_matches(ros: None, tmp_path: Path) -> None:
-    environment = generate(tmp_path, "cslam_common_interfaces", _DEFINITIONS)
-    done = subprocess.run([sys.executable, "-c", _PROGRAM], env=environment, capture_output=True, text=True)
+def test_swarm_slam_hears_descriptors_and_matches(foreign_messages: dict[str, str]) -> None:
+    done = subprocess.run(
+        [sys.executable, "-c", _PROGRAM], env=foreign_messages, capture_output=True, text=True
+    )
     assert done.returncode == 0, done.stderr
 
 
