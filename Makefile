@@ -39,8 +39,8 @@ demo: build ## render two drives, map one, recognize the other; BAG= IMAGE_TOPIC
 	    $(if $(IMAGE_TOPIC),--image-topic "$(IMAGE_TOPIC)") \
 	    $(if $(POSE_TOPIC),--pose-topic "$(POSE_TOPIC)")
 
-test: lint ## lint, types and all tests; PYTEST_FLAGS= for pytest
-	@$(IN_ENV) python -m pytest $(PYTEST_FLAGS)
+test: lint ## lint, types and all tests, on up to 4 cores; PYTEST_FLAGS= for pytest ("-n 0": on one)
+	@$(IN_ENV) python -m pytest -n auto --maxprocesses 4 --dist worksteal $(PYTEST_FLAGS)
 
 lint: build ## style (ruff) and types (mypy)
 	@$(IN_ENV) ruff check . && ruff format --check .

@@ -224,7 +224,8 @@ def test_open_names_the_network_that_is_gone(street_map: PlaceMap, checkpoint: P
     copied.unlink()
     with pytest.raises(CheckpointError, match=rf"{place_map.header.model_id}.*weights\.safetensors"):
         Localizer.open(tmp_path / "map")
-    assert Localizer.open(tmp_path / "map", checkpoint)  # named by hand
+    named = Localizer.open(tmp_path / "map", checkpoint)
+    assert named(view(street(seed=1, metres=10), 4.0)).matches[0].place == 2
 
 
 def test_map_that_is_none(tmp_path: Path) -> None:

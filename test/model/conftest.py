@@ -6,12 +6,15 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 
-from netvlad_core.model.checkpoints import save_checkpoint
+from netvlad_core.model.checkpoints import load_checkpoint, save_checkpoint
 from netvlad_core.model.export import export
 from netvlad_core.model.extractor import variant_path
 from netvlad_core.model.network import PlaceNetwork
+from netvlad_core.model.torchvision_models import torchvision_models
 from support.networks import random_network
+from support.shared import made_once
 from support.street import street, view
 
 
@@ -23,18 +26,27 @@ def street_views() -> list[np.ndarray]:
 
 
 @pytest.fixture(scope="session")
-def small_network(street_views: list[np.ndarray]) -> PlaceNetwork:
+def small_network(small_checkpoint: Path) -> PlaceNetwork:
     """AlexNet of random weights, clusters fitted on the street; 16 dimensions."""
-    return random_network("alexnet", street_views, whitened_dimension=16)
+    return load_checkpoint(small_checkpoint).eval()
 
 
 @pytest.fixture(scope="session")
-def small_checkpoint(
-    small_network: PlaceNetwork, street_views: list[np.ndarray], tmp_path_factory: pytest.TempPathFactory
-) -> Path:
+def small_checkpoint(street_views: list[np.ndarray], tmp_path_factory: pytest.TempPathFactory) -> Path:
     """`small_network` on disk, with its ONNX files in float32, float16 and int8 beside it."""
-    path = tmp_path_factory.mktemp("small") / "small.safetensors"
-    save_checkpoint(small_network, path)
-    for precision in ("float32", "float16", "int8"):
-        export(small_network, variant_path(path, precision), precision, street_views)
+
+    def make(folder: Path) -> None:
+        network = random_network("alexnet", street_views, whitened_dimension=16)
+        save_checkpoint(network, folder / "small.safetensors")
+        for precision in ("float32", "float16", "int8"):
+            export(network, variant_path(folder / "small.safetensors", precision), precision, street_views)
+
+    return made_once(tmp_path_factory, "small", make) / "small.safetensors"
+
+
+@pytest.fixture(scope="session")
+def resnet_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A ResNet-18 of random weights as torchvision writes it."""
+    path = tmp_path_factory.mktemp("weights") / "resnet18.pth"
+    torch.save(torchvision_models().resnet18(weights=None).state_dict(), path)
     return path

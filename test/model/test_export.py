@@ -28,18 +28,11 @@ from netvlad_core.model.onnx_engine import FORMAT
 from support.networks import random_network
 from support.street import street, write_catalogue
 
-# Made of the same operators as smaller ones of the table.
-_LARGE = {"vgg16", "resnet50", "dinov2_vitb14"}
-
-
 def largest_difference(a: np.ndarray, b: np.ndarray) -> float:
     return float(np.abs(a - b).max())
 
 
-@pytest.mark.parametrize(
-    "backbone",
-    [pytest.param(name, marks=pytest.mark.slow if name in _LARGE else ()) for name in BACKBONES],
-)
+@pytest.mark.parametrize("backbone", BACKBONES)
 def test_every_backbone_agrees_with_torch_at_any_size(
     backbone: str, street_views: list[np.ndarray], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

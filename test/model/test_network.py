@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import replace
 
 import pytest
 import torch
 
-from netvlad_core.errors import CheckpointError
 from netvlad_core.model.backbones import BACKBONES
 from netvlad_core.model.network import PlaceNetwork
 from netvlad_core.model.spec import NetworkSpec
@@ -35,25 +33,6 @@ def test_descriptors_have_the_stated_dimension_and_unit_length(dimension: int | 
         descriptors = PlaceNetwork(spec).eval()(torch.randn(2, 3, 64, 80))
     assert descriptors.shape == (2, spec.dimension)
     torch.testing.assert_close(descriptors.norm(dim=1), torch.ones(2))
-
-
-def test_description_survives_json() -> None:
-    spec = replace(SPEC, assignment_bias=True, intra_normalization=False, whitened_dimension=6)
-    assert NetworkSpec.from_json(spec.to_json()) == spec
-
-
-@pytest.mark.parametrize(
-    "change", [{"surprise": 1}, {"preprocessing": {"mean": [1, 2, 3]}}, {"preprocessing": 7}]
-)
-def test_description_with_wrong_fields_is_refused(change: dict[str, object]) -> None:
-    with pytest.raises(CheckpointError, match="not readable"):
-        NetworkSpec.from_json(json.dumps(json.loads(SPEC.to_json()) | change))
-
-
-@pytest.mark.parametrize("text", ["", "[]", "{}", "null", '{"backbone": '])
-def test_text_that_is_no_description_is_refused(text: str) -> None:
-    with pytest.raises(CheckpointError, match="not readable"):
-        NetworkSpec.from_json(text)
 
 
 def test_fingerprint_names_the_network_and_is_stable(network: PlaceNetwork) -> None:

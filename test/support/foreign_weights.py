@@ -10,6 +10,8 @@ import numpy as np
 import torch
 from scipy.io import savemat
 
+from netvlad_core.model.importers import ImportedWeights
+from netvlad_core.model.preprocessing import Preprocessing
 from support.reference import ALEXNET, VGG16, unit, vgg16_numbers
 
 MEAN = (123.68, 116.779, 103.939)
@@ -117,3 +119,22 @@ def _normalized(
         weights[f"{norm}.{name}"] = random.uniform(low, high, out).astype(np.float32)
     weights[f"{norm}.num_batches_tracked"] = np.array(7)
     return weights
+
+
+def agree(found: Preprocessing, expected: Preprocessing) -> None:
+    """Assert that two preprocessings are the same up to rounding."""
+    assert (found.resize, found.size, found.filter) == (expected.resize, expected.size, expected.filter)
+    np.testing.assert_allclose(found.mean, expected.mean, atol=1e-3)
+    np.testing.assert_allclose(found.std, expected.std, atol=1e-3)
+
+
+def descriptor(imported: ImportedWeights, x: np.ndarray) -> np.ndarray:
+    """Run an imported network on one preprocessed image (3, H, W)."""
+    with torch.no_grad():
+        return imported.network(torch.from_numpy(x[None].astype(np.float32)))[0].numpy()
+
+
+def preprocessed_image(random: np.random.Generator) -> np.ndarray:
+    """Make a smooth image (3, 70, 90) in the range of normalised pixels."""
+    coarse = random.normal(size=(3, 7, 9))
+    return np.kron(coarse, np.ones((10, 10))) + 0.3 * random.normal(size=(3, 70, 90))

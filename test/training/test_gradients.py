@@ -18,7 +18,7 @@ from netvlad_core.training.batches import PlaceBatch, TupleBatch
 from netvlad_core.training.config import TrainingConfig
 from netvlad_core.training.gradients import Gradients
 from netvlad_core.training.processes import Processes
-from netvlad_core.training.trainable import blocks, train_only
+from netvlad_core.training.trainable import train_only
 from support.street import street, view
 
 TUPLES = TupleBatch(np.array([[0, 1, 4, 5, -1], [2, 3, 5, -1, -1], [6, 7, 0, 1, 2]]))
@@ -87,27 +87,3 @@ def test_out_of_memory_halves_the_images_at_once(network: PlaceNetwork, images) 
     most = 0
     with pytest.raises(NetvladError, match="too small for one image"):
         computed(network, TUPLES, images)
-
-
-def test_frozen_parts_stay(network: PlaceNetwork) -> None:
-    assert len(blocks(network.backbone)) == 13, "stem, its normalisation, eleven blocks"
-    head = len(list(network.netvlad.parameters()))
-    assert len(train_only(network, "head")) == len(train_only(network, 0)) == head
-    last = train_only(network, 1)
-    assert {id(p) for p in last} == {
-        id(p) for part in (network.backbone._blocks[-1], network.netvlad) for p in part.parameters()
-    }
-    assert len(train_only(network, "all")) == len(list(network.parameters()))
-    with pytest.raises(NetvladError, match=r"trainable is 14, .* 13 blocks"):
-        train_only(network, 14)
-
-
-def test_paper_trains_vgg16_from_conv5_1() -> None:
-    from netvlad_core.model.backbones import BACKBONES
-    from netvlad_core.model.spec import NetworkSpec
-
-    with torch.device("meta"):
-        vgg = PlaceNetwork(NetworkSpec("vgg16", BACKBONES["vgg16"].preprocessing))
-    train_only(vgg, 3)
-    learning = [name for name, p in vgg.backbone.named_parameters() if p.requires_grad]
-    assert learning == [f"{layer}.{what}" for layer in (24, 26, 28) for what in ("weight", "bias")]

@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from pathlib import Path
 
 import numpy as np
 import pytest
 
-from netvlad_core.training.cache import DescriptorCache
 from netvlad_core.training.config import TrainingConfig
 from netvlad_core.training.mining import Miner
 from netvlad_core.training.places import TrainingSet
@@ -98,20 +96,3 @@ def test_broken_images_are_never_chosen(places: TrainingSet, descriptors: np.nda
     assert not np.isin(mined.tuples, gone).any()
     assert mined.broken >= 2
     assert len(mined.tuples) + mined.easy + mined.broken == len(places.queries)
-
-
-@pytest.mark.parametrize(("kind", "tolerance"), [("float32", 0.0), ("float16", 1e-3)])
-def test_cache_keeps_rows_in_a_file(
-    descriptors: np.ndarray, tmp_path: Path, kind: str, tolerance: float
-) -> None:
-    cache = DescriptorCache(tmp_path / "descriptors", descriptors.shape, kind)
-    assert not cache.exists
-    cache.prepare()
-    rows = np.random.default_rng(2).permutation(len(descriptors))
-    cache.write(rows[:70], descriptors[rows[:70]])
-    cache.write(rows[70:], descriptors[rows[70:]])
-    again = DescriptorCache(tmp_path / "descriptors", descriptors.shape, kind)
-    assert again.exists
-    np.testing.assert_allclose(again.open(), descriptors, atol=tolerance)
-    assert cache.path.stat().st_size == descriptors.size * np.dtype(kind).itemsize
-    assert not DescriptorCache(cache.path, (5, 16), kind).exists

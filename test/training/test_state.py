@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import random
 import subprocess
 import sys
 from pathlib import Path
@@ -19,13 +18,13 @@ _PROGRAM = Path(__file__).parents[1] / "support" / "killed_runs.py"
 _RESULTS = ("last.safetensors", "best.safetensors", "metrics.csv")
 
 
-@pytest.mark.parametrize("optimizer", ["sgd", "adamw"])
-def test_killed_run_ends_like_a_whole_one(optimizer: str, tmp_path: Path, tiny: Path) -> None:
-    """Killed at a random step, while the cache is refreshed and while the state is written."""
+@pytest.mark.parametrize(("optimizer", "step"), [("sgd", 3), ("adamw", 6)])
+def test_killed_run_ends_like_a_whole_one(optimizer: str, step: int, tmp_path: Path, tiny: Path) -> None:
+    """Killed at a step, while the cache is refreshed and while the state is written."""
     options = {"photometric": 0.5, "perspective": 0.05, "margin": 1.0, "random_negatives": 4}
     config = write_drives(tmp_path, tiny, optimizer=optimizer, **options)
     (tmp_path / "config.json").write_text(json.dumps(vars(config)))
-    kills = [f"step {random.randint(2, 7)}", "write 40", "fsync 4"]
+    kills = [f"step {step}", "write 40", "fsync 4"]
     subprocess.run([sys.executable, str(_PROGRAM), str(tmp_path), *kills], check=True, timeout=300)
     for name in _RESULTS:
         whole, parts = ((tmp_path / run / name).read_bytes() for run in ("whole", "parts"))

@@ -14,7 +14,7 @@ import torch
 
 from netvlad_core.cli import main
 from netvlad_core.model.extractor import Extractor
-from netvlad_core.model.importers import ImportedWeights, import_weights
+from netvlad_core.model.importers import import_weights
 from netvlad_core.model.preprocessing import Preprocessing
 from support import foreign_weights as foreign
 from support import reference
@@ -94,23 +94,6 @@ _CASES = {
 }  # fmt: skip
 
 
-def _agree(found: Preprocessing, expected: Preprocessing) -> None:
-    assert (found.resize, found.size, found.filter) == (expected.resize, expected.size, expected.filter)
-    np.testing.assert_allclose(found.mean, expected.mean, atol=1e-3)
-    np.testing.assert_allclose(found.std, expected.std, atol=1e-3)
-
-
-def _descriptor(imported: ImportedWeights, x: np.ndarray) -> np.ndarray:
-    with torch.no_grad():
-        return imported.network(torch.from_numpy(x[None].astype(np.float32)))[0].numpy()
-
-
-def _input(random: np.random.Generator) -> np.ndarray:
-    """A smooth image after the preprocessing (3, 70, 90), in the range of normalised pixels."""
-    coarse = random.normal(size=(3, 7, 9))
-    return np.kron(coarse, np.ones((10, 10))) + 0.3 * random.normal(size=(3, 70, 90))
-
-
 @pytest.mark.parametrize("name", _CASES)
 def test_descriptor_is_the_projects_own(name: str, tmp_path: Path) -> None:
     case, random = _CASES[name], np.random.default_rng(5)
@@ -121,7 +104,7 @@ def test_descriptor_is_the_projects_own(name: str, tmp_path: Path) -> None:
     state = foreign.tensors(_as_in_file(case, weights), case.prefixes[0])
     layer = {"centroids": centroids, "conv.weight": assignment[:, :, None, None]}
     state |= foreign.tensors(layer | ({"conv.bias": bias} if bias is not None else {}), case.prefixes[1])
-    x = _input(random)
+    x = foreign.preprocessed_image(random)
     expected = reference.netvlad(forward(x, weights), assignment, bias, centroids).ravel()
     if case.whitened:
         projection, offset = foreign.whitening_weights(random, expected.size, case.whitened)
@@ -134,8 +117,8 @@ def test_descriptor_is_the_projects_own(name: str, tmp_path: Path) -> None:
     imported = import_weights(path)
     assert case.project in imported.layout
     assert imported.network.spec.backbone == case.backbone
-    _agree(imported.network.spec.preprocessing, case.preprocessing)
-    assert np.abs(_descriptor(imported, x) - expected).max() < 1e-5
+    foreign.agree(imported.network.spec.preprocessing, case.preprocessing)
+    assert np.abs(foreign.descriptor(imported, x) - expected).max() < 1e-5
 
 
 def _as_in_file(case: Case, weights: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
@@ -145,49 +128,6 @@ def _as_in_file(case: Case, weights: dict[str, np.ndarray]) -> dict[str, np.ndar
         return weights
     parts = {key: key.partition(".") for key in weights}
     return {f"{numbers[layer]}.{rest}": weights[key] for key, (layer, _, rest) in parts.items()}
-
-
-@pytest.mark.parametrize("is_compressed", [False, True])
-def test_descriptor_of_the_matlab_file(is_compressed: bool, tmp_path: Path) -> None:
-    random = np.random.default_rng(6)
-    weights = foreign.vgg16_weights(random)
-    assignment, centroids = foreign.layer_weights(random, 64, 512)
-    projection, offset = foreign.whitening_weights(random, 64 * 512, 32)
-    path = tmp_path / "Pitts30K_struct.mat"
-    foreign.write_hloc(path, weights, assignment, centroids, projection, offset, do_compression=is_compressed)
-    x = _input(random) * 60
-    vlad = reference.netvlad(reference.vgg16(x, weights), assignment, None, centroids)
-    expected = reference.unit(projection.astype(np.float32) @ vlad.T.ravel() + offset)
-
-    imported = import_weights(path)
-    assert "hloc" in imported.layout
-    _agree(
-        imported.network.spec.preprocessing,
-        Preprocessing("limit", (1024,), foreign.MEAN, (1.0, 1.0, 1.0), filter="area"),
-    )
-    assert np.abs(_descriptor(imported, x) - expected).max() < 1e-5
-
-
-def test_cropping_keeps_the_first_entries(tmp_path: Path) -> None:
-    """4096 -> 512 -> 128 is the same as 4096 -> 128, and its products those of the cropped reference."""
-    random = np.random.default_rng(7)
-    weights = foreign.alexnet_weights(random)
-    assignment, centroids = foreign.layer_weights(random, 32, 256)
-    projection, offset = foreign.whitening_weights(random, 32 * 256, 4096)
-    state = foreign.tensors(weights, "encoder.")
-    state |= foreign.tensors({"centroids": centroids, "conv.weight": assignment[:, :, None, None]}, "pool.")
-    state |= foreign.tensors({"weight": projection[:, :, None, None], "bias": offset}, "WPCA.0.")
-    torch.save({"num_pcs": 4096, "state_dict": state}, tmp_path / "weights")
-    network = import_weights(tmp_path / "weights").network
-    images = [_input(random) for _ in range(3)]
-    vlads = [
-        reference.netvlad(reference.alexnet(x, weights), assignment, None, centroids).ravel() for x in images
-    ]
-    for cropped, dimension in ((network.crop(512), 512), (network.crop(512).crop(128), 128)):
-        expected = np.stack([reference.unit((projection @ vlad + offset)[:dimension]) for vlad in vlads])
-        found = np.stack([_descriptor(ImportedWeights(cropped, ""), x) for x in images])
-        np.testing.assert_allclose(found @ found.T, expected @ expected.T, atol=1e-5)
-        np.testing.assert_allclose(found, expected, atol=1e-5)
 
 
 def test_command_says_what_it_found(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
