@@ -112,8 +112,8 @@ def evening_street(
     from town.drives import SECOND_DRIVE, write_drive
 
     def make(folder: Path) -> None:
-        evening = {"start": 25.0, "length": 25.0, "image_rate": 2.0}
-        write_drive(folder / "evening", SECOND_DRIVE, **evening, size=(320, 240))
+        evening = folder / "evening"
+        write_drive(evening, SECOND_DRIVE, start=25.0, length=25.0, image_rate=2.0, size=(320, 240))
         spec = NetworkSpec.of_backbone(clusters=16)
         options = BuildOptions(KeyframeRule(1.0), "full", spec=spec, device="cpu")
         build_map(BagSource.open(noon_drive), folder / "map", options, progress=False)

@@ -28,6 +28,7 @@ from netvlad_core.model.onnx_engine import FORMAT
 from support.networks import random_network
 from support.street import street, write_catalogue
 
+
 def largest_difference(a: np.ndarray, b: np.ndarray) -> float:
     return float(np.abs(a - b).max())
 
