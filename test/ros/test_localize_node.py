@@ -219,7 +219,7 @@ def test_slow_network_works_on_young_images_and_counts_those_overtaken(
         for name in ("images received", "images used", "images overtaken by a newer one")
     )
     inference = float(np.median(durations))
-    record_property("oldest image taken in work, inference times", max(ages) / inference)
+    record_property("oldest image taken in work, inference times", float(max(ages) / inference))
     print(f"\n{len(ages)} images in work, inference {inference:.3f} s, age at most {max(ages):.3f} s")
     assert inference > 0.2
     assert max(ages) < 2 * inference

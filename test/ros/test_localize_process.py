@@ -57,7 +57,7 @@ def test_camera_at_30_hz_that_goes_and_comes_back(ros, street, map_path, transpo
     assert process.returncode == 0, log
     assert "Traceback" not in log
     median, most = np.percentile(latencies, (50, 95))
-    record_property("latency in ms, median and 95 %", (median, most))
+    record_property("latency in ms, median and 95 %", [float(median), float(most)])
     print(f"\n{transport}: {len(latencies)} of 120 answered, {median:.0f} ms median, {most:.0f} ms 95 %")
 
 
