@@ -33,7 +33,8 @@ from netvlad_ros.srv import LoadMap, SaveMap
 from support.robot import raw, values_of, wait_until
 
 _START = 10**18
-_STEP = 2 * 10**9
+# From the end of the street back to its beginning in one step: 207 m, at less than 100 m/s.
+_STEP = 3 * 10**9
 
 
 class Drive(Node):
