@@ -1,89 +1,130 @@
-"""Columns of the CSV files that collections of images come with."""
+"""CSV files that collections of images come with."""
 
 from __future__ import annotations
 
 import csv
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
+from typing import TypeVar
 
 import numpy as np
 
 from netvlad_core.errors import SourceError
 
+T = TypeVar("T")
 
-def read_rows(
-    path: Path, required: Sequence[str], expected: str = ""
-) -> tuple[list[str], list[tuple[int, dict[str, str]]]]:
-    """Header of a CSV file and its rows with the numbers of their lines, all without blanks around them.
+FLAGS = {"true": True, "1": True, "1.0": True, "false": False, "0": False, "0.0": False, "": False}
 
-    Parameters
+
+@dataclass(frozen=True, eq=False)
+class Table:
+    """A CSV file with a header and at least one row, read without the blanks around its fields.
+
+    Attributes
     ----------
-    required : names of columns that must be there.
-    expected : what they and others are, for the message; the required names if it is empty.
-
-    Raises
-    ------
-    SourceError
-        If there is no such file, it is no CSV, a column is missing or there twice, or a row is too short or
-        long.
+    path : the file.
+    columns : names and fields.
+    lines : line of each row in the file.
     """
-    try:
-        # Spreadsheets put a byte order mark in front.
-        with path.open(newline="", encoding="utf-8-sig") as file:
-            reader = csv.reader(file, strict=True)
-            header = [name.strip() for name in next(reader, [])]
-            _check_header(path, header, required, expected)
-            rows = [(reader.line_num, [value.strip() for value in row]) for row in reader if row]
-    except (OSError, UnicodeDecodeError, csv.Error) as error:
-        raise SourceError(f"cannot read the table {path}: {error}") from error
-    for line, row in rows:
-        if len(row) != len(header):
-            raise SourceError(f"{path}, line {line}: expected {len(header)} fields, found {len(row)}")
-    return header, [(line, dict(zip(header, row, strict=True))) for line, row in rows]
+
+    path: Path
+    columns: Mapping[str, Sequence[str]]
+    lines: Sequence[int]
+
+    @classmethod
+    def read(cls, path: Path, required: Sequence[str], expected: str = "") -> Table:
+        """Read a file.
+
+        Parameters
+        ----------
+        required : names of columns that must be there.
+        expected : these and the optional columns, for the message; default: the required names.
+
+        Raises
+        ------
+        SourceError
+            If there is no such file, it is no CSV, a column is missing or there twice, a row is too short or
+            too long, or there is none.
+        """
+        try:
+            # Spreadsheets put a byte order mark in front.
+            with path.open(newline="", encoding="utf-8-sig") as file:
+                reader = csv.reader(file, strict=True)
+                header = [name.strip() for name in next(reader, [])]
+                _check_header(path, header, required, expected)
+                rows = [(reader.line_num, [field.strip() for field in row]) for row in reader if row]
+        except (OSError, UnicodeDecodeError, csv.Error) as error:
+            raise SourceError(f"cannot read the table {path}: {error}") from error
+        for line, row in rows:
+            if len(row) != len(header):
+                raise SourceError(f"{path}, line {line}: expected {len(header)} fields, found {len(row)}")
+        if not rows:
+            raise SourceError(f"{path} lists nothing below its header")
+        lines, fields = zip(*rows)
+        return cls(path, dict(zip(header, zip(*fields))), lines)
+
+    def __contains__(self, name: str) -> bool:
+        return name in self.columns
+
+    def __getitem__(self, name: str) -> Sequence[str]:
+        if name not in self.columns:
+            raise SourceError(f"{self.path} lacks the column {name}")
+        return self.columns[name]
+
+    def __len__(self) -> int:
+        return len(self.lines)
+
+    def parsed(self, name: str, parse: Callable[[str], T]) -> list[T]:
+        """Values of a column; a ValueError of `parse` becomes a SourceError that names the line."""
+        values = []
+        for line, text in zip(self.lines, self[name]):
+            try:
+                values.append(parse(text))
+            except ValueError as error:
+                raise SourceError(f"{self.path}, line {line}: {error}") from error
+        return values
+
+    def numbers(self, *names: str) -> np.ndarray:
+        """Columns of finite numbers as (N, names) float64; raises SourceError as `parsed`."""
+        return np.column_stack([self.parsed(name, partial(_finite, name)) for name in names])
+
+    def choices(self, name: str, known: Mapping[str, T], expected: str = "True or False") -> list[T]:
+        """Values of a column whose fields, in lower case, are known; raises SourceError as `parsed`."""
+
+        def chosen(text: str) -> T:
+            if text.lower() not in known:
+                raise ValueError(f"{name} is {text!r}, expected {expected}")
+            return known[text.lower()]
+
+        return self.parsed(name, chosen)
+
+    def require_files(self, folder: Path, names: Sequence[str]) -> None:
+        """Raise SourceError if none of the files exists; single ones may be missing."""
+        if not any((folder / name).is_file() for name in names):
+            raise SourceError(
+                f"none of the {len(names)} images of {self.path} exists, e.g. {folder / names[0]}; paths are "
+                f"relative to {folder}"
+            )
 
 
 def _check_header(path: Path, header: list[str], required: Sequence[str], expected: str) -> None:
     if missing := [name for name in required if name not in header]:
         found = f"found {', '.join(filter(None, header)) or 'none'}"
-        if len(header) == 1 and (mark := next((m for m in ";\t|" if m in header[0]), "")):
-            name = {";": "semicolons", "\t": "tabs", "|": "bars"}[mark]
-            found += f"; it is separated by {name}, expected commas (and points in numbers)"
+        marks = {";": "semicolons", "\t": "tabs", "|": "bars"}
+        if len(header) == 1 and (mark := next((m for m in marks if m in header[0]), "")):
+            found += f"; it is separated by {marks[mark]}, expected commas (and points in numbers)"
         wanted = expected or ", ".join(required)
         raise SourceError(f"{path} lacks the column {' and '.join(missing)}; expected {wanted}; {found}")
     if repeated := sorted({name for name in header if name and header.count(name) > 1}):
         raise SourceError(f"{path} has the column {' and '.join(repeated)} twice")
 
 
-def read_columns(path: Path, required: Sequence[str], optional: Sequence[str] = ()) -> dict[str, list[str]]:
-    """Columns by name; of the optional ones those that are there. Errors as of `read_rows`."""
-    header, rows = read_rows(path, required)
-    return {name: [row[name] for _, row in rows] for name in (*required, *optional) if name in header}
-
-
-def numbers(path: Path, columns: dict[str, list[str]], name: str) -> np.ndarray:
-    """A column as (N,) float64.
-
-    Raises
-    ------
-    SourceError
-        Names the row in which there is no finite number.
-    """
-    values = np.empty(len(columns[name]))
-    for row, text in enumerate(columns[name]):
-        try:
-            values[row] = float(text)
-        except ValueError:
-            values[row] = np.nan
-        if not np.isfinite(values[row]):
-            raise SourceError(f"{path}, row {row + 2}: {name} is {text!r}, expected a finite number")
-    return values
-
-
-def flags(path: Path, columns: dict[str, list[str]], name: str) -> np.ndarray:
-    """A column of True and False, or 1 and 0, as (N,) bool; raises SourceError for anything else."""
-    known = {"true": True, "1": True, "1.0": True, "false": False, "0": False, "0.0": False, "": False}
-    values = [known.get(text.lower()) for text in columns[name]]
-    if None in values:
-        row = values.index(None)
-        raise SourceError(f"{path}, row {row + 2}: {name} is {columns[name][row]!r}, expected True or False")
-    return np.array(values, dtype=bool)
+def _finite(name: str, text: str) -> float:
+    try:
+        if np.isfinite(value := float(text)):
+            return value
+    except ValueError:
+        pass
+    raise ValueError(f"{name} is {text!r}, expected a finite number")

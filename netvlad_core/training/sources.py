@@ -14,7 +14,7 @@ from netvlad_core.data.bags.bag_file import is_bag
 from netvlad_core.data.catalogue import CatalogueSource
 from netvlad_core.data.frames import FrameSource
 from netvlad_core.data.sources import SourceOptions, open_source
-from netvlad_core.data.tables import read_columns
+from netvlad_core.data.tables import Table
 from netvlad_core.data.trajectory import seconds
 from netvlad_core.errors import ImageError, SourceError
 from netvlad_core.files import replace_directory
@@ -61,8 +61,8 @@ def read_views(
 
 
 def _read_labels(path: Path) -> np.ndarray | None:
-    columns = read_columns(path, (), (_LABEL,)) if path.suffix.lower() == ".csv" else {}
-    return np.array(columns[_LABEL]) if _LABEL in columns else None
+    labels = Table.read(path, ()).columns.get(_LABEL) if path.suffix.lower() == ".csv" else None
+    return None if labels is None else np.array(labels)
 
 
 def _keyframe_files(source: FrameSource, folder: Path, may_write: bool, progress: bool) -> CatalogueSource:

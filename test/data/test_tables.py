@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import numpy as np
 import pytest
 
-from netvlad_core.data.tables import read_columns, read_rows
+from netvlad_core.data.tables import FLAGS, Table
 from netvlad_core.errors import SourceError
 
 
@@ -17,15 +18,29 @@ def write(folder: Path, content: str) -> Path:
 
 
 def test_marks_quotes_blanks_and_empty_lines(tmp_path: Path) -> None:
-    path = write(tmp_path, '\ufeffa, b ,c\r\n1,"2, or\nmore", 3\r\n\r\n4,5,\r\n')
-    header, rows = read_rows(path, ("a", "b"))
-    assert header == ["a", "b", "c"]
-    assert rows == [(3, {"a": "1", "b": "2, or\nmore", "c": "3"}), (5, {"a": "4", "b": "5", "c": ""})]
-    assert read_columns(path, ("b",), ("c", "d")) == {"b": ["2, or\nmore", "5"], "c": ["3", ""]}
+    table = Table.read(write(tmp_path, '\ufeffa, b ,c\r\n1,"2, or\nmore", 3\r\n\r\n4,5,\r\n'), ("a", "b"))
+    assert dict(table.columns) == {"a": ("1", "4"), "b": ("2, or\nmore", "5"), "c": ("3", "")}
+    assert (table.lines, len(table)) == ((3, 5), 2)
+    assert "d" not in table
+    with pytest.raises(SourceError, match="lacks the column d"):
+        table["d"]
 
 
-def test_table_without_rows_has_its_columns(tmp_path: Path) -> None:
-    assert read_columns(write(tmp_path, "a,b\n"), ("a",), ("b", "c")) == {"a": [], "b": []}
+def test_values_are_parsed_or_named_with_their_line(tmp_path: Path) -> None:
+    table = Table.read(write(tmp_path, 'a,b,c\n1,2.5,TRUE\n3,"\nnan",0\n'), ())
+    np.testing.assert_array_equal(table.numbers("a"), [[1], [3]])
+    assert table.choices("c", FLAGS) == [True, False]
+    with pytest.raises(SourceError, match=r"table.csv, line 4: b is 'nan', expected a finite number"):
+        table.numbers("a", "b")
+    with pytest.raises(SourceError, match=r"line 2: b is '2.5', expected True or False"):
+        table.choices("b", FLAGS)
+
+
+def test_one_file_of_a_list_is_enough(tmp_path: Path) -> None:
+    table = Table.read(write(tmp_path, "a\nx\ntable.csv\n"), ())
+    table.require_files(tmp_path, table["a"])
+    with pytest.raises(SourceError, match=r"none of the 1 images of .*table.csv exists, e.g. .*x; paths are"):
+        table.require_files(tmp_path, table["a"][:1])
 
 
 @pytest.mark.parametrize(
@@ -35,6 +50,7 @@ def test_table_without_rows_has_its_columns(tmp_path: Path) -> None:
         ("a\tb\n", "it is separated by tabs, expected commas"),
         ("a,c\n", "lacks the column b; expected a, b; found a, c$"),
         ("", "found none"),
+        ("a,b\n", "lists nothing below its header"),
         ("a,b,a\n", "has the column a twice"),
         ("a,b\n1,2\n1\n", "line 3: expected 2 fields, found 1"),
         ('a,b\n"1,2\n', "cannot read the table"),
@@ -42,11 +58,11 @@ def test_table_without_rows_has_its_columns(tmp_path: Path) -> None:
 )
 def test_wrong_tables_are_named(tmp_path: Path, content: str, found: str) -> None:
     with pytest.raises(SourceError, match=found):
-        read_columns(write(tmp_path, content), ("a", "b"))
+        Table.read(write(tmp_path, content), ("a", "b"))
 
 
 def test_other_encodings_of_text(tmp_path: Path) -> None:
     path = tmp_path / "table.csv"
     path.write_bytes("a,b\n1,2\n".encode("utf-16"))
     with pytest.raises(SourceError, match="cannot read the table"):
-        read_rows(path, ("a",))
+        Table.read(path, ("a",))

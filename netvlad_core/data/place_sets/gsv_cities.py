@@ -12,7 +12,7 @@ import numpy as np
 
 from netvlad_core.data.geodesy import east_north_up
 from netvlad_core.data.place_sets.place_set import PlaceImages, PlaceSet, heading_of_compass, moved_apart
-from netvlad_core.data.tables import numbers, read_columns
+from netvlad_core.data.tables import Table
 from netvlad_core.errors import SourceError
 
 _COLUMNS = ("place_id", "year", "month", "northdeg", "city_id", "lat", "lon", "panoid")
@@ -29,9 +29,7 @@ def splits(path: Path) -> list[str]:
 
 
 def read(path: Path, split: str | None) -> PlaceSet:
-    """Read all cities; see `open_place_set`."""
-    if split not in (None, "train"):
-        raise SourceError(f"{path} is GSV-Cities, a training set without the split {split!r}")
+    """See `Format`."""
     path = path.absolute()
     tables = sorted(path.glob("Dataframes/*.csv"))
     if not (path / "Images").is_dir():
@@ -42,32 +40,25 @@ def read(path: Path, split: str | None) -> PlaceSet:
     return PlaceSet("GSV-Cities", description, database, PlaceImages(path, []), "train")
 
 
-def _read_city(path: Path, table: Path, number: int) -> PlaceImages:
-    city = table.stem
-    columns = read_columns(table, _COLUMNS)
-    values = {name: numbers(table, columns, name) for name in _COLUMNS if name not in ("city_id", "panoid")}
-    count = len(columns["place_id"])
-    if not count:
-        raise SourceError(f"{table} lists no image")
-    geodetic = np.column_stack([values["lat"], values["lon"], np.zeros(count)])
+def _read_city(path: Path, file: Path, number: int) -> PlaceImages:
+    city, table = file.stem, Table.read(file, _COLUMNS)
+    geodetic = np.column_stack([table.numbers("lat", "lon"), np.zeros(len(table))])
     # Files end in .JPG or .jpg, and their coordinates are as the table has them, or without zeros at the end.
-    files = {file.name.lower(): file.name for file in (path / "Images" / city).glob("*")}
+    files = {image.name.lower(): image.name for image in (path / "Images" / city).glob("*")}
     names = []
-    for row in range(count):
-        place, year, month, north = (int(values[n][row]) for n in ("place_id", "year", "month", "northdeg"))
-        start = f"{columns['city_id'][row]}_{place:07d}_{year:04d}_{month:02d}_{north:03d}"
-        end = f"{columns['panoid'][row]}.JPG"
-        as_written = f"{start}_{columns['lat'][row]}_{columns['lon'][row]}_{end}"
-        shortest = f"{start}_{float(values['lat'][row])}_{float(values['lon'][row])}_{end}"
+    for row, numbers in enumerate(table.numbers("place_id", "year", "month", "northdeg").astype(int)):
+        start = table["city_id"][row] + "_{:07d}_{:04d}_{:02d}_{:03d}".format(*numbers)
+        end = f"{table['panoid'][row]}.JPG"
+        as_written = f"{start}_{table['lat'][row]}_{table['lon'][row]}_{end}"
+        shortest = f"{start}_{float(geodetic[row, 0])}_{float(geodetic[row, 1])}_{end}"
         known = (files[name.lower()] for name in (as_written, shortest) if name.lower() in files)
         names.append(f"Images/{city}/{next(known, as_written)}")
-    if not any((path / name).is_file() for name in names):
-        raise SourceError(f"none of the {count} images of {table} exists, e.g. {path / names[0]}")
+    table.require_files(path, names)
     return PlaceImages(
         path,
         names,
         moved_apart(east_north_up(geodetic, geodetic.mean(axis=0))[:, :2], number),
-        heading_of_compass(values["northdeg"]),
-        np.array([f"{city}/{label}" for label in columns["place_id"]]),
-        np.array(columns["panoid"]),
+        heading_of_compass(table.numbers("northdeg")[:, 0]),
+        np.array([f"{city}/{label}" for label in table["place_id"]]),
+        np.array(table["panoid"]),
     )

@@ -7,12 +7,13 @@ every query image (some 11 000 there): all are read, and the subtask is a named 
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
 
 from netvlad_core.data.place_sets.place_set import PlaceImages, PlaceSet, heading_of_compass, moved_apart
-from netvlad_core.data.tables import flags, numbers, read_columns
+from netvlad_core.data.tables import FLAGS, Table
 from netvlad_core.errors import SourceError
 
 _VALIDATION = ("cph", "sf")
@@ -31,7 +32,7 @@ def splits(path: Path) -> list[str]:
 
 
 def read(path: Path, split: str | None) -> PlaceSet:
-    """Read the cities of a split, or all of them, or the one that the path names; see `open_place_set`."""
+    """Read the cities of a split, or all of them, or the one that the path names; see `Format`."""
     cities = [(n, city) for n, city in enumerate(_cities(path)) if split in (None, _split_of(city))]
     if not cities:
         found = ", ".join(city.name for city in _cities(path)) or "none with positions"
@@ -39,23 +40,14 @@ def read(path: Path, split: str | None) -> PlaceSet:
             f"{path} has no city of the split {split!r}; cities: {found}. No positions of the test cities "
             "are published, so nothing can be evaluated on them here"
         )
-    root = cities[0][1].parent
-    left_out = 0
-    sides: dict[str, list[PlaceImages]] = {"database": [], "query": []}
-    in_subtask = []
-    for number, city in cities:
-        for side, parts in sides.items():
-            images, subtask, panoramas = _read_side(root, city, side, number)
-            left_out += panoramas
-            parts.append(images)
-            if side == "query":
-                in_subtask.append(subtask)
-    mask = np.concatenate(in_subtask)
+    database, queries = ([_read_side(city, side, n) for n, city in cities] for side in ("database", "query"))
+    mask = np.concatenate([subtask for _, subtask, _ in queries])
+    left_out = sum(panoramas for _, _, panoramas in database + queries)
     return PlaceSet(
         f"MSLS {', '.join(city.name for _, city in cities)}",
         f"Mapillary Street-Level Sequences, {len(cities)} cities; {left_out} panoramas left out",
-        PlaceImages.joined(sides["database"]),
-        PlaceImages.joined(sides["query"]),
+        PlaceImages.joined([images for images, _, _ in database]),
+        PlaceImages.joined([images for images, _, _ in queries]),
         split,
         subsets={SUBTASK: mask} if not mask.all() else {},
     )
@@ -80,51 +72,39 @@ def _split_of(city: Path) -> str:
     return "val" if city.name in _VALIDATION else "train"
 
 
-def _read_side(root: Path, city: Path, side: str, number: int) -> tuple[PlaceImages, np.ndarray, int]:
+def _read_side(city: Path, side: str, number: int) -> tuple[PlaceImages, np.ndarray, int]:
     """Images of a city's database or queries, which of them are of the subtask, and how many panoramas."""
-    folder = city / side
-    table = folder / "postprocessed.csv"
-    columns = read_columns(table, ("key", "easting", "northing"))
-    keys = columns["key"]
-    if not keys:
-        raise SourceError(f"{table} lists no image")
-    positions = np.column_stack([numbers(table, columns, name) for name in ("easting", "northing")])
-    raw_table = folder / "raw.csv"
-    raw = read_columns(raw_table, ("key", "ca", "pano"))
-    _check_keys(raw_table, raw["key"], keys)
-    compass = np.array([float(text) if _is_number(text) else np.nan for text in raw["ca"]])
-    keep = ~flags(raw_table, raw, "pano")
-    subtask = np.ones(len(keys), dtype=bool)
-    if (subtask_table := folder / "subtask_index.csv").is_file():
-        index = read_columns(subtask_table, ("key", "all"))
-        _check_keys(subtask_table, index["key"], keys)
-        subtask = flags(subtask_table, index, "all")
-    groups = None
-    if (sequence_table := folder / "seq_info.csv").is_file():
-        sequences = read_columns(sequence_table, ("key", "sequence_key"))
-        _check_keys(sequence_table, sequences["key"], keys)
-        groups = np.array(sequences["sequence_key"])
-    prefix = f"{city.name}/{side}/images"
+    table = Table.read(city / side / "postprocessed.csv", ("key", "easting", "northing"))
+    raw = _beside(table, "raw.csv", ("key", "ca", "pano"))
+    keep = ~np.array(raw.choices("pano", FLAGS))
+    subtask, sequences = np.ones(len(table), dtype=bool), None
+    if (city / side / "subtask_index.csv").is_file():
+        subtask = np.array(_beside(table, "subtask_index.csv", ("key", "all")).choices("all", FLAGS))
+    if (city / side / "seq_info.csv").is_file():
+        sequences = np.array(_beside(table, "seq_info.csv", ("key", "sequence_key"))["sequence_key"])
     images = PlaceImages(
-        root,
-        [f"{prefix}/{key}.jpg" for key in keys],
-        moved_apart(positions, number),
-        heading_of_compass(compass),
-        groups=groups,
+        city.parent,
+        [f"{city.name}/{side}/images/{key}.jpg" for key in table["key"]],
+        moved_apart(table.numbers("easting", "northing"), number),
+        heading_of_compass(np.array([_number_or_nan(text) for text in raw["ca"]])),
+        groups=sequences,
     )
     return images.take(keep), subtask[keep], int((~keep).sum())
 
 
-def _check_keys(table: Path, found: list[str], expected: list[str]) -> None:
-    if found != expected:
+def _beside(table: Table, name: str, columns: Sequence[str]) -> Table:
+    """Read the table of this name in the same folder; raises SourceError unless it has the same keys."""
+    other = Table.read(table.path.with_name(name), columns)
+    if other["key"] != table["key"]:
         raise SourceError(
-            f"{table} lists {len(found)} keys, postprocessed.csv beside it {len(expected)}, and they must be "
-            "the same in the same order; is one of them of another download?"
+            f"{other.path} lists {len(other)} keys, {table.path.name} beside it {len(table)}, and they must "
+            "be the same in the same order; is one of them of another download?"
         )
+    return other
 
 
-def _is_number(text: str) -> bool:
+def _number_or_nan(text: str) -> float:
     try:
-        return bool(np.isfinite(float(text)))
+        return float(text) if np.isfinite(float(text)) else np.nan
     except ValueError:
-        return False
+        return np.nan

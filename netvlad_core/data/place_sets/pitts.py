@@ -53,13 +53,8 @@ def splits(path: Path) -> list[str]:
 
 
 def read(path: Path, split: str | None) -> PlaceSet:
-    """Read one structure; see `open_place_set`."""
-    files = {_split_of(file): file for file in _files(path)}
-    if split is None and len(files) > 1:
-        raise SourceError(f"{path} has the splits {', '.join(sorted(files))}: name one")
-    if split is not None and split not in files:
-        raise SourceError(f"{path} has no split {split!r}; it has {', '.join(sorted(files))}")
-    file = files[split] if split is not None else next(iter(files.values()))
+    """See `Format`."""
+    file = next(file for file in _files(path) if split in (None, _split_of(file)))
     values = _read_structure(file)
     database = _images(file, "database", values, _DATABASE_FOLDERS)
     is_tokyo = all(_TOKYO_CUT_OUT.fullmatch(name.rpartition("/")[2]) for name in database.names)
@@ -93,17 +88,16 @@ def _read_structure(file: Path) -> dict[str, Any]:
     if structure is None or structure.dtype.names is None or structure.size != 1:
         found = ", ".join(name for name in variables if not name.startswith("__")) or "nothing"
         raise SourceError(f"{file} holds no structure dbStruct; found {found}")
-    record = structure.item()
-    fields = structure.dtype.names
+    fields, record = structure.dtype.names, structure.item()
     values = {}
     for key, (names, place) in _NAMES.items():
-        named = next((fields.index(name) for name in names if name in fields), place)
-        if named >= len(record):
+        index = next((fields.index(name) for name in names if name in fields), place)
+        if index >= len(record):
             raise SourceError(
                 f"the dbStruct of {file} lacks {names[0]}; expected whichSet, dbImageFns, utmDb, qImageFns, "
                 f"utmQ, numImages, numQueries, posDistThr, ...; found {', '.join(fields)}"
             )
-        values[key] = record[named]
+        values[key] = record[index]
     return values
 
 

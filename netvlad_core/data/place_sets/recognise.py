@@ -22,7 +22,7 @@ class Format(Protocol):
         ...
 
     def read(self, path: Path, split: str | None) -> PlaceSet:
-        """Read one split; raises SourceError as `open_place_set` says."""
+        """Read one of the splits, or the only one there is; raises SourceError if it is wrong somewhere."""
         ...
 
 
@@ -60,16 +60,20 @@ def open_place_set(
     if queries is not None:
         if split is not None:
             raise SourceError(f"queries are named beside {path}, so there is no split {split!r} to choose")
-        return folder_pairs.read_pair(
-            path, Path(queries), None if ground_truth is None else Path(ground_truth)
-        )
+        return folder_pairs.read_pair(path, Path(queries), Path(ground_truth) if ground_truth else None)
     if ground_truth is not None:
         raise SourceError(f"a ground truth goes with queries; none are named beside {path}")
-    return _format_of(path).read(path, split)
+    found = _format_of(path)
+    splits = found.splits(path)
+    if split is None and len(splits) > 1 and found is not msls:
+        raise SourceError(f"{path} has the splits {', '.join(splits)}: name one")
+    if split is not None and split not in splits and found is not msls:
+        raise SourceError(f"{path} has no split {split!r}; it has {', '.join(splits) or 'none'}")
+    return found.read(path, split)
 
 
 def splits_of(path: Path | str) -> list[str]:
-    """The splits that a collection has; none where it is not divided."""
+    """The splits that a collection has; none if it is not divided."""
     path = Path(path).expanduser()
     return _format_of(path).splits(path)
 

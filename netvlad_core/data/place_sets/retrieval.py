@@ -12,7 +12,7 @@ from pathlib import Path
 
 import numpy as np
 
-from netvlad_core.data.catalogue import image_names
+from netvlad_core.data.image_lists import image_names
 from netvlad_core.data.place_sets.place_set import PlaceImages, PlaceSet
 from netvlad_core.errors import SourceError
 
@@ -30,16 +30,17 @@ def is_it(path: Path) -> bool:
 
 def splits(path: Path) -> list[str]:
     """See `Format`."""
-    return []
+    return ["test"]
 
 
 def read(path: Path, split: str | None) -> PlaceSet:
-    """Read the set; see `open_place_set`."""
-    if split not in (None, "test"):
-        raise SourceError(f"{path} is a test set without the split {split!r}")
+    """See `Format`."""
     path = path.absolute()
-    truth = _truth_folder(path)
-    return _read_lists(path, truth) if truth else _read_holidays(path)
+    if truth := _truth_folder(path):
+        return _read_lists(path, truth)
+    folder = _holidays_folder(path)
+    assert folder is not None  # says is_it
+    return _read_holidays(path.name, folder)
 
 
 def _truth_folder(path: Path) -> Path | None:
@@ -57,22 +58,22 @@ def _holidays_folder(path: Path) -> Path | None:
 
 
 def _read_lists(path: Path, truth: Path) -> PlaceSet:
-    folder = next((path / n for n in _IMAGE_FOLDERS if (path / n).is_dir() and image_names(path / n)), None)
-    if folder is None:
+    folders = [path / name for name in _IMAGE_FOLDERS if (path / name).is_dir()]
+    folder, names = next(((f, found) for f in folders if (found := image_names(f)[0])), (path, []))
+    if not names:
         raise SourceError(f"no images in {path}; expected a folder {' or '.join(_IMAGE_FOLDERS[:2])}")
-    names = image_names(folder)
     rows = {Path(name).stem: row for row, name in enumerate(names)}
     queries, regions, correct, ignored = [], [], [], []
     for file in sorted(truth.glob(f"*{_QUERY}")):
         image, region = _read_query(file)
         queries.append(names[_row(rows, image, file)])
         regions.append(region)
-        lists = {
-            kind: _read_list(file.with_name(file.name.replace(_QUERY, f"_{kind}.txt")), rows)
+        good, ok, junk = (
+            _read_list(file.with_name(file.name.replace(_QUERY, f"_{kind}.txt")), rows)
             for kind in ("good", "ok", "junk")
-        }
-        correct.append(np.union1d(lists["good"], lists["ok"]))
-        ignored.append(lists["junk"])
+        )
+        correct.append(np.union1d(good, ok))
+        ignored.append(junk)
     return PlaceSet(
         path.name,
         f"retrieval lists (Oxford and Paris layout), {len(queries)} query regions",
@@ -108,17 +109,15 @@ def _row(rows: dict[str, int], image: str, file: Path) -> int:
     return rows[image]
 
 
-def _read_holidays(path: Path) -> PlaceSet:
-    folder = _holidays_folder(path)
-    assert folder is not None
-    names = image_names(folder)
+def _read_holidays(name: str, folder: Path) -> PlaceSet:
+    names = image_names(folder)[0]
     numbers = np.array([int(Path(name).stem) for name in names])
     is_query = numbers % 100 == 0
     if not is_query.any():
         raise SourceError(f"no image of {folder} has a number that ends in 00, so there is no query")
     query_rows = np.flatnonzero(is_query)
     return PlaceSet(
-        path.name,
+        name,
         f"Holidays, {len(query_rows)} queries by number, each left out of its own ranking",
         PlaceImages(folder, names),
         PlaceImages(folder, [names[row] for row in query_rows]),

@@ -119,6 +119,9 @@ def test_at_names_of_two_utm_zones_are_not_near_each_other(tmp_path: Path) -> No
     places = open_place_set(tmp_path)
     assert lists(places.positives()) == [[1]]
     assert places.database.groups.tolist() == ["a", "b"]
+    (tmp_path / "places.csv").write_text(f"image,x,y\nqueries/{at_name(10, 0, zone='33')},10,0\n")
+    of_unknown_zone = open_place_set(tmp_path / "database", queries=tmp_path / "places.csv")
+    assert lists(of_unknown_zone.positives()) == [[]]
 
 
 def test_two_catalogues(tmp_path: Path) -> None:
