@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import json
-from dataclasses import asdict
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from time import perf_counter
@@ -17,8 +15,9 @@ from netvlad_core.data.radii import POSITIVE_WITHIN
 from netvlad_core.localization.geometry.local_features import find_features
 from netvlad_core.localization.geometry.verification import Verifier
 from netvlad_core.localization.observation import Observation
-from netvlad_core.mapping import place_map as layout
-from netvlad_core.mapping.place_map import MapHeader, PlaceMap, describe_files
+from netvlad_core.mapping.map_writer import write_places, writing_map
+from netvlad_core.mapping.place_map import MapHeader, PlaceMap
+from netvlad_core.mapping.places import Places
 
 _TIMED = 40
 
@@ -32,23 +31,13 @@ def large_map(folder: Path, count: int) -> PlaceMap:
         ].tobytes()
         for _ in range(64)
     ]
-    folder.mkdir()
-    sizes = [len(pictures[index % 64]) for index in range(count)]
-    with (folder / layout.IMAGES_FILE).open("wb") as file:
-        for index in range(count):
-            file.write(pictures[index % 64])
     poses = np.zeros((count, 7))
     poses[:, 0], poses[:, 6] = np.arange(count), 1.0
-    np.save(folder / layout.IMAGE_ENDS_FILE, np.cumsum(sizes).astype(np.int64))
-    np.save(folder / layout.DESCRIPTORS_FILE, np.zeros((count, 8), np.float32))
-    np.save(folder / layout.STAMPS_FILE, np.arange(count, dtype=np.int64))
-    np.save(folder / layout.POSES_FILE, poses)
-    (folder / layout.NAMES_FILE).write_text(json.dumps([str(index) for index in range(count)]))
-    header = MapHeader(
-        "large", "none", 8, count, "map", "random", "", {}, None, "full", 1.0, 0.0,
-        files=describe_files(folder, [path.name for path in folder.iterdir()]),
-    )  # fmt: skip
-    (folder / layout.HEADER_FILE).write_text(json.dumps(asdict(header)))
+    images = [pictures[index % 64] for index in range(count)]
+    places = Places(np.zeros((count, 8), np.float32), np.arange(count), poses, images=images)
+    header = MapHeader(model_id="none", frame_id="map", source="random", store_images="full")
+    with writing_map(folder, header) as new:
+        write_places(new, places, [str(index) for index in range(count)])
     return PlaceMap.open(folder)
 
 

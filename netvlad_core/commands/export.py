@@ -61,8 +61,7 @@ def run(options: argparse.Namespace) -> None:
 
 
 def _images(options: argparse.Namespace) -> Iterator[np.ndarray]:
-    from netvlad_core.mapping.keyframes import KEEP_ALL
-    from netvlad_core.mapping.sampling import sample_frames
+    from netvlad_core.mapping.keyframes import KEEP_ALL, sample_frames
     from netvlad_core.model.export import CALIBRATION_IMAGES
 
     source = open_source(options, poses_required=False)

@@ -22,8 +22,7 @@ def add_arguments(command: argparse.ArgumentParser) -> None:
 
 
 def run(options: argparse.Namespace) -> None:
-    from netvlad_core.mapping.keyframes import default_rule
-    from netvlad_core.mapping.sampling import sample_frames
+    from netvlad_core.mapping.keyframes import default_rule, sample_frames
     from netvlad_core.model.checkpoints import CHECKPOINT_FORMAT, save_checkpoint
     from netvlad_core.model.fitting import fit_network
 

@@ -79,8 +79,7 @@ def _extractors(
     weights: Path, source: FrameSource, folder: Path, options: argparse.Namespace
 ) -> dict[str, Extractor]:
     """By torch, and by ONNX Runtime; float32 by torch comes first."""
-    from netvlad_core.mapping.keyframes import KEEP_ALL
-    from netvlad_core.mapping.sampling import sample_frames
+    from netvlad_core.mapping.keyframes import KEEP_ALL, sample_frames
     from netvlad_core.model.checkpoints import load_checkpoint
     from netvlad_core.model.export import CALIBRATION_IMAGES, export, missing_packages
     from netvlad_core.model.extractor import Extractor, variant_path

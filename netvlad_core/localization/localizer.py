@@ -28,14 +28,13 @@ from netvlad_core.localization.tracking.sequence_filter import (
 )
 from netvlad_core.mapping.place_map import PlaceMap
 from netvlad_core.mapping.places import Match
+from netvlad_core.mapping.statistics import UsualSimilarity
 from netvlad_core.model.extractor import Extractor
 from netvlad_core.search import open_index
 from netvlad_core.settings import group, setting
 
 # Candidates that the filter weighs; GPU indexes give no more than twice as many.
 _CANDIDATES = 1000
-# Places from which the usual similarity of an image, and of neighbouring places, is taken.
-_SAMPLED = 500
 _TURNED_ROUND = Pose.from_xyz_yaw(0.0, 0.0, yaw=np.pi)
 
 # Why there is no pose.
@@ -187,11 +186,7 @@ class Localizer:
         self._observer = Observer(extractor)
         self._verifier: Verifier | None = None
         self._prepare_geometry()
-        rows = np.unique(np.linspace(0, len(place_map) - 1, _SAMPLED).astype(int))
-        self._sample = np.array(place_map.descriptors[rows])
-        after = place_map.descriptors[np.minimum(rows + 1, len(place_map) - 1)]
-        neighbours = np.einsum("nd,nd->n", self._sample, after)[:-1]
-        self._neighbour_difference = max(1e-3, 1 - float(np.median(neighbours))) if len(neighbours) else 1.0
+        self._usual = UsualSimilarity.of(place_map.descriptors)
 
     def _prepare_geometry(self) -> None:
         """Keep the verifier as long as the options allow it; what it has found in the map is worth much."""
@@ -309,8 +304,7 @@ class Localizer:
             raise ImageError("the descriptor of the image is not finite")
         count = max(_CANDIDATES, self.options.top_k)
         similarities, places = (rows[0] for rows in self.index.search(descriptor[None], count))
-        usual = self._sample @ descriptor
-        typical = (float(usual.mean()), float(usual.std()))
+        typical = self._usual.typical(descriptor)
         top_k = self.options.top_k
         matches: Sequence[Match] = self.place_map.matches(places[:top_k], similarities[:top_k])
         evidence = similarities
@@ -358,7 +352,7 @@ class Localizer:
     def _novelty(self, descriptor: np.ndarray) -> float:
         """Difference from the last image that differed, in that of neighbouring places."""
         last = self._last_descriptor
-        novelty = 1.0 if last is None else (1 - float(last @ descriptor)) / self._neighbour_difference
+        novelty = 1.0 if last is None else self._usual.difference(last, descriptor)
         if novelty >= SAME_SPOT:
             self._last_descriptor = descriptor
         return novelty

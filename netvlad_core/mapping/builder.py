@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import shutil
-from collections import Counter
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from itertools import islice
@@ -17,10 +16,16 @@ from netvlad_core.data.images import encode_jpeg, resize_to_fit
 from netvlad_core.errors import NetvladError, SourceError
 from netvlad_core.mapping import place_map as layout
 from netvlad_core.mapping.journal import Entry, Journal
-from netvlad_core.mapping.keyframes import KeyframeRule, default_rule, select_keyframes
-from netvlad_core.mapping.map_writer import MapFacts, check_output, write_places, writing_map
-from netvlad_core.mapping.place_map import PlaceMap
-from netvlad_core.mapping.sampling import nothing_usable, sample_frames
+from netvlad_core.mapping.keyframes import (
+    KeyframeRule,
+    default_rule,
+    nothing_usable,
+    sample_frames,
+    select_keyframes,
+)
+from netvlad_core.mapping.map_writer import check_output, write_places, writing_map
+from netvlad_core.mapping.place_map import MapHeader, PlaceMap
+from netvlad_core.mapping.places import Places
 from netvlad_core.model.extractor import Extractor
 from netvlad_core.model.spec import NetworkSpec
 from netvlad_core.model.streaming import DescribedFrame, describe_frames
@@ -39,7 +44,7 @@ class BuildOptions:
     keyframes : rule for places; None takes `default_rule`.
     store_images : "none" (privacy), "thumbnail" (160 pixels) or "full".
     weights : checkpoint or ONNX file; None fits a head on the drive and keeps the network in the map.
-    spec, backbone_weights, seed : of the network that is fitted without weights, as in `fit_network`.
+    spec, backbone_weights, seed : network to fit if there are no weights, as in `fit_network`.
     require_poses : False accepts a source without poses; its map gives place ids but no pose.
     device, batch_size, precision : as in `Extractor`.
 
@@ -102,7 +107,9 @@ def build_map(source: FrameSource, output: Path, options: BuildOptions, progress
         for frame in islice(source, 1):  # before the fit, which takes minutes
             _check_pose(source, frame)
     rule = options.keyframes or default_rule(source, options.require_poses)
-    journal = Journal(output.with_name(f".{output.name}.partial"), _work_key(source, rule, options))
+    given = [path for path in (options.weights, options.backbone_weights) if path is not None]
+    key = fingerprint_of(given, (source.fingerprint, rule, options))
+    journal = Journal(output.with_name(f".{output.name}.partial"), key)
     weights = options.weights or _fit_weights(source, rule, options, journal, progress)
     extractor = Extractor.load(weights, options.device, options.batch_size, options.precision)
     journal.resume(extractor.dimension)
@@ -111,13 +118,8 @@ def build_map(source: FrameSource, output: Path, options: BuildOptions, progress
     finally:
         journal.close()
     if not journal.place_count:
-        raise SourceError(nothing_usable(source, _broken(journal)))
+        raise SourceError(nothing_usable(source, journal.broken))
     return _finish(source, output, options, extractor, journal)
-
-
-def _work_key(source: FrameSource, rule: KeyframeRule, options: BuildOptions) -> str:
-    weights = [path for path in (options.weights, options.backbone_weights) if path is not None]
-    return fingerprint_of(weights, (source.fingerprint, rule, options))
 
 
 def _fit_weights(
@@ -182,22 +184,19 @@ def _record(batch: list[DescribedFrame], storage: str, journal: Journal) -> None
         assert described.image is not None
         assert described.descriptor is not None
         if storage != "none":
-            images.append(_encode(described.image, storage))
+            image = described.image
+            stored = resize_to_fit(image, _THUMBNAIL_PIXELS) if storage == "thumbnail" else image
+            images.append(encode_jpeg(stored, _JPEG_QUALITY[storage]))
             journal.image_end += len(images[-1])
         entries.append(Entry.of_place(frame.name, frame.stamp, frame.pose, journal.image_end))
         descriptors.append(described.descriptor)
     journal.append(entries, descriptors, images)
 
 
-def _encode(image: np.ndarray, storage: str) -> bytes:
-    stored = resize_to_fit(image, _THUMBNAIL_PIXELS) if storage == "thumbnail" else image
-    return encode_jpeg(stored, _JPEG_QUALITY[storage])
-
-
 def _finish(
     source: FrameSource, output: Path, options: BuildOptions, extractor: Extractor, journal: Journal
 ) -> PlaceMap:
-    facts = MapFacts(
+    header = MapHeader(
         model_id=extractor.model_id,
         frame_id=source.frame_id,
         source=source.description,
@@ -205,22 +204,21 @@ def _finish(
         preprocessing=asdict(extractor.spec.preprocessing),
         weights=None if options.weights is None else str(options.weights.resolve()),
         store_images=options.store_images,
-        skipped=_broken(journal) + source.skipped,
+        skipped=dict(journal.broken + source.skipped),
     )
     places = journal.places
-    with writing_map(output, facts) as new:
+    with writing_map(output, header) as new:
         _write_descriptors(
             journal.descriptors_path, new / layout.DESCRIPTORS_FILE, len(places), extractor.dimension
         )
         poses = np.array([entry.pose or [np.nan] * 7 for entry in places], dtype=np.float64)
         stamps = np.array([entry.stamp for entry in places])
-        write_places(new, stamps, poses, [entry.name for entry in places], descriptors=None)
+        described = Places(np.empty((0, 0), np.float32), stamps, poses, source.camera)
+        write_places(new, described, [entry.name for entry in places])
         if options.store_images != "none":
             shutil.copyfile(journal.images_path, new / layout.IMAGES_FILE)
             ends = np.array([entry.image_end for entry in places], dtype=np.int64)
             np.save(new / layout.IMAGE_ENDS_FILE, ends)
-        if source.camera is not None:
-            (new / layout.CAMERA_FILE).write_text(source.camera.to_json())
         if options.weights is None:
             shutil.copyfile(journal.folder / layout.NETWORK_FILE, new / layout.NETWORK_FILE)
     shutil.rmtree(journal.folder)
@@ -233,7 +231,3 @@ def _write_descriptors(raw: Path, path: Path, count: int, dimension: int) -> Non
         header = {"descr": "<f4", "fortran_order": False, "shape": (count, dimension)}
         np.lib.format.write_array_header_1_0(file, header)
         shutil.copyfileobj(rows, file, 1 << 20)
-
-
-def _broken(journal: Journal) -> Counter[str]:
-    return Counter(entry.error for entry in journal.entries if entry.error is not None)

@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import os
 import shutil
+from collections import Counter
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -79,6 +80,11 @@ class Journal:
     @property
     def places(self) -> list[Entry]:
         return [entry for entry in self.entries if entry.error is None]
+
+    @property
+    def broken(self) -> Counter[str]:
+        """Kinds of broken frames and their counts."""
+        return Counter(entry.error for entry in self.entries if entry.error is not None)
 
     def resume(self, dimension: int) -> None:
         """Read what an earlier run has finished and open the files behind it, for descriptors (D,)."""

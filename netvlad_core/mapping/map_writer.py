@@ -5,11 +5,10 @@ from __future__ import annotations
 import hashlib
 import json
 import shutil
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
@@ -17,21 +16,8 @@ from netvlad_core.errors import MapError
 from netvlad_core.files import replace_directory
 from netvlad_core.mapping import place_map as layout
 from netvlad_core.mapping.place_map import MapHeader, PlaceMap, describe_files
+from netvlad_core.mapping.places import Places
 from netvlad_core.mapping.statistics import median_spacing, similarity_elsewhere
-
-
-@dataclass(frozen=True)
-class MapFacts:
-    """What a map says of itself and its files do not; see `MapHeader`."""
-
-    model_id: str
-    frame_id: str
-    source: str
-    source_fingerprint: str
-    preprocessing: Mapping[str, Any]
-    weights: str | None
-    store_images: str = "none"
-    skipped: Mapping[str, int] = field(default_factory=dict)
 
 
 def check_output(output: Path) -> None:
@@ -44,45 +30,38 @@ def check_output(output: Path) -> None:
 
 
 @contextmanager
-def writing_map(output: Path, facts: MapFacts) -> Iterator[Path]:
+def writing_map(output: Path, header: MapHeader) -> Iterator[Path]:
     """Give a folder for the files of a map, and make it the map at `output` when they are all there.
 
     Until then an older map stays as it is; on an error nothing of the new one is left.
     """
-    new = output.with_name(f".{output.name}.new")
-    shutil.rmtree(new, ignore_errors=True)
-    new.mkdir()
-    try:
+    with _new_folder(output) as new:
+        new.mkdir()
         yield new
-        _describe(new, output.name, facts)
+        _described(new, output.name, header).write(new / layout.HEADER_FILE)
         replace_directory(new, output)
-    finally:
-        shutil.rmtree(new, ignore_errors=True)
 
 
-def write_places(
-    folder: Path, stamps: np.ndarray, poses: np.ndarray, names: Sequence[str], descriptors: np.ndarray | None
-) -> None:
-    """Write the arrays of N places.
+def write_places(folder: Path, places: Places, names: Sequence[str]) -> None:
+    """Write the files of N places but for the network.
 
     Parameters
     ----------
-    stamps : (N,) int64, nanoseconds.
-    poses : (N, 7) float64, map <- base_link, x y z qx qy qz qw; NaN where a place has none.
-    names : of the frames.
-    descriptors : (N, D) float32, or None where their file is written already.
+    places : with descriptors (0, 0) if their file is written already.
+    names : names of the places' frames in their source.
     """
-    np.save(folder / layout.STAMPS_FILE, np.asarray(stamps, np.int64))
-    np.save(folder / layout.POSES_FILE, np.asarray(poses, np.float64))
+    np.save(folder / layout.STAMPS_FILE, np.asarray(places.stamps, np.int64))
+    np.save(folder / layout.POSES_FILE, np.asarray(places.poses, np.float64))
     (folder / layout.NAMES_FILE).write_text(json.dumps(list(names)))
-    if descriptors is not None:
-        np.save(folder / layout.DESCRIPTORS_FILE, np.asarray(descriptors, np.float32))
-
-
-def write_images(folder: Path, images: Sequence[bytes]) -> None:
-    """Write the JPEG files of N places."""
-    (folder / layout.IMAGES_FILE).write_bytes(b"".join(images))
-    np.save(folder / layout.IMAGE_ENDS_FILE, np.cumsum([len(image) for image in images], dtype=np.int64))
+    if places.descriptors.size:
+        np.save(folder / layout.DESCRIPTORS_FILE, np.asarray(places.descriptors, np.float32))
+    if places.images is not None:
+        with (folder / layout.IMAGES_FILE).open("wb") as file:
+            file.writelines(places.images)
+        ends = np.cumsum([len(image) for image in places.images], dtype=np.int64)
+        np.save(folder / layout.IMAGE_ENDS_FILE, ends)
+    if places.camera is not None:
+        (folder / layout.CAMERA_FILE).write_text(places.camera.to_json())
 
 
 def copy_map(place_map: PlaceMap, target: Path) -> None:
@@ -96,36 +75,37 @@ def copy_map(place_map: PlaceMap, target: Path) -> None:
         If it cannot be written.
     """
     check_output(target)
-    new = target.with_name(f".{target.name}.new")
-    shutil.rmtree(new, ignore_errors=True)
-    try:
+    with _new_folder(target) as new:
         shutil.copytree(place_map.path, new)
         if PlaceMap.open(new, verify=True).header != place_map.header:
             raise MapError(f"the map in {place_map.path} is no longer the one that is open; load it again")
         if not (target.exists() and target.samefile(place_map.path)):
             replace_directory(new, target)
+
+
+@contextmanager
+def _new_folder(output: Path) -> Iterator[Path]:
+    """A name beside the output that is free, and is so again afterwards."""
+    new = output.with_name(f".{output.name}.new")
+    shutil.rmtree(new, ignore_errors=True)
+    try:
+        yield new
     finally:
         shutil.rmtree(new, ignore_errors=True)
 
 
-def _describe(folder: Path, name: str, facts: MapFacts) -> None:
+def _described(folder: Path, name: str, header: MapHeader) -> MapHeader:
+    """The header with what the files say."""
     files = describe_files(folder, sorted(path.name for path in folder.iterdir()))
     content = hashlib.sha256(json.dumps(files, sort_keys=True).encode()).hexdigest()
     descriptors = np.load(folder / layout.DESCRIPTORS_FILE, mmap_mode="r", allow_pickle=False)
     positions = np.load(folder / layout.POSES_FILE, allow_pickle=False)[:, :3]
-    MapHeader(
+    return replace(
+        header,
         map_id=f"{name}@{content[:12]}",
-        model_id=facts.model_id,
         dimension=descriptors.shape[1],
         places=len(positions),
-        frame_id=facts.frame_id,
-        source=facts.source,
-        source_fingerprint=facts.source_fingerprint,
-        preprocessing=dict(facts.preprocessing),
-        weights=facts.weights,
-        store_images=facts.store_images,
         spacing=median_spacing(positions),
         similarity_threshold=similarity_elsewhere(folder / layout.DESCRIPTORS_FILE, positions),
-        skipped=dict(facts.skipped),
         files=files,
-    ).write(folder / layout.HEADER_FILE)
+    )

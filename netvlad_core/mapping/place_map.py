@@ -6,7 +6,7 @@ import json
 import os
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -38,9 +38,9 @@ CAMERA_FILE = "camera.json"
 _ALWAYS_CHECKED_BYTES = 1 << 24
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class MapHeader:
-    """Content of map.json.
+    """Content of map.json; what has a default is computed when the map is written.
 
     Attributes
     ----------
@@ -49,8 +49,8 @@ class MapHeader:
     dimension, places : D and N of the descriptors (N, D) float32.
     frame_id : name of the frame of the poses.
     source, source_fingerprint : the drive.
-    preprocessing : of the images, for people; the network carries its own copy.
-    weights : file in which the network was found, or None when the map contains it.
+    preprocessing : how images are prepared, for the reader; the network carries its own copy.
+    weights : file in which the network was found, None if the map contains it.
     store_images : "none", "thumbnail" or "full".
     spacing : median distance between consecutive places in metres, 0 without poses.
     similarity_threshold : similarity that an image of a place not in the map seldom reaches.
@@ -58,18 +58,18 @@ class MapHeader:
     files : size in bytes and sha256 of each file.
     """
 
-    map_id: str
+    map_id: str = ""
     model_id: str
-    dimension: int
-    places: int
+    dimension: int = 0
+    places: int = 0
     frame_id: str
     source: str
-    source_fingerprint: str
-    preprocessing: dict[str, Any]
-    weights: str | None
-    store_images: str
-    spacing: float
-    similarity_threshold: float
+    source_fingerprint: str = ""
+    preprocessing: dict[str, Any] = field(default_factory=dict)
+    weights: str | None = None
+    store_images: str = "none"
+    spacing: float = 0.0
+    similarity_threshold: float = 0.0
     skipped: dict[str, int] = field(default_factory=dict)
     files: dict[str, dict[str, Any]] = field(default_factory=dict)
     format: str = FORMAT
@@ -94,10 +94,9 @@ class MapHeader:
                 f"the map {path.parent} has format version {values.get('version')}; this program reads "
                 f"version {VERSION}: build the map again, or use the program that wrote it"
             )
-        try:
-            return cls(**values)
-        except TypeError as error:
-            raise MapError(f"{path} lacks or has unknown fields: {error}") from error
+        if wrong := {member.name for member in fields(cls)} ^ values.keys():
+            raise MapError(f"{path} lacks fields or has unknown ones: {', '.join(sorted(wrong))}")
+        return cls(**values)
 
 
 class PlaceMap(Places):

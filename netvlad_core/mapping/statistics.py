@@ -1,7 +1,12 @@
-"""Figures about a map that the localizer needs before it has seen a single query."""
+"""Figures about a map: the spacing of its places, and what similarities are usual in it.
+
+Similarities depend on light and network. Two scales take both out: standard deviations of an image's
+similarity to the places at large, and the difference that neighbouring places have.
+"""
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -9,28 +14,79 @@ from scipy.spatial.distance import cdist
 
 from netvlad_core.data.radii import NEGATIVE_BEYOND
 
-_SAMPLED_PLACES = 500
-_QUANTILE = 0.5
+# Places that stand for all of them. Bound of time; other numbers were not tried.
+_SAMPLED = 500
 _BLOCK = 256  # rows in memory at a time
+# Least difference between what the scale has as 0 and as 1: blank images are all alike, and rounding errors
+# would be told apart. Neither was tuned.
+_LEAST_DIFFERENCE = 1e-3
+_LEAST_CONTRAST = 0.05
 
 
-def median_spacing(positions: np.ndarray) -> float:
-    """Median distance between consecutive places in metres, 0 where there are fewer than two with poses.
+def median_spacing(positions: np.ndarray, counts_stops: bool = True) -> float:
+    """Median distance between consecutive places in metres, 0 if there are fewer than two with poses.
 
     Parameters
     ----------
     positions : (N, 3) float, NaN for places without a pose.
+    counts_stops : whether steps of zero metres count.
     """
     steps = np.linalg.norm(np.diff(positions, axis=0), axis=1)
-    steps = steps[np.isfinite(steps)]
+    steps = steps[steps >= 0 if counts_stops else steps > 0]  # both are false for NaN
     return float(np.median(steps)) if len(steps) else 0.0
+
+
+def neighbour_similarity(places: np.ndarray, following: np.ndarray) -> float:
+    """Median similarity of places to the ones that follow them, both (N, D)."""
+    return float(np.median(np.einsum("nd,nd->n", places, following)))
+
+
+def normalised(similarities: np.ndarray, neighbours: float) -> np.ndarray:
+    """Similarities (N,) of an image to all places: 0 is their mean, 1 the similarity of `neighbours`."""
+    if not len(similarities):
+        return similarities
+    usual = float(similarities.mean())
+    return (similarities - usual) / max(neighbours - usual, _LEAST_CONTRAST)
+
+
+@dataclass(frozen=True, eq=False)
+class UsualSimilarity:
+    """What similarities are usual in a map.
+
+    Attributes
+    ----------
+    sample : (S, D) float32, descriptors of places spread over the map.
+    neighbour_difference : 1 minus the similarity of places that follow each other.
+    """
+
+    sample: np.ndarray
+    neighbour_difference: float
+
+    @classmethod
+    def of(cls, descriptors: np.ndarray) -> UsualSimilarity:
+        """Sample the descriptors (N, D) of a map, N > 0; they may be memory-mapped."""
+        rows = np.unique(np.linspace(0, len(descriptors) - 1, _SAMPLED).astype(int))
+        sample = np.array(descriptors[rows])
+        if len(rows) == 1:
+            return cls(sample, 1.0)
+        neighbours = neighbour_similarity(sample[:-1], descriptors[rows[:-1] + 1])
+        return cls(sample, max(_LEAST_DIFFERENCE, 1 - neighbours))
+
+    def typical(self, descriptor: np.ndarray) -> tuple[float, float]:
+        """Mean and standard deviation of an image's similarity to the places at large."""
+        similarities = self.sample @ descriptor
+        return float(similarities.mean()), float(similarities.std())
+
+    def difference(self, one: np.ndarray, other: np.ndarray) -> float:
+        """Difference of two images; 1 is that of neighbouring places."""
+        return (1 - float(one @ other)) / self.neighbour_difference
 
 
 def similarity_elsewhere(descriptors: Path, positions: np.ndarray) -> float:
     """Similarity that the best wrong place of the map typically reaches.
 
     For a sample of places, the best match among all places more than 25 m away, as an image of unmapped
-    surroundings would find it; the median of those. 0 where no two places are that far apart.
+    surroundings would find it; the median of those. 0 if no two places are that far apart.
 
     Parameters
     ----------
@@ -39,7 +95,7 @@ def similarity_elsewhere(descriptors: Path, positions: np.ndarray) -> float:
     """
     if not len(positions):
         return 0.0
-    sampled = np.unique(np.linspace(0, len(positions) - 1, _SAMPLED_PLACES).round().astype(int))
+    sampled = np.unique(np.linspace(0, len(positions) - 1, _SAMPLED).round().astype(int))
     best = np.full(len(sampled), -np.inf)
     queries = np.concatenate([_rows(descriptors, row) for row in sampled])
     for start in range(0, len(positions), _BLOCK):
@@ -48,7 +104,7 @@ def similarity_elsewhere(descriptors: Path, positions: np.ndarray) -> float:
         is_elsewhere = distances > NEGATIVE_BEYOND
         best = np.maximum(best, np.where(is_elsewhere, similarities, -np.inf).max(axis=1))
     best = best[np.isfinite(best)]
-    return float(np.quantile(best, _QUANTILE)) if len(best) else 0.0
+    return float(np.quantile(best, 0.5)) if len(best) else 0.0
 
 
 def _rows(path: Path, start: int, count: int = 1) -> np.ndarray:

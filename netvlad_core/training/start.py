@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 
 from netvlad_core.errors import ImageError
-from netvlad_core.mapping.sampling import step_of
+from netvlad_core.mapping.keyframes import step_of
 from netvlad_core.model.checkpoints import load_checkpoint, save_checkpoint
 from netvlad_core.model.fitting import fit_network
 from netvlad_core.model.network import PlaceNetwork

@@ -14,9 +14,8 @@ from netvlad_core.data.geometry import Pose
 from netvlad_core.localization.loops.loop_closure import LoopCloser, LoopClosure
 from netvlad_core.localization.loops.loop_options import LoopClosureOptions
 from netvlad_core.localization.observation import Observation, Observer, StageTimer, untimed
-from netvlad_core.mapping.map_writer import MapFacts, check_output, write_images, write_places, writing_map
-from netvlad_core.mapping.place_map import CAMERA_FILE, NETWORK_FILE, PlaceMap
-from netvlad_core.mapping.places import Places
+from netvlad_core.mapping.map_writer import check_output, write_places, writing_map
+from netvlad_core.mapping.place_map import NETWORK_FILE, MapHeader, PlaceMap
 from netvlad_core.model.extractor import Extractor
 from netvlad_core.model.packaged import PACKAGED_NETWORK
 
@@ -130,34 +129,19 @@ class LiveDrive:
         check_output(output)
         with self.lock:
             keyframes = self.closer.keyframes()
-        images = keyframes.images if has_images else None
-        with writing_map(output, self._facts(frame_id, images is not None)) as new:
-            self._write(new, keyframes, images is not None)
-
-    def _facts(self, frame_id: str, has_images: bool) -> MapFacts:
+        if not has_images:
+            keyframes.images = None
+        holds_network = self.weights.suffix == ".safetensors"
         extractor, earlier = self.observer.extractor, self.earlier
-        return MapFacts(
+        header = MapHeader(
             model_id=extractor.model_id,
             frame_id=earlier.header.frame_id if earlier else frame_id,
-            source=(f"the map {earlier.header.map_id} and " if earlier else "")
-            + "a drive with loop closures",
-            source_fingerprint="",
+            source=f"{f'the map {earlier.header.map_id} and ' if earlier else ''}a drive with loop closures",
             preprocessing=asdict(extractor.spec.preprocessing),
-            weights=None if self._can_hold_network else str(self.weights.resolve()),
-            store_images="full" if has_images else "none",
+            weights=None if holds_network else str(self.weights.resolve()),
+            store_images="none" if keyframes.images is None else "full",
         )
-
-    @property
-    def _can_hold_network(self) -> bool:
-        return self.weights.suffix == ".safetensors"
-
-    def _write(self, folder: Path, keyframes: Places, has_images: bool) -> None:
-        stamps = keyframes.stamps
-        names = [str(stamp) for stamp in stamps]
-        write_places(folder, stamps, keyframes.poses, names, keyframes.descriptors)
-        if has_images and keyframes.images is not None:
-            write_images(folder, keyframes.images)
-        if keyframes.camera is not None:
-            (folder / CAMERA_FILE).write_text(keyframes.camera.to_json())
-        if self._can_hold_network:
-            shutil.copyfile(self.weights, folder / NETWORK_FILE)
+        with writing_map(output, header) as new:
+            write_places(new, keyframes, [str(stamp) for stamp in keyframes.stamps])
+            if holds_network:
+                shutil.copyfile(self.weights, new / NETWORK_FILE)

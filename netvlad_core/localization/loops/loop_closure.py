@@ -18,14 +18,12 @@ from netvlad_core.localization.pose_estimate import PosedMatch
 from netvlad_core.mapping.keyframes import KeyframeRule, has_moved
 from netvlad_core.mapping.place_map import PlaceMap
 from netvlad_core.mapping.places import Places
+from netvlad_core.mapping.statistics import neighbour_similarity, normalised
 
 _MEMORY = 50  # keyframes over which the usual similarity of neighbours is taken: the present street
 # Metres by which two metric matches may differ from the odometry between them: ten times the floor of their
 # standard deviations (0.3 m), and far less than the distance of two equal houses.
 _AGREEMENT = 3.0
-# Similarity between usual pairs and neighbours, at the least: of blank images all are alike, and rounding
-# errors would be told apart. Not tuned.
-_LEAST_CONTRAST = 0.05
 
 
 @dataclass(frozen=True)
@@ -103,8 +101,7 @@ class LoopCloser:
         self._neighbours = 0.0  # usual similarity of two keyframes that follow each other
         self._joint: Pose | None = None  # frame of the earlier map <- odom
         if len(self._map) > 1:
-            known = self._map.descriptors
-            self._neighbours = float(np.median(np.einsum("nd,nd->n", known[1:], known[:-1])))
+            self._neighbours = neighbour_similarity(self._map.descriptors[:-1], self._map.descriptors[1:])
 
     def __len__(self) -> int:
         """Keyframes in memory."""
@@ -171,8 +168,9 @@ class LoopCloser:
         stamp = observation.stamp
         similarities = similarities[: self._count_of_old(stamp)]
         verified = self._verify(similarities, observation, odometry)
-        self._recent.append(Recent.of(odometry, self._distance, self._normalised(similarities), verified))
-        while len(self._recent) > FEWEST and self._driven_since(self._recent[1]) >= self.options.window:
+        scores = normalised(similarities, self._neighbours)
+        self._recent.append(Recent.of(odometry, self._distance, scores, verified))
+        while len(self._recent) > FEWEST and self._distance - self._recent[1].distance >= self.options.window:
             self._recent.popleft()
         if self._distance - self._closed_at < self.options.spacing:
             return None
@@ -188,16 +186,6 @@ class LoopCloser:
             assert at_place is not None  # the map has poses
             self._joint = at_place @ closure.relative @ odometry.inverse()
         return closure
-
-    def _driven_since(self, recent: Recent) -> float:
-        return self._distance - recent.distance
-
-    def _normalised(self, similarities: np.ndarray) -> np.ndarray:
-        """0 for a usual pair of images, 1 for neighbours of the drive; takes light and network out."""
-        if not len(similarities):
-            return similarities
-        usual = float(similarities.mean())
-        return (similarities - usual) / max(self._neighbours - usual, _LEAST_CONTRAST)
 
     def _count_of_old(self, stamp: int) -> int:
         """Keyframes that lie long enough behind; they are in the order of driving."""

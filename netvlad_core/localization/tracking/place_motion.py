@@ -8,6 +8,7 @@ import numpy as np
 from scipy.spatial import cKDTree
 
 from netvlad_core.data.geometry import Pose, yaw_of
+from netvlad_core.mapping.statistics import median_spacing
 
 # Reached in one step; longer ways are gone in several.
 _NEIGHBOURS = 16
@@ -85,8 +86,8 @@ class PlaceMotion:
             poses[:, 0] = np.arange(len(poses))
             posed = np.ones(len(poses), bool)
         self.positions = np.array(poses[:, :3], dtype=np.float64)
-        steps = np.linalg.norm(np.diff(self.positions[posed], axis=0), axis=1)
-        self.spacing = float(np.median(steps[steps > 0])) if (steps > 0).any() else 1.0
+        # A robot that waits must not make the motion model stand still.
+        self.spacing = median_spacing(self.positions[posed], counts_stops=False) or 1.0
         yaws = np.where(posed, _headings(np.where(posed[:, None], poses, 0.0), self.positions), 0.0)
         self._connect(np.flatnonzero(posed), yaws)
 

@@ -11,8 +11,8 @@ from netvlad_core.data.catalogue import CatalogueSource
 from netvlad_core.data.geometry import Pose
 from netvlad_core.localization.loops.growing_map import GrowingMap
 from netvlad_core.mapping.builder import BuildOptions, build_map
-from netvlad_core.mapping.map_writer import MapFacts, write_images, write_places, writing_map
-from netvlad_core.mapping.place_map import PlaceMap
+from netvlad_core.mapping.map_writer import write_places, writing_map
+from netvlad_core.mapping.place_map import MapHeader, PlaceMap
 from support.scene import CAMERA
 from support.street import street, view, write_catalogue
 
@@ -64,9 +64,9 @@ def test_drive_with_images_becomes_a_map_with_images(tmp_path: Path) -> None:
     kept = growing.keyframes(None)
     assert kept.images is not None
     assert kept.camera is CAMERA
-    with writing_map(tmp_path / "map", MapFacts("model@0", "odom", "a drive", "", {}, None, "full")) as new:
-        write_places(new, kept.stamps, kept.poses, ["a"] * 5, kept.descriptors)
-        write_images(new, kept.images)
+    header = MapHeader(model_id="model@0", frame_id="odom", source="a drive", store_images="full")
+    with writing_map(tmp_path / "map", header) as new:
+        write_places(new, kept, ["a"] * 5)
     place_map = PlaceMap.open(tmp_path / "map", verify=True)
     for row in range(5):
         image = place_map.image(row)

@@ -15,8 +15,9 @@ from netvlad_core.localization.geometry.verification import VerificationOptions
 from netvlad_core.localization.loops.loop_closure import LoopCloser, LoopClosure
 from netvlad_core.localization.loops.loop_options import LoopClosureOptions
 from netvlad_core.localization.observation import Observation
-from netvlad_core.mapping.map_writer import MapFacts, write_places, writing_map
-from netvlad_core.mapping.place_map import PlaceMap
+from netvlad_core.mapping.map_writer import write_places, writing_map
+from netvlad_core.mapping.place_map import MapHeader, PlaceMap
+from netvlad_core.mapping.places import Places
 from support.street import street, view
 
 _DIMENSION = 64
@@ -76,11 +77,11 @@ def _drive(
 
 
 def _as_map(folder: Path, poses: list[Pose], looks: list[np.ndarray], start: int) -> PlaceMap:
-    facts = MapFacts("model@0", "map", "first drive", "", {}, None)
-    with writing_map(folder, facts) as new:
+    header = MapHeader(model_id="model@0", frame_id="map", source="first drive")
+    with writing_map(folder, header) as new:
         rows = np.array([[*pose.position, *pose.quaternion] for pose in poses])
         stamps = start + np.arange(len(poses)) * _SECOND
-        write_places(new, stamps, rows, [str(stamp) for stamp in stamps], np.array(looks))
+        write_places(new, Places(np.array(looks), stamps, rows), [str(stamp) for stamp in stamps])
     return PlaceMap.open(folder)
 
 
