@@ -1,6 +1,8 @@
 """The command `netvlad`: a subcommand per operation; only parses, calls and prints.
 
-A subcommand imports what needs torch when it runs, so that help and mistakes answer at once.
+A subcommand is a module of `netvlad_core.commands`. The first paragraph of its docstring is the summary, the
+last one an example; `add_arguments` declares what it takes, and `run` returns the exit status, None for 0. It
+imports what needs torch when it runs, so that help and mistakes answer at once.
 """
 
 from __future__ import annotations
@@ -8,61 +10,21 @@ from __future__ import annotations
 import argparse
 import os
 import sys
-import textwrap
 from collections.abc import Sequence
+from importlib import import_module
 from io import TextIOWrapper
-from typing import Protocol
+from textwrap import fill
 
 from netvlad_core import __version__
-from netvlad_core.commands import (
-    build_map,
-    calibrate,
-    dataset,
-    evaluate,
-    evaluate_set,
-    export,
-    fetch_weights,
-    fit,
-    import_weights,
-    inspect,
-    localize,
-    precision,
-    train,
-)
 from netvlad_core.errors import NetvladError
 from netvlad_core.memory import keep_freed_memory
 
-
-class Command(Protocol):
-    """A module of `commands`; `run` returns the exit status, None for 0."""
-
-    SUMMARY: str
-    REMARK: str
-    EXAMPLE: str
-
-    def add_arguments(self, command: argparse.ArgumentParser) -> None: ...
-
-    def run(self, options: argparse.Namespace) -> int | None: ...
-
-
-_COMMANDS: dict[str, Command] = {
-    "build-map": build_map,
-    "fit": fit,
-    "train": train,
-    "localize": localize,
-    "evaluate": evaluate,
-    "evaluate-set": evaluate_set,
-    "calibrate": calibrate,
-    "dataset": dataset,
-    "export": export,
-    "precision": precision,
-    "inspect": inspect,
-    "import-weights": import_weights,
-    "fetch-weights": fetch_weights,
-}
+_COMMANDS = (
+    "build-map", "localize", "evaluate", "calibrate", "inspect", "fit", "train", "evaluate-set", "dataset",
+    "export", "precision", "import-weights", "fetch-weights",
+)  # fmt: skip
 _INTERRUPTED = 130
-_COLUMNS = 76
-_CONTINUED = " \\\n      "  # a command of the shell, on its next line
+_COLUMNS = 78
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -80,10 +42,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except ModuleNotFoundError as error:
         if error.name is None or error.name.startswith("netvlad_core"):
             raise
-        print(
-            f"netvlad {options.command}: this needs the Python module {error.name}, which is not installed",
-            file=sys.stderr,
-        )
+        reason = f"this needs the Python module {error.name}, which is not installed"
+        print(f"netvlad {options.command}: {reason}", file=sys.stderr)
         return 1
     except KeyboardInterrupt:
         print(f"\nnetvlad {options.command}: stopped", file=sys.stderr)
@@ -103,29 +63,17 @@ def _parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("--version", action="version", version=f"netvlad {__version__}")
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
-    for name, module in _COMMANDS.items():
-        _add(commands, name, module)
+    for name in _COMMANDS:
+        module = import_module(f"netvlad_core.commands.{name.replace('-', '_')}")
+        *text, example = (module.__doc__ or f"{name}.").strip().split("\n\n")  # none under python -OO
+        summary = " ".join((text or [example])[0].split()).removesuffix(".")
+        command = commands.add_parser(
+            name,
+            help=f"{summary[0].lower()}{summary[1:]}",
+            description="\n\n".join(fill(" ".join(part.split()), _COLUMNS) for part in text),
+            epilog=f"example:\n  {example.strip()}",
+            formatter_class=argparse.RawDescriptionHelpFormatter,
+        )
+        module.add_arguments(command)
+        command.set_defaults(run=module.run)
     return parser
-
-
-def _wrapped(text: str, joint: str = "\n") -> str:
-    """Each line cut to fit a terminal of 80 columns, on a deeper level where it is one of a list."""
-    cut = textwrap.TextWrapper(_COLUMNS, break_long_words=False, break_on_hyphens=False)
-    lines = []
-    for line in text.splitlines():
-        cut.subsequent_indent = "    " if line.startswith(" ") else ""
-        lines.append(joint.join(cut.wrap(line)))
-    return "\n".join(lines).rstrip()
-
-
-def _add(commands: argparse._SubParsersAction[argparse.ArgumentParser], name: str, module: Command) -> None:
-    summary = module.SUMMARY
-    command = commands.add_parser(
-        name,
-        help=summary,
-        description=_wrapped(f"{summary[0].upper()}{summary[1:]}. {module.REMARK}"),
-        epilog=f"example:\n  {_wrapped(module.EXAMPLE, _CONTINUED)}",
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
-    module.add_arguments(command)
-    command.set_defaults(run=module.run)

@@ -1,1 +1,1 @@
-"""The subcommands of `netvlad`, one file each: SUMMARY, EXAMPLE, `add_arguments` and `run`."""
+"""The subcommands of `netvlad`, one file each; `netvlad_core.cli` says what such a file holds."""

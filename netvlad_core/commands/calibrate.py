@@ -1,4 +1,10 @@
-"""`netvlad calibrate`: which thresholds does one's own data want?"""
+"""Propose acceptance thresholds for a wanted precision.
+
+The drive needs poses in the frame of the map, and tells most if it also leaves the map. Writes a parameter
+file, for --params and for the localizer node, and the precision/recall curve.
+
+    netvlad calibrate maps/campus tuesday/ --output campus.yaml
+"""
 
 from __future__ import annotations
 
@@ -9,16 +15,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from netvlad_core.commands.common import (
-    add_localization,
-    add_source,
-    add_threshold,
-    finish,
-    inputs_of,
-    open_localizer,
-    open_source,
-    output_file,
-)
+from netvlad_core.commands import common
 from netvlad_core.commands.outputs import beside, check_outputs
 from netvlad_core.files import written_whole
 from netvlad_core.progress import bar
@@ -29,48 +26,28 @@ if TYPE_CHECKING:
     from netvlad_core.settings import Setting
 
 _MARK = "netvlad calibrate"
-SUMMARY = "propose acceptance thresholds for a wanted precision"
-REMARK = (
-    "Takes a second drive whose poses are known in the frame of the map, preferably one that also leaves the "
-    "map. Writes a parameter file, for --params and for the localizer node, and the precision/recall curve."
-)
-EXAMPLE = (
-    "netvlad calibrate --map maps/campus --drive tuesday/ --pose-topic /ground_truth --output campus.yaml"
-)
-
 # Settings that are in the file even if they are the default.
 _ALWAYS = ("sequence_filter", "verification", "min_inliers")
 
 
 def add_arguments(command: argparse.ArgumentParser) -> None:
-    add_localization(command, is_calibration=True)
-    add_source(command, flag="--drive")
-    command.add_argument(
-        "--precision-wanted",
-        type=_share,
-        default=0.99,
-        metavar="P",
-        help="share of the accepted places that are correct (default: %(default)s)",
-    )
-    add_threshold(command)
-    command.add_argument(
-        "--output",
-        type=output_file,
-        default=Path("calibrated.yaml"),
-        metavar="YAML",
-        help="parameter file to write; the curve goes beside it as PNG (default: %(default)s)",
-    )
+    common.add_localization(command)
+    common.add_threshold(command)
+    add = command.add_argument
+    text = "share of the accepted places that are to be correct (default: %(default)s)"
+    add("--precision-wanted", type=_share, default=0.99, metavar="P", help=text)
+    text = "parameter file to write; the curve goes beside it as PNG (default: %(default)s)"
+    add("--output", type=common.output_file, default=Path("calibrated.yaml"), metavar="YAML", help=text)
 
 
 def run(options: argparse.Namespace) -> int:
     from netvlad_core.evaluation.calibration import draw_curves, score_drive
-    from netvlad_core.evaluation.recall import TRIVIAL
     from netvlad_core.settings import parameters_text
 
     picture = beside(options.output, ".png")
-    check_outputs({options.output: _MARK, picture: _MARK}, inputs_of(options))
-    localizer = open_localizer(options)
-    source = open_source(options)
+    check_outputs({options.output: _MARK, picture: _MARK}, common.inputs_of(options))
+    localizer = common.open_localizer(options)
+    source = common.open_source(options)
     left_out: Counter[str] = Counter()
     results = score_drive(localizer, bar(source, show=not options.quiet), left_out, options.threshold)
     curves, wanted = {name: result.curve() for name, result in results.items()}, options.precision_wanted
@@ -83,15 +60,15 @@ def run(options: argparse.Namespace) -> int:
         draw_curves(curves, thresholds, wanted, drawing, _MARK)
         chosen = _settings(localizer.options, thresholds)
         parameters.write_text(parameters_text(chosen, [title]), encoding="utf-8")
-    recall = results["min_belief"].recall
-    images, mapped = len(recall.has_positive), int(recall.has_positive.sum())
+    result = results["min_belief"]
+    images, mapped = len(result.states), int(result.recall.has_positive.sum())
     print(f"{images} images, {mapped} of them of mapped places; correct within {options.threshold:g} m")
     for name, curve in curves.items():
         _print(name, curve, thresholds[name], wanted)
     print(f"parameters: {options.output}; curve: {picture}")
-    trivial = int(recall.is_trivial.sum())
-    left_out += Counter({TRIVIAL: trivial}) + source.skipped
-    return finish(images - trivial, left_out, total=len(source), remark=source.remark)
+    left_out += result.left_out + source.skipped
+    used = int((~result.recall.is_trivial).sum())
+    return common.finish(used, left_out, total=len(source), remark=source.remark)
 
 
 def _threshold(name: str, curve: PrecisionRecall, localizer: Localizer, wanted: float) -> float:
@@ -115,11 +92,8 @@ def _settings(options: LocalizerOptions, thresholds: Mapping[str, float]) -> dic
     usual = settings_of(type(options)())
     values = {name: type(usual[name].default)(value) for name, value in thresholds.items()}
     found = settings_of(with_settings(options, values))
-    return {
-        name: one
-        for name, one in found.items()
-        if name in thresholds or name in _ALWAYS or one != usual[name]
-    }
+    named = {*thresholds, *_ALWAYS}
+    return {name: one for name, one in found.items() if name in named or one != usual[name]}
 
 
 def _print(name: str, curve: PrecisionRecall, threshold: float, wanted: float) -> None:

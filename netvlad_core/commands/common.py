@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 from netvlad_core.data.radii import CORRECT_WITHIN
 from netvlad_core.errors import NetvladError
 from netvlad_core.files import user_path
+from netvlad_core.model.backbones import BACKBONES, DEFAULT_BACKBONE
 from netvlad_core.model.spec import PRECISIONS, NetworkSpec
 
 if TYPE_CHECKING:
@@ -25,45 +26,22 @@ if TYPE_CHECKING:
 MOSTLY_LEFT_OUT = 3
 
 
-def add_source(command: argparse.ArgumentParser, is_optional: bool = False, flag: str | None = None) -> None:
-    """Arguments that say where images come from: a position, or a flag by which it must be named."""
-    how: dict[str, Any] = {"nargs": "?"} if is_optional else {}
-    if flag:
-        how = {"dest": "source", "required": True}
-    command.add_argument(
-        flag or "source",
-        metavar="SOURCE",
-        type=path,
-        help="bag, catalogue CSV (image,x,y,...) or folder of images",
-        **how,
-    )
-    bag = command.add_argument_group("bags")
-    bag.add_argument("--image-topic", metavar="T", help="images (default: the only image topic)")
-    bag.add_argument(
-        "--pose-topic",
-        metavar="T",
-        help="odometry, poses, path, GPS fixes or /tf (default: the only pose topic)",
-    )
-    bag.add_argument("--trajectory", type=path, metavar="TUM", help="TUM file with poses, instead of a topic")
-    bag.add_argument(
-        "--base-frame", default="base_link", metavar="F", help="frame of the robot (default: %(default)s)"
-    )
-    bag.add_argument("--map-frame", metavar="F", help="root frame of the poses in /tf")
-    bag.add_argument(
-        "--extrinsics",
-        type=float,
-        nargs=7,
-        metavar=("X", "Y", "Z", "QX", "QY", "QZ", "QW"),
-        help="pose of the recorded frame in the base frame (default: that of TF)",
-    )
-    bag.add_argument(
-        "--recording-time",
-        action="append",
-        default=[],
-        metavar="T",
-        help="topic whose stamps are of another clock: the time of recording stands for them",
-    )
-    command.add_argument("--quiet", action="store_true", help="no progress bar")
+def add_source(command: argparse.ArgumentParser, is_optional: bool = False) -> None:
+    """Arguments that say where images come from."""
+    text = "bag, catalogue CSV (image,x,y,...) or folder of images"
+    command.add_argument("source", metavar="SOURCE", type=path, nargs="?" if is_optional else None, help=text)
+    add = command.add_argument_group("bags").add_argument
+    add("--image-topic", metavar="T", help="topic of the images (default: the only one)")
+    text = "topic of odometry, poses, path, GPS fixes or /tf (default: the only one)"
+    add("--pose-topic", metavar="T", help=text)
+    add("--trajectory", type=path, metavar="TUM", help="TUM file with poses, instead of a topic")
+    add("--base-frame", default="base_link", metavar="F", help="frame of the robot (default: %(default)s)")
+    add("--map-frame", metavar="F", help="root frame of the poses in /tf")
+    text = "pose of the recorded frame in the base frame (default: that of TF)"
+    add("--extrinsics", type=float, nargs=7, metavar=("X", "Y", "Z", "QX", "QY", "QZ", "QW"), help=text)
+    text = "topic to be stamped with its time of recording, because its own clock is wrong"
+    add("--recording-time", action="append", default=[], metavar="T", help=text)
+    add_quiet(command)
 
 
 def open_source(options: argparse.Namespace, poses_required: bool = True) -> FrameSource:
@@ -87,23 +65,20 @@ def open_source(options: argparse.Namespace, poses_required: bool = True) -> Fra
 
 
 def add_fit(command: argparse.ArgumentParser) -> None:
+    """Arguments of a network that is fitted to a drive, and of the drive's poses."""
+    command.add_argument("--no-poses", action="store_true", help="accept a drive without poses")
     group = command.add_argument_group("network to fit")
-    group.add_argument("--backbone", default="efficientnet_lite0", help="(default: %(default)s)")
-    group.add_argument(
-        "--backbone-weights",
-        type=path,
-        metavar="FILE",
-        help="checkpoint of the backbone; imagenet: the installed one (default: the package's own)",
-    )
-    group.add_argument("--clusters", type=at_least(2), default=64, metavar="K", help="(default: %(default)s)")
-    group.add_argument(
-        "--whiten", type=at_least(1), metavar="D", help="whiten the descriptor to D dimensions"
-    )
-    group.add_argument(
-        "--assignment-bias", action="store_true", help="assign by distance (equation 2), not by direction"
-    )
-    group.add_argument("--no-intra-normalization", action="store_true", help="skip intra-normalization")
-    group.add_argument("--seed", type=at_least(0), default=0, metavar="N", help="(default: %(default)s)")
+    add = group.add_argument
+    text = f"network below NetVLAD: {', '.join(BACKBONES)} (default: %(default)s)"
+    add("--backbone", metavar="NAME", default=DEFAULT_BACKBONE, help=text)
+    text = "its weights: checkpoint, or `imagenet` for installed ones (default: the package's)"
+    add("--backbone-weights", type=path, metavar="FILE", help=text)
+    add("--clusters", type=at_least(2), default=64, metavar="K", help="clusters (default: %(default)s)")
+    add("--whiten", type=at_least(1), metavar="D", help="whiten the descriptor to D dimensions")
+    text = "assign to clusters by distance (equation 2 of the paper) instead of direction"
+    add("--assignment-bias", action="store_true", help=text)
+    add("--no-intra-normalization", action="store_true", help="skip intra-normalization")
+    add("--seed", type=at_least(0), default=0, metavar="N", help="random seed (default: %(default)s)")
     add_device(group)
 
 
@@ -123,50 +98,30 @@ def fit_options(options: argparse.Namespace) -> dict[str, Any]:
     }
 
 
-def add_localization(command: argparse.ArgumentParser, is_calibration: bool = False) -> None:
-    """Arguments that say in which map images are localized, and how; a calibration has `--map`."""
-    how: dict[str, Any] = {"required": True} if is_calibration else {}
-    command.add_argument(
-        "--map" if is_calibration else "map", metavar="MAP", type=path, help="map folder", **how
-    )
-    command.add_argument(
-        "--weights", type=weights_file, metavar="FILE", help="checkpoint, if not where the map says"
-    )
-    command.add_argument(
-        "--params",
-        type=path,
-        metavar="YAML",
-        help="parameter file, the same as of the localizer node; the command line wins",
-    )
-    command.add_argument(
-        "--verify",
-        action="store_true",
-        help="compare local features with the images in the map (slower, more precise)",
-    )
-    if not is_calibration:
-        command.add_argument(
-            "--single-image",
-            action="store_true",
-            help="judge each image by itself, not as part of a drive whose poses serve as odometry",
-        )
-        command.add_argument(
-            "--min-similarity",
-            type=float,
-            metavar="S",
-            help="single image: LOST if the best similarity is below (default: the map's)",
-        )
+def add_localization(command: argparse.ArgumentParser) -> None:
+    """Arguments that say in which map the images of a source are localized, and how."""
+    add = command.add_argument
+    add("map", metavar="MAP", type=path, help="map folder")
+    add("--weights", type=weights_file, metavar="FILE", help="checkpoint or ONNX file (default: the map's)")
+    text = "parameter file, as of the localizer node; options of the command line come first"
+    add("--params", type=path, metavar="YAML", help=text)
+    text = "compare local features with the images in the map (slower, more precise)"
+    add("--verify", action="store_true", help=text)
+    text = "judge each image by itself, not as part of a drive whose poses serve as odometry"
+    add("--single-image", action="store_true", help=text)
     add_device(command)
     add_precision(command)
+    add_source(command)
+
+
+def add_min_similarity(command: argparse.ArgumentParser) -> None:
+    text = "with --single-image: best similarity below which an image is LOST (default: the map's)"
+    command.add_argument("--min-similarity", type=float, metavar="S", help=text)
 
 
 def add_threshold(command: argparse.ArgumentParser) -> None:
-    command.add_argument(
-        "--threshold",
-        type=positive,
-        default=CORRECT_WITHIN,
-        metavar="M",
-        help="a place this near is correct (default: %(default)g)",
-    )
+    text = "distance within which a place is correct (default: %(default)g)"
+    command.add_argument("--threshold", type=positive, default=CORRECT_WITHIN, metavar="M", help=text)
 
 
 def localizer_options(options: argparse.Namespace) -> LocalizerOptions:
@@ -178,7 +133,7 @@ def localizer_options(options: argparse.Namespace) -> LocalizerOptions:
     values = read_parameters(options.params, settings_of(usual)) if options.params else {}
     if getattr(options, "min_similarity", None) is not None:
         values["min_similarity"] = options.min_similarity
-    if getattr(options, "single_image", False):
+    if options.single_image:
         values["sequence_filter"] = False
     if options.verify:
         values["verification"] = True
@@ -204,14 +159,14 @@ def warn_of_units(place_map: PlaceMap) -> None:
 
 def add_place_set(command: argparse.ArgumentParser) -> None:
     """Arguments that say which collection of places."""
-    command.add_argument("path", type=path, metavar="PATH", help="file or folder of the collection")
-    command.add_argument("--split", metavar="NAME", help="train, val or test")
-    command.add_argument(
-        "--queries", type=path, metavar="DIR", help="folder or catalogue; PATH is then the database"
-    )
-    command.add_argument(
-        "--ground-truth", type=path, metavar="FILE", help="correct pairs: CSV (query,database) or JSON"
-    )
+    add = command.add_argument
+    add("path", type=path, metavar="PATH", help="file or folder of the collection")
+    add("--split", metavar="NAME", help="train, val or test")
+    add("--queries", type=path, metavar="DIR", help="folder or catalogue; PATH is then the database")
+    add("--ground-truth", type=path, metavar="FILE", help="correct pairs: CSV (query,database) or JSON")
+    text = "largest difference between the headings of a query and a correct place"
+    add("--heading", type=positive, metavar="DEG", help=text)
+    add_quiet(command)
 
 
 def open_place_set(options: argparse.Namespace, split: str | None) -> PlaceSet:
@@ -228,17 +183,23 @@ def network_path(weights: Path) -> Path:
 
 
 def add_device(group: Any) -> None:
-    group.add_argument("--device", default="auto", help="auto, cpu, cuda, cuda:1 (default: %(default)s)")
+    group.add_argument(
+        "--device", default="auto", metavar="D", help="auto, cpu, cuda or cuda:1 (default: auto)"
+    )
 
 
 def add_precision(group: Any) -> None:
-    group.add_argument(
-        "--precision",
-        choices=("auto", *PRECISIONS),
-        default="auto",
-        metavar="P",
-        help=f"{', '.join(PRECISIONS)}; int8 needs an export (default: the weights' own)",
-    )
+    text = f"{', '.join(PRECISIONS)}; int8 needs an export (default: that of the weights)"
+    choices = ("auto", *PRECISIONS)
+    group.add_argument("--precision", choices=choices, default="auto", metavar="P", help=text)
+
+
+def add_json(command: argparse.ArgumentParser) -> None:
+    command.add_argument("--json", action="store_true", help="print JSON")
+
+
+def add_quiet(command: argparse.ArgumentParser) -> None:
+    command.add_argument("--quiet", action="store_true", help="show no progress bar")
 
 
 def path(text: str) -> Path:
@@ -294,11 +255,7 @@ def inputs_of(options: argparse.Namespace) -> list[Path | None]:
 
 
 def finish(
-    used: int,
-    left_out: Mapping[str, int],
-    is_json: bool = False,
-    total: int | None = None,
-    remark: str = "",
+    used: int, left_out: Mapping[str, int], is_json: bool = False, total: int | None = None, remark: str = ""
 ) -> int:
     """Say what was left out, and warn on the last line if it is most of the input.
 

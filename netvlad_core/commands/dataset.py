@@ -1,4 +1,10 @@
-"""`netvlad dataset check`: what is in a collection of places, and what is wrong with it?"""
+"""Say what a collection of places holds and what is wrong in it.
+
+Reads Pittsburgh and Tokyo .mat files, MSLS, GSV-Cities, Oxford, Paris, Holidays, '@' names, and pairs of
+folders or catalogues; all splits unless one is named. See docs/datasets.md.
+
+    netvlad dataset check datasets/pitts30k --positive 10 --heading 90
+"""
 
 from __future__ import annotations
 
@@ -8,21 +14,14 @@ import math
 import os
 from collections.abc import Sequence
 from dataclasses import asdict
-from textwrap import fill
+from textwrap import TextWrapper
 from typing import TYPE_CHECKING
 
-from netvlad_core.commands.common import add_place_set, open_place_set, positive
+from netvlad_core.commands import common
 from netvlad_core.data.radii import NEGATIVE_BEYOND, POSITIVE_WITHIN
 
 if TYPE_CHECKING:
     from netvlad_core.data.place_sets.check import Overlap, SplitCheck, Spread
-
-SUMMARY = "say what a collection of places holds and what is wrong with it"
-REMARK = (
-    "Reads Pittsburgh and Tokyo .mat files, MSLS, GSV-Cities, Oxford, Paris, Holidays, '@' names, and pairs "
-    "of folders or catalogues, all splits unless one is named; see docs/datasets.md."
-)
-EXAMPLE = "netvlad dataset check datasets/pitts30k --positive 10 --negative 25 --heading 90"
 
 _WIDTH = 80
 _NAMED = 3
@@ -31,27 +30,14 @@ _FAR = 1e5
 
 
 def add_arguments(command: argparse.ArgumentParser) -> None:
-    command.add_argument("action", choices=("check",), help="check: open every image, count everything")
-    add_place_set(command)
-    command.add_argument(
-        "--positive",
-        type=positive,
-        default=POSITIVE_WITHIN,
-        metavar="M",
-        help="a positive is this near (default: %(default)g)",
-    )
-    command.add_argument(
-        "--negative",
-        type=positive,
-        default=NEGATIVE_BEYOND,
-        metavar="M",
-        help="a negative is farther (default: %(default)g)",
-    )
-    command.add_argument(
-        "--heading", type=positive, metavar="DEG", help="a positive looks the same way within this angle"
-    )
-    command.add_argument("--json", action="store_true", help="print JSON, with every path")
-    command.add_argument("--quiet", action="store_true", help="no progress bar")
+    add = command.add_argument
+    add("action", choices=("check",), help="open every image and count everything")
+    common.add_place_set(command)
+    text = "distance within which an image is a positive (default: %(default)g)"
+    add("--positive", type=common.positive, default=POSITIVE_WITHIN, metavar="M", help=text)
+    text = "distance beyond which an image is a negative (default: %(default)g)"
+    add("--negative", type=common.positive, default=NEGATIVE_BEYOND, metavar="M", help=text)
+    add("--json", action="store_true", help="print JSON, with every path")
 
 
 def run(options: argparse.Namespace) -> None:
@@ -62,7 +48,7 @@ def run(options: argparse.Namespace) -> None:
     if options.split is None and options.queries is None:
         splits = splits_of(options.path) or [None]
     checks, overlaps = check_place_sets(
-        [open_place_set(options, split) for split in splits],
+        [common.open_place_set(options, split) for split in splits],
         options.positive,
         options.negative,
         None if options.heading is None else math.radians(options.heading),
@@ -145,14 +131,5 @@ def _list(title: str, what: str, entries: Sequence[str]) -> None:
 
 def _line(title: str, text: str) -> None:
     """A title and text that goes on below itself; long paths stay whole."""
-    first, indent = f"{title:12} ", " " * 13
-    print(
-        fill(
-            text,
-            _WIDTH,
-            initial_indent=first,
-            subsequent_indent=indent,
-            break_long_words=False,
-            break_on_hyphens=False,
-        )
-    )
+    cut = TextWrapper(_WIDTH, f"{title:12} ", " " * 13, break_long_words=False, break_on_hyphens=False)
+    print(cut.fill(text))

@@ -1,4 +1,10 @@
-"""`netvlad evaluate`: how well is a drive with known poses recognized?"""
+"""Measure how well a drive with known poses is localized.
+
+Prints Recall@N, states and position errors of the answers that the localizer node would give: by default the
+images are one drive, whose poses serve as odometry. Recall counts the matches of each image by itself.
+
+    netvlad evaluate maps/campus tuesday/ --pose-topic /ground_truth
+"""
 
 from __future__ import annotations
 
@@ -7,60 +13,40 @@ import json
 from collections import Counter
 from typing import TYPE_CHECKING, Any
 
-from netvlad_core.commands.common import (
-    add_localization,
-    add_source,
-    add_threshold,
-    finish,
-    open_localizer,
-    open_source,
-    print_counts,
-)
+from netvlad_core.commands import common
 from netvlad_core.progress import bar
 
 if TYPE_CHECKING:
     from netvlad_core.evaluation.drive import DriveResult
     from netvlad_core.localization.localizer import Localizer
 
-SUMMARY = "recall, states and position error of a drive whose poses are known"
-REMARK = (
-    "Judges what the localizer node would answer: by default the images as one drive, whose poses serve as "
-    "odometry. Recall counts the matches of each image by itself."
-)
-EXAMPLE = "netvlad evaluate maps/campus tuesday/ --pose-topic /ground_truth --threshold 25"
-
 
 def add_arguments(command: argparse.ArgumentParser) -> None:
-    add_localization(command)
-    add_source(command)
-    add_threshold(command)
-    command.add_argument("--json", action="store_true", help="print JSON")
+    common.add_localization(command)
+    common.add_min_similarity(command)
+    common.add_threshold(command)
+    common.add_json(command)
 
 
 def run(options: argparse.Namespace) -> int:
     from netvlad_core.evaluation.drive import DriveJudge
-    from netvlad_core.evaluation.recall import TRIVIAL
     from netvlad_core.localization.drive import localize_frames
 
-    localizer = open_localizer(options)
-    source = open_source(options)
+    localizer = common.open_localizer(options)
+    source = common.open_source(options)
     left_out: Counter[str] = Counter()
-    judge = DriveJudge(localizer.place_map, options.threshold)
-    is_drive = localizer.options.sequence_filter
-    for frame, answer in localize_frames(localizer, bar(source, show=not options.quiet), left_out, is_drive):
-        if frame.pose is None:
-            left_out["without a true pose"] += 1
-        else:
-            judge.add(frame.pose, answer)
+    judge = DriveJudge(localizer, options.threshold)
+    frames, is_drive = bar(source, show=not options.quiet), localizer.options.sequence_filter
+    for frame, answer in localize_frames(localizer, frames, left_out, is_drive):
+        judge.add(frame.pose, answer)
     result = judge.result()
-    trivial = int(result.recall.is_trivial.sum())
-    left_out += Counter({TRIVIAL: trivial}) + source.skipped
+    left_out += result.left_out + source.skipped
     values = _as_values(result, localizer, left_out)
     if options.json:
         print(json.dumps(values, indent=2))
     else:
         _print(values)
-    return finish(values["queries"], left_out, options.json, len(source), source.remark)
+    return common.finish(values["queries"], left_out, options.json, len(source), source.remark)
 
 
 def _as_values(result: DriveResult, localizer: Localizer, left_out: Counter[str]) -> dict[str, Any]:
@@ -80,7 +66,7 @@ def _as_values(result: DriveResult, localizer: Localizer, left_out: Counter[str]
         "queries": int(counted.sum()),
         "queries_without_positive": int((counted & ~result.recall.has_positive).sum()),
         "threshold_m": result.threshold,
-        "recall": {str(n): share for n, share in result.recall.at().items() if n <= options.top_k},
+        "recall": {str(n): share for n, share in result.recall.at().items()},
         "states": result.counts(),
         "localized_at_a_correct_place": int((posed & result.is_correct).sum()),
         "poses": len(errors),
@@ -100,7 +86,7 @@ def _print(values: dict[str, Any]) -> None:
         print(f"  Recall@{n:<3} " + (f"{100 * share:5.1f} %" if queries else "    -"))
     missing = values["queries_without_positive"]
     print(f"of all {queries} queries; {missing} of them have no correct place in the map")
-    print_counts("states", values["states"])
+    common.print_counts("states", values["states"])
     localized = values["states"]["LOCALIZED"]
     print(f"LOCALIZED at a correct place: {values['localized_at_a_correct_place']} of {localized}")
     if values["poses"]:

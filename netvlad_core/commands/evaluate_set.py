@@ -1,4 +1,10 @@
-"""`netvlad evaluate-set`: how well does a network recognize the places of a collection?"""
+"""Measure the recall of a network on a collection of places.
+
+Counts Recall@N over ALL queries, and beside it over those that have a correct place, as some projects do;
+mean average precision if a set has junk lists (Oxford, Paris, Holidays). docs/datasets.md has the formats.
+
+    netvlad evaluate-set datasets/pitts30k --split test --failures mistakes/
+"""
 
 from __future__ import annotations
 
@@ -9,18 +15,7 @@ import math
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from netvlad_core.commands.common import (
-    add_device,
-    add_place_set,
-    add_precision,
-    at_least,
-    finish,
-    network_path,
-    open_place_set,
-    output_file,
-    path,
-    positive,
-)
+from netvlad_core.commands import common
 from netvlad_core.commands.outputs import check_outputs
 from netvlad_core.data.radii import CORRECT_WITHIN
 from netvlad_core.files import written_whole
@@ -29,47 +24,26 @@ from netvlad_core.model.packaged import PACKAGED_NETWORK
 if TYPE_CHECKING:
     from netvlad_core.evaluation.place_recognition import SetResult
 
-SUMMARY = "recall of a network on a collection of places (Pitts, Tokyo, MSLS, ...)"
-REMARK = (
-    "Counts Recall@N over ALL queries, and beside it over those that have a correct place, as some projects "
-    "do; mean average precision where a set has junk lists (Oxford, Paris, Holidays)."
-)
-EXAMPLE = "netvlad evaluate-set datasets/pitts30k --split test --weights net.safetensors --failures mistakes/"
-
 _MATCHES = 5
 _COLUMNS = ["query", "rank", "match", "similarity", "distance_m", "correct"]
 _REASONS = 10
 
 
 def add_arguments(command: argparse.ArgumentParser) -> None:
-    add_place_set(command)
-    command.add_argument(
-        "--weights",
-        type=path,
-        default=PACKAGED_NETWORK,
-        metavar="FILE",
-        help="checkpoint, ONNX file or map folder (default: the network of this package)",
-    )
-    command.add_argument(
-        "--threshold",
-        type=positive,
-        metavar="M",
-        help=f"a place this near is correct (default: the set's, {CORRECT_WITHIN:g})",
-    )
-    command.add_argument(
-        "--heading", type=positive, metavar="DEG", help="and looks the same way within this angle"
-    )
-    command.add_argument(
-        "--csv", type=output_file, metavar="FILE", help=f"write the first {_MATCHES} matches of each query"
-    )
-    command.add_argument("--failures", type=path, metavar="DIR", help="draw the surest mistakes")
-    command.add_argument(
-        "--failure-count", type=at_least(1), default=20, metavar="N", help="how many (default: %(default)s)"
-    )
-    command.add_argument("--json", action="store_true", help="print JSON")
-    command.add_argument("--quiet", action="store_true", help="no progress bar")
-    add_device(command)
-    add_precision(command)
+    common.add_place_set(command)
+    add = command.add_argument
+    text = "checkpoint, ONNX file or map folder (default: the network of this package)"
+    add("--weights", type=common.path, default=PACKAGED_NETWORK, metavar="FILE", help=text)
+    text = f"distance within which a place is correct (default: the set's, {CORRECT_WITHIN:g})"
+    add("--threshold", type=common.positive, metavar="M", help=text)
+    text = f"write the first {_MATCHES} matches of each query"
+    add("--csv", type=common.output_file, metavar="FILE", help=text)
+    add("--failures", type=common.path, metavar="DIR", help="draw the surest mistakes into this folder")
+    text = "number of mistakes to draw (default: %(default)s)"
+    add("--failure-count", type=common.at_least(1), default=20, metavar="N", help=text)
+    common.add_json(command)
+    common.add_device(command)
+    common.add_precision(command)
 
 
 def run(options: argparse.Namespace) -> int:
@@ -81,8 +55,9 @@ def run(options: argparse.Namespace) -> int:
     for number in range(1, options.failure_count + 1) if options.failures else ():
         outputs[_picture(options, number)] = PICTURE_MARK
     check_outputs(outputs, (options.path, options.queries, options.ground_truth, options.weights))
-    places = open_place_set(options, options.split)
-    extractor = Extractor.load(network_path(options.weights), options.device, precision=options.precision)
+    places = common.open_place_set(options, options.split)
+    weights = common.network_path(options.weights)
+    extractor = Extractor.load(weights, options.device, precision=options.precision)
     heading = None if options.heading is None else math.radians(options.heading)
     result = evaluate_place_set(places, extractor, options.threshold, heading, not options.quiet)
     values = _as_values(result, extractor.model_id, options)
@@ -96,7 +71,7 @@ def run(options: argparse.Namespace) -> int:
         for number, query in enumerate(worst_failures(result, options.failure_count), start=1):
             draw_failure(result, query, _picture(options, number))
     read = len(result.places.database) + len(result.places.queries)
-    return finish(read, {"image that cannot be read": len(result.left_out)}, is_json=True)
+    return common.finish(read, {"image that cannot be read": len(result.left_out)}, is_json=True)
 
 
 def _picture(options: argparse.Namespace, number: int) -> Path:
@@ -158,9 +133,8 @@ def _print(values: dict[str, Any]) -> None:
     )
     if values["mean_average_precision"] is not None:
         print(f"mean average precision {100 * values['mean_average_precision']:.1f} % (trapezoid rule)")
-    reasons = [
-        reason if path in reason else f"{path}: {reason}" for path, reason in values["left_out"].items()
-    ]
+    left_out = values["left_out"].items()
+    reasons = [reason if path in reason else f"{path}: {reason}" for path, reason in left_out]
     for reason in reasons[:_REASONS]:
         print(f"left out: {reason}")
     if len(reasons) > _REASONS:
@@ -178,15 +152,8 @@ def _write_matches(result: SetResult, table: Path) -> None:
         writer.writerow(_COLUMNS)
         for query, (rows, similarities) in enumerate(zip(result.ranked, result.similarities, strict=True)):
             correct = set(result.positives[query].tolist())
+            name = result.places.queries.names[query]
             for rank, (row, similarity) in enumerate(zip(rows[:_MATCHES], similarities), start=1):
                 away = distance(result, query, int(row))
-                writer.writerow(
-                    [
-                        result.places.queries.names[query],
-                        rank,
-                        result.places.database.names[row],
-                        f"{similarity:.6f}",
-                        "" if away is None else f"{away:.2f}",
-                        int(row in correct),
-                    ]
-                )
+                metres, match = "" if away is None else f"{away:.2f}", result.places.database.names[row]
+                writer.writerow([name, rank, match, f"{similarity:.6f}", metres, int(row in correct)])

@@ -1,4 +1,10 @@
-"""`netvlad export`: a network becomes an ONNX file that runs without torch."""
+"""Write a network as an ONNX file, and compare it with torch.
+
+SOURCE gives the images on which int8 is calibrated, and real ones for the comparison. A file beside its
+checkpoint or in its map is found by --precision, and on machines without torch.
+
+    netvlad export maps/campus drive/ --precision int8
+"""
 
 from __future__ import annotations
 
@@ -6,39 +12,23 @@ import argparse
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
-from netvlad_core.commands.common import add_source, network_path, open_source, output_file, path
+from netvlad_core.commands import common
 from netvlad_core.commands.outputs import check_outputs
 from netvlad_core.model.spec import ONNX_PRECISIONS
 
 if TYPE_CHECKING:
     import numpy as np
 
-SUMMARY = "write a network as an ONNX file, checked against torch"
-REMARK = (
-    "SOURCE gives the images that int8 is calibrated on, and real ones for the check. Beside its checkpoint "
-    "or map, the file is found by --precision and on machines without torch."
-)
-EXAMPLE = "netvlad export maps/campus drive/ --image-topic /camera/image_raw --precision int8"
-
 
 def add_arguments(command: argparse.ArgumentParser) -> None:
-    command.add_argument(
-        "weights", type=path, metavar="WEIGHTS", help="checkpoint, or map folder for the network in it"
-    )
-    add_source(command, is_optional=True)
-    command.add_argument(
-        "--output",
-        type=output_file,
-        metavar="FILE",
-        help="file to write (default: beside the weights)",
-    )
-    command.add_argument(
-        "--precision",
-        choices=ONNX_PRECISIONS,
-        default="float32",
-        metavar="P",
-        help=f"{', '.join(ONNX_PRECISIONS)} (default: %(default)s)",
-    )
+    add = command.add_argument
+    text = "checkpoint, or map folder for the network in it"
+    add("weights", type=common.path, metavar="WEIGHTS", help=text)
+    common.add_source(command, is_optional=True)
+    text = "file to write (default: beside the weights)"
+    add("--output", type=common.output_file, metavar="FILE", help=text)
+    text = f"{', '.join(ONNX_PRECISIONS)} (default: %(default)s)"
+    add("--precision", choices=ONNX_PRECISIONS, default="float32", metavar="P", help=text)
 
 
 def run(options: argparse.Namespace) -> None:
@@ -47,7 +37,7 @@ def run(options: argparse.Namespace) -> None:
     from netvlad_core.model.extractor import variant_path
     from netvlad_core.model.onnx_engine import FORMAT
 
-    weights = network_path(options.weights)
+    weights = common.network_path(options.weights)
     output = options.output or variant_path(weights, options.precision)
     check_outputs({output: FORMAT}, (weights, options.source, options.trajectory))
     network = load_checkpoint(weights)
@@ -64,5 +54,5 @@ def _images(options: argparse.Namespace) -> Iterator[np.ndarray]:
     from netvlad_core.mapping.keyframes import KEEP_ALL, sample_frames
     from netvlad_core.model.export import CALIBRATION_IMAGES
 
-    source = open_source(options, poses_required=False)
+    source = common.open_source(options, poses_required=False)
     return sample_frames(source, KEEP_ALL, not options.quiet, CALIBRATION_IMAGES, "reading")()

@@ -1,32 +1,29 @@
-"""`netvlad fetch-weights`: published weights from where they live."""
+"""Download published weights and check them.
+
+netvlad fetch-weights patch-netvlad-mapillary-512 --folder weights
+"""
 
 from __future__ import annotations
 
 import argparse
 
-from netvlad_core.commands.common import path
+from netvlad_core.commands import common
 from netvlad_core.model.published import BY_HAND, PUBLISHED, default_folder
-
-SUMMARY = "download published weights and check them"
-_WIDTH = max(map(len, PUBLISHED))
-REMARK = (
-    "Names, and the licence under which each is published:\n"
-    + "\n".join(f"  {name:{_WIDTH}}  {file.licence}" for name, file in PUBLISHED.items())
-    + "\nTo be fetched with a browser:\n"
-    + "\n".join(f"  {name:{_WIDTH}}  {url}" for name, url in BY_HAND.items())
-)
-EXAMPLE = "netvlad fetch-weights patch-netvlad-mapillary-512 --folder weights"
 
 
 def add_arguments(command: argparse.ArgumentParser) -> None:
-    command.add_argument("name", choices=PUBLISHED, metavar="NAME", help="one of the names below")
-    command.add_argument(
-        "--folder",
-        type=path,
-        metavar="DIR",
-        help="where to keep it (default: netvlad_ros in the user's cache folder)",
+    width = max(map(len, PUBLISHED))
+    named = "".join(f"\n  {name:{width}}  {file.licence}" for name, file in PUBLISHED.items())
+    by_hand = "".join(f"\n  {url}" for url in BY_HAND.values())
+    command.epilog = (
+        f"names, with the licence of the weights:{named}\n\nto be fetched with a browser:{by_hand}\n\n"
+        f"{command.epilog}"
     )
-    command.add_argument("--quiet", action="store_true", help="no progress bar")
+    add = command.add_argument
+    add("name", choices=PUBLISHED, metavar="NAME", help="one of the names below")
+    text = "folder to keep the file in (default: netvlad_ros in the user's cache folder)"
+    add("--folder", type=common.path, metavar="DIR", help=text)
+    common.add_quiet(command)
 
 
 def run(options: argparse.Namespace) -> None:

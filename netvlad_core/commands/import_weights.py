@@ -1,31 +1,26 @@
-"""`netvlad import-weights`: weights of other projects become checkpoints."""
+"""Convert the weights of another project into a checkpoint.
+
+Recognised by their content: .mat files of hloc, checkpoints of Nanne/pytorch-NetVlad, Patch-NetVLAD, the
+deep-VG benchmark and OpenIBL. Nothing in the file is executed.
+
+    netvlad import-weights Pitts30K_struct.mat --output pitts30k.safetensors
+"""
 
 from __future__ import annotations
 
 import argparse
 
-from netvlad_core.commands.common import at_least, output_file, path
+from netvlad_core.commands import common
 from netvlad_core.commands.outputs import check_outputs
-
-SUMMARY = "convert weights of another project"
-REMARK = (
-    "Recognises by their content: hloc's .mat files, checkpoints of Nanne/pytorch-NetVlad, Patch-NetVLAD, "
-    "the deep-VG benchmark and OpenIBL. Nothing in the file is executed."
-)
-EXAMPLE = "netvlad import-weights Pitts30K_struct.mat --output pitts30k.safetensors --dimension 512"
 
 
 def add_arguments(command: argparse.ArgumentParser) -> None:
-    command.add_argument("file", type=path, metavar="FILE", help="weights as the project has published them")
-    command.add_argument(
-        "--output", type=output_file, required=True, metavar="NAME", help="checkpoint to write (.safetensors)"
-    )
-    command.add_argument(
-        "--dimension",
-        type=at_least(1),
-        metavar="D",
-        help="crop a whitened descriptor to its first D entries (default: all)",
-    )
+    add = command.add_argument
+    add("file", type=common.path, metavar="FILE", help="weights as the project has published them")
+    text = "checkpoint to write (.safetensors)"
+    add("--output", type=common.output_file, required=True, metavar="NAME", help=text)
+    text = "keep the first D entries of a whitened descriptor (default: all)"
+    add("--dimension", type=common.at_least(1), metavar="D", help=text)
 
 
 def run(options: argparse.Namespace) -> None:
@@ -41,10 +36,9 @@ def run(options: argparse.Namespace) -> None:
     spec = network.spec
     print(f"{options.file}: {imported.layout}")
     print(f"  backbone       {spec.backbone}")
-    print(
-        f"  clusters       {spec.clusters}, assignment {'with' if spec.assignment_bias else 'without'} bias"
-    )
-    print(f"  whitening      {'to ' + str(spec.whitened_dimension) if spec.whitened_dimension else 'none'}")
+    bias = "with" if spec.assignment_bias else "without"
+    print(f"  clusters       {spec.clusters}, assignment {bias} bias")
+    print(f"  whitening      {f'to {spec.whitened_dimension}' if spec.whitened_dimension else 'none'}")
     print(f"  dimension      {spec.dimension}")
     print(f"  preprocessing  {spec.preprocessing}")
     print(f"{options.output}: model {model_id}")

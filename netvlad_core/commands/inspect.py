@@ -1,4 +1,7 @@
-"""`netvlad inspect`: what is in a map, a checkpoint or an ONNX file, and is it whole?"""
+"""Describe and check a map, a checkpoint or an ONNX file.
+
+netvlad inspect maps/campus
+"""
 
 from __future__ import annotations
 
@@ -8,16 +11,13 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from netvlad_core.commands.common import path, warn_of_units
-
-SUMMARY = "describe a map, a checkpoint or an ONNX file, and check it"
-REMARK = "Compares the checksum of every file."
-EXAMPLE = "netvlad inspect maps/campus"
+from netvlad_core.commands import common
 
 
 def add_arguments(command: argparse.ArgumentParser) -> None:
-    command.add_argument("path", type=path, metavar="MAP|FILE", help="map folder, checkpoint or ONNX file")
-    command.add_argument("--json", action="store_true", help="print JSON")
+    text = "map folder, checkpoint or ONNX file"
+    command.add_argument("path", type=common.path, metavar="MAP|FILE", help=text)
+    common.add_json(command)
 
 
 def run(options: argparse.Namespace) -> None:
@@ -36,7 +36,7 @@ def _map_values(path: Path) -> dict[str, Any]:
     from netvlad_core.mapping.place_map import PlaceMap
 
     place_map = PlaceMap.open(path, verify=True)
-    warn_of_units(place_map)
+    common.warn_of_units(place_map)
     return asdict(place_map.header)
 
 

@@ -1,4 +1,10 @@
-"""`netvlad localize`: where was each image of a drive taken?"""
+"""Find the images of a drive in a map.
+
+Writes one CSV row per image, and beside the table the poses as a TUM trajectory and the settings as YAML. For
+a precision/recall curve, accept the column `place` from a threshold on the column `score`.
+
+    netvlad localize maps/campus tuesday/ --output tuesday.csv
+"""
 
 from __future__ import annotations
 
@@ -7,16 +13,7 @@ import csv
 from collections import Counter
 from typing import TYPE_CHECKING, Any
 
-from netvlad_core.commands.common import (
-    add_localization,
-    add_source,
-    finish,
-    inputs_of,
-    open_localizer,
-    open_source,
-    output_file,
-    print_counts,
-)
+from netvlad_core.commands import common
 from netvlad_core.commands.outputs import beside, check_outputs
 from netvlad_core.files import written_whole
 from netvlad_core.progress import bar
@@ -25,13 +22,6 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from netvlad_core.localization.localizer import Localization
-
-SUMMARY = "find the images of a drive in a map"
-REMARK = (
-    "Writes one CSV row per image, and beside the table the poses as a TUM trajectory and the settings as "
-    "YAML. For a precision/recall curve, accept the column `place` from a threshold on the column `score`."
-)
-EXAMPLE = "netvlad localize maps/campus tuesday/ --output tuesday.csv"
 
 # `place` is the one that state and pose speak of; a higher `score` is surer.
 _COLUMNS = [
@@ -42,8 +32,8 @@ _MARK = "netvlad localize"
 
 
 def add_arguments(command: argparse.ArgumentParser) -> None:
-    add_localization(command)
-    add_source(command)
+    common.add_localization(command)
+    common.add_min_similarity(command)
     command.add_argument("--output", type=_table, required=True, metavar="CSV", help="table to write")
 
 
@@ -51,7 +41,7 @@ def _table(text: str) -> Path:
     """Type of an argument: a file to write that is not named like the trajectory beside it."""
     if text.lower().endswith(".tum"):
         raise argparse.ArgumentTypeError(f"{text} is to be a table; the trajectory goes beside it as .tum")
-    return output_file(text)
+    return common.output_file(text)
 
 
 def run(options: argparse.Namespace) -> int:
@@ -61,20 +51,18 @@ def run(options: argparse.Namespace) -> int:
 
     tum, settings = beside(options.output, ".tum"), beside(options.output, ".settings.yaml")
     outputs = {options.output: ",".join(_COLUMNS[:4]), tum: _MARK, settings: _MARK}
-    check_outputs(outputs, inputs_of(options))
-    localizer = open_localizer(options)
-    is_drive = localizer.options.sequence_filter
-    left_out: Counter[str] = Counter()
-    source = open_source(options, poses_required=False)
-    poses, states = [], Counter[str]()
+    check_outputs(outputs, common.inputs_of(options))
+    localizer = common.open_localizer(options)
+    source = common.open_source(options, poses_required=False)
+    left_out, states = Counter[str](), Counter[str]()
+    poses = []
     with written_whole(options.output) as table, written_whole(tum) as track, written_whole(settings) as used:
         # A name that is no text in UTF-8 keeps its bytes.
         with table.open("w", newline="", encoding="utf-8", errors="surrogateescape") as file:
             writer = csv.writer(file)
             writer.writerow(_COLUMNS)
-            for frame, answer in localize_frames(
-                localizer, bar(source, show=not options.quiet), left_out, is_drive
-            ):
+            frames, is_drive = bar(source, show=not options.quiet), localizer.options.sequence_filter
+            for frame, answer in localize_frames(localizer, frames, left_out, is_drive):
                 writer.writerow(_row(frame.name, answer))
                 states[answer.state.name] += 1
                 if answer.prior:
@@ -83,9 +71,9 @@ def run(options: argparse.Namespace) -> int:
         title = f"Settings of {_MARK}, {options.source.name} in {localizer.place_map.header.map_id}."
         used.write_text(parameters_text(settings_of(localizer.options), [title]), encoding="utf-8")
     print(f"{options.output}: {states.total()} images; {tum}: {len(poses)} poses")
-    print_counts("states", states)
+    common.print_counts("states", states)
     left_out += source.skipped
-    return finish(states.total(), left_out, total=len(source), remark=source.remark)
+    return common.finish(states.total(), left_out, total=len(source), remark=source.remark)
 
 
 def _row(name: str, answer: Localization) -> list[Any]:

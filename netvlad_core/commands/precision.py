@@ -1,4 +1,11 @@
-"""`netvlad precision`: what do float16, int8 and the others do to recall and speed?"""
+"""Measure recall and time of a map's network in each precision.
+
+Describes a drive with known poses in each precision and finds it in the map as it is. ONNX files of `netvlad
+export` beside the network are used; missing ones are exported for the measurement alone, int8 calibrated on
+this drive.
+
+    netvlad precision maps/campus tuesday/ --precisions float32 int8
+"""
 
 from __future__ import annotations
 
@@ -8,15 +15,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING
 
-from netvlad_core.commands.common import (
-    add_device,
-    add_source,
-    add_threshold,
-    finish,
-    network_path,
-    open_source,
-    path,
-)
+from netvlad_core.commands import common
 from netvlad_core.errors import NetvladError
 from netvlad_core.model.spec import ONNX_PRECISIONS, PRECISIONS
 from netvlad_core.progress import bar
@@ -25,29 +24,16 @@ if TYPE_CHECKING:
     from netvlad_core.data.frames import FrameSource
     from netvlad_core.model.extractor import Extractor
 
-SUMMARY = "recall and time of a map's network in each precision"
-REMARK = (
-    "Describes a drive with known poses in each precision and finds it in the map as it is. ONNX files of "
-    "`netvlad export` beside the network are used; what is missing is exported for the measurement alone, "
-    "int8 calibrated on this drive."
-)
-EXAMPLE = "netvlad precision maps/campus tuesday/ --pose-topic /odom --precisions float32 int8"
-
 
 def add_arguments(command: argparse.ArgumentParser) -> None:
-    command.add_argument("map", metavar="MAP", type=path, help="map folder")
-    command.add_argument("--weights", type=path, metavar="FILE", help="checkpoint, if not where the map says")
-    add_source(command)
-    command.add_argument(
-        "--precisions",
-        nargs="+",
-        choices=PRECISIONS,
-        default=PRECISIONS,
-        metavar="P",
-        help=f"beside float32 (default: {' '.join(PRECISIONS)})",
-    )
-    add_threshold(command)
-    add_device(command)
+    add = command.add_argument
+    add("map", metavar="MAP", type=common.path, help="map folder")
+    add("--weights", type=common.path, metavar="FILE", help="checkpoint (default: the map's)")
+    common.add_source(command)
+    text = f"to compare with float32 (default: {' '.join(PRECISIONS)})"
+    add("--precisions", nargs="+", choices=PRECISIONS, default=PRECISIONS, metavar="P", help=text)
+    common.add_threshold(command)
+    common.add_device(command)
 
 
 def run(options: argparse.Namespace) -> int:
@@ -55,11 +41,10 @@ def run(options: argparse.Namespace) -> int:
     from netvlad_core.mapping.place_map import PlaceMap
 
     place_map = PlaceMap.open(options.map)
-    weights = options.weights or network_path(options.map)
-    source = open_source(options)
+    source = common.open_source(options)
     left_out: Counter[str] = Counter()
     with TemporaryDirectory() as folder:
-        extractors = _extractors(weights, source, Path(folder), options)
+        extractors = _extractors(options.weights or place_map.network_path, source, Path(folder), options)
         frames = bar(source, show=not options.quiet)
         results = compare_precisions(place_map, frames, extractors, left_out, options.threshold)
     header, queries = place_map.header, next(iter(results.values())).queries
@@ -72,7 +57,7 @@ def run(options: argparse.Namespace) -> int:
         recall = " ".join(f"{100 * share:6.1f}" for share in result.recall.values())
         print(f"{name:<14}  {recall}  {result.similarity:>10.5f}  {1e3 * result.seconds:>7.1f}")
     print("similarity: to the same image's descriptor in float32, mean; ms: for one image, median")
-    return finish(queries, left_out + source.skipped, total=len(source), remark=source.remark)
+    return common.finish(queries, left_out + source.skipped, total=len(source), remark=source.remark)
 
 
 def _extractors(
@@ -97,9 +82,7 @@ def _extractors(
         print(f"without ONNX Runtime and int8, for want of packages: pip install {' '.join(missing)}")
         return extractors
     images = sample_frames(source, KEEP_ALL, not options.quiet, CALIBRATION_IMAGES, "calibrating")
-    for precision in chosen:
-        if precision not in ONNX_PRECISIONS:
-            continue
+    for precision in (precision for precision in chosen if precision in ONNX_PRECISIONS):
         path = variant_path(weights, precision)
         if not path.is_file():
             path = folder / path.name

@@ -1,4 +1,9 @@
-"""`netvlad train`: learn descriptors from drives with poses, or from places with labels."""
+"""Train a network on drives with poses or on labelled places.
+
+The options are in a TOML file, see docs/training.md. Under torchrun the command uses several GPUs.
+
+    netvlad train --config campus.toml --output runs/campus
+"""
 
 from __future__ import annotations
 
@@ -6,35 +11,36 @@ import argparse
 import os
 import sys
 
-from netvlad_core.commands.common import path
-
-SUMMARY = "train a network on drives with poses"
-REMARK = "Options are in a TOML file, see docs/training.md; under torchrun, on several GPUs."
-EXAMPLE = "netvlad train --config campus.toml --output runs/campus"
+from netvlad_core.commands import common
+from netvlad_core.commands.outputs import check_outputs
 
 
 def add_arguments(command: argparse.ArgumentParser) -> None:
-    command.add_argument("--config", type=path, required=True, metavar="FILE", help="TOML file of options")
-    command.add_argument(
-        "--output",
-        type=path,
-        metavar="DIR",
-        help="folder for checkpoints and metrics (default: the name of FILE without its suffix)",
-    )
-    command.add_argument("--resume", action="store_true", help="go on with the run in DIR, exactly")
-    command.add_argument("--quiet", action="store_true", help="no progress bar")
+    add = command.add_argument
+    add("--config", type=common.path, required=True, metavar="FILE", help="TOML file with the options")
+    text = "folder for checkpoints and metrics (default: the name of FILE without its suffix)"
+    add("--output", type=common.path, metavar="DIR", help=text)
+    add("--resume", action="store_true", help="continue the run in DIR, to the same result")
+    common.add_quiet(command)
 
 
 def run(options: argparse.Namespace) -> None:
+    from netvlad_core.model.checkpoints import CHECKPOINT_FORMAT
     from netvlad_core.training.config import TrainingConfig
     from netvlad_core.training.run import train
+    from netvlad_core.training.trainer import BEST, LAST
 
     config = TrainingConfig.from_toml(options.config)
     folder = options.output or options.config.with_suffix("")
+    is_first = os.environ.get("RANK", "0") == "0"
+    if is_first:
+        marks = {"config.json": '"positive_radius"', "metrics.csv": "step,epoch,loss"}
+        marks |= {BEST: CHECKPOINT_FORMAT, LAST: CHECKPOINT_FORMAT}
+        check_outputs({folder / name: mark for name, mark in marks.items()}, (options.config,))
     try:
         train(config, folder, options.resume, not options.quiet)
     except KeyboardInterrupt:
-        if os.environ.get("RANK", "0") == "0":
+        if is_first:
             print("\nthe same command with --resume continues where this one stopped", file=sys.stderr)
         raise
     if int(os.environ.get("WORLD_SIZE", "1")) > 1:

@@ -12,6 +12,7 @@ import numpy as np
 from netvlad_core.data.frames import Frame
 from netvlad_core.data.radii import CORRECT_WITHIN
 from netvlad_core.errors import ImageError, SourceError
+from netvlad_core.evaluation.drive import positions_of
 from netvlad_core.evaluation.recall import recall_by_position
 from netvlad_core.mapping.place_map import PlaceMap
 from netvlad_core.model.extractor import Extractor
@@ -26,10 +27,10 @@ class PrecisionResult:
 
     Attributes
     ----------
-    queries : images; the denominator of the recall.
+    queries : number of images, the denominator of the recall.
     recall : {n: share of all queries in [0, 1]}, searched in the map's descriptors as they are.
-    similarity : to the descriptor of the first extractor, mean over the queries.
-    seconds : for one image alone, from pixels to descriptor, median.
+    similarity : mean similarity to the descriptor of the first extractor.
+    seconds : median time for one image alone, from pixels to descriptor.
     """
 
     queries: int
@@ -49,9 +50,9 @@ def compare_precisions(
 
     Parameters
     ----------
-    extractors : of the map's model, in several precisions; the first is what the others are compared with.
-    left_out : reason and count of the frames that are no queries.
-    threshold : metres, within which a place is correct.
+    extractors : the map's model in several precisions; the first is what the others are compared with.
+    left_out : gets reasons and counts of the frames that are no queries.
+    threshold : metres within which a place is correct.
 
     Raises
     ------
@@ -62,41 +63,35 @@ def compare_precisions(
     """
     for extractor in extractors.values():
         place_map.check_model(extractor.model_id)
-    if not place_map.has_poses:
-        raise SourceError(f"the map {place_map.path} has no poses, so nothing can be evaluated against it")
-    index = open_index(place_map.descriptors)
-    positions: list[np.ndarray] = []
-    rows: dict[str, list[np.ndarray]] = {name: [] for name in extractors}
-    seconds: dict[str, list[float]] = {name: [] for name in extractors}
-    similarities: dict[str, list[float]] = {name: [] for name in extractors}
+    places, index = positions_of(place_map), open_index(place_map.descriptors)
+    truth: list[np.ndarray] = []
+    measured: dict[str, list[tuple[np.ndarray, float, float]]] = {name: [] for name in extractors}
     for frame in frames:
         if frame.pose is None:
             left_out["without a true pose"] += 1
             continue
+        described = {}
         try:
             image = frame.decode()
-            descriptors = {}
             for name, extractor in extractors.items():
                 start = perf_counter()
-                descriptors[name] = extractor(image)
-                seconds[name].append(perf_counter() - start)
+                descriptor = extractor(image)
+                described[name] = descriptor, perf_counter() - start
         except ImageError as error:
             left_out[str(error)] += 1
             continue
-        reference = next(iter(descriptors.values()))[0]
-        for name, descriptor in descriptors.items():
-            rows[name].append(index.search(descriptor, max(_RECALL_AT))[1][0])
-            similarities[name].append(float(descriptor[0] @ reference))
-        positions.append(frame.pose.position)
-    if not positions:
+        reference = next(iter(described.values()))[0][0]
+        for name, (descriptor, seconds) in described.items():
+            rows = index.search(descriptor, max(_RECALL_AT))[1][0]
+            measured[name].append((rows, float(descriptor[0] @ reference), seconds))
+        truth.append(frame.pose.position)
+    if not truth:
         raise SourceError("no query has a true pose and an image that can be read")
-    places, truth = np.asarray(place_map.poses[:, :3]), np.array(positions)
-    return {
-        name: PrecisionResult(
-            len(positions),
-            recall_by_position(np.array(rows[name]), places, truth, threshold).at(_RECALL_AT),
-            float(np.mean(similarities[name])),
-            float(np.median(seconds[name])),
+    results = {}
+    for name, figures in measured.items():
+        ranked, similarities, times = (np.array(column) for column in zip(*figures, strict=True))
+        recall = recall_by_position(ranked, places, np.array(truth), threshold).at(_RECALL_AT)
+        results[name] = PrecisionResult(
+            len(truth), recall, float(similarities.mean()), float(np.median(times))
         )
-        for name in extractors
-    }
+    return results

@@ -26,7 +26,8 @@ def score_drive(
 ) -> dict[str, DriveResult]:
     """Judge every image of a drive by itself and as part of the drive, and compare with its true pose.
 
-    Images without a true pose take part in the drive, but are not judged; they are counted in `left_out`.
+    Images without a true pose take part in the drive, but are not judged; broken ones are counted in
+    `left_out`.
 
     Returns
     -------
@@ -44,21 +45,16 @@ def score_drive(
     """
     options = localizer.options
     alone = "min_similarity" if options.verification is None else "min_inliers"
-    judges = {name: DriveJudge(localizer.place_map, threshold) for name in (alone, "min_belief")}
-    everything = replace(
-        options, min_similarity=-1.0, sequence=replace(options.sequence, min_belief=_ANY_BELIEF)
-    )
-    localizer = localizer.with_options(everything)
+    any_belief = replace(options.sequence, min_belief=_ANY_BELIEF)
+    localizer = localizer.with_options(replace(options, min_similarity=-1.0, sequence=any_belief))
     localizer.forget()
+    judges = {name: DriveJudge(localizer, threshold) for name in (alone, "min_belief")}
     accepted = -np.inf  # the highest min_belief at which this image would be LOCALIZED
     for frame, observation in observe_frames(localizer, frames, left_out):
         tracked = localizer.track(observation)
         kept = min(accepted, _kept(tracked.probability))
         is_possible = tracked.belief is not None and tracked.belief.state is State.LOCALIZED
         accepted = max(tracked.probability, kept) if is_possible else -np.inf
-        if frame.pose is None:
-            left_out["without a true pose"] += 1
-            continue
         judges["min_belief"].add(frame.pose, tracked, accepted if tracked.prior else -np.inf)
         answer = localizer.locate(observation)
         best = answer.matches[0]
@@ -101,30 +97,14 @@ def draw_curves(
     figure = Figure(figsize=(6, 4.5), dpi=120, layout="constrained")
     axes = figure.subplots()
     for (name, curve), color in zip(curves.items(), ("#8a8f98", "#1f6fb2"), strict=True):
-        axes.plot(
-            curve.recall,
-            curve.precision,
-            color=color,
-            label="sequence filter" if name == "min_belief" else "single image",
-        )
-        accepted = np.flatnonzero(curve.thresholds >= thresholds[name])
-        if len(accepted):
-            at = accepted[-1]
-            label = "sequence filter" if name == "min_belief" else "single image"
+        label = "sequence filter" if name == "min_belief" else "single image"
         axes.plot(curve.recall, curve.precision, color=color, label=label)
         accepted = np.flatnonzero(curve.thresholds >= thresholds[name])
         if len(accepted):
-            at = accepted[-1]
-            axes.plot(curve.recall[at], curve.precision[at], "o", color=color)
-            axes.annotate(
-                f"{name} {thresholds[name]:.3g}",
-                (curve.recall[at], curve.precision[at]),
-                textcoords="offset points",
-                xytext=(-6, -14),
-                ha="right",
-                color=color,
-                fontsize=8,
-            )
+            at = curve.recall[accepted[-1]], curve.precision[accepted[-1]]
+            axes.plot(*at, "o", color=color)
+            text, placed = f"{name} {thresholds[name]:.3g}", (-6, -14)
+            axes.annotate(text, at, placed, textcoords="offset points", ha="right", color=color, fontsize=8)
     axes.axhline(precision, color="#d0d0d0", linewidth=1, zorder=0)
     axes.set(xlabel="recall", ylabel="precision", xlim=(0, 1.02), ylim=(0, 1.03))
     axes.legend(loc="lower left", frameon=False)

@@ -10,7 +10,7 @@ import numpy as np
 
 from netvlad_core.data.place_sets.place_set import PlaceImages, PlaceSet
 from netvlad_core.errors import SourceError
-from netvlad_core.evaluation.average_precision import average_precision
+from netvlad_core.evaluation.precision_recall import average_precision
 from netvlad_core.evaluation.recall import RECALL_AT, Recall
 from netvlad_core.model.extractor import Extractor
 from netvlad_core.model.streaming import describe_frames

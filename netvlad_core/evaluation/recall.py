@@ -11,8 +11,6 @@ from scipy.spatial import cKDTree
 from netvlad_core.data.radii import CORRECT_WITHIN
 
 RECALL_AT = (1, 5, 10, 20)
-# Why an image does not count.
-TRIVIAL = "image for which every place of the map is correct"
 
 
 @dataclass(frozen=True, eq=False)
@@ -66,7 +64,7 @@ def recall_by_position(
     Parameters
     ----------
     ranked : (Q, K) int, rows of the places, best first.
-    places, queries, radius : see `within`.
+    places, queries, radius : as in `within`.
     """
     hits = within(ranked, places, queries, radius)
     known = places[np.isfinite(places).all(axis=1)]

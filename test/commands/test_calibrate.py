@@ -34,7 +34,7 @@ def _drive_off_the_map(folder: Path) -> Path:
 
 
 def _calibrate(place_map: PlaceMap, drive: Path, output: Path, *more: str) -> int:
-    arguments = ["--map", str(place_map.path), "--drive", str(drive), "--threshold", "5", "--quiet", *more]
+    arguments = [str(place_map.path), str(drive), "--threshold", "5", "--quiet", *more]
     return main(["calibrate", *arguments, "--output", str(output)])
 
 

@@ -69,9 +69,11 @@ def test_a_parameter_file_changes_the_answers_and_the_command_line_wins(
     params.write_text(
         "/**:\n  ros__parameters: {sequence_filter: false, min_similarity: 1.0, map: of_the_node, top_k: 5}\n"
     )
-    result = _evaluate(capsys, street_map.path, drive, "--params", params)
+    alone = _evaluate(capsys, street_map.path, drive, "--single-image", "--threshold", "5")
+    result = _evaluate(capsys, street_map.path, drive, "--params", params, "--threshold", "5")
     assert result["states"] == {"LOST": 39, "AMBIGUOUS": 0, "LOCALIZED": 0}
-    assert list(result["recall"]) == ["1", "5"]
+    assert result["recall"] == alone["recall"]  # top_k bounds what is reported, not what is measured
+    assert list(result["recall"]) == ["1", "5", "10", "20"]
     assert (result["settings"]["min_similarity"], result["settings"]["top_k"]) == (1.0, 5)
     result = _evaluate(capsys, street_map.path, drive, "--params", params, "--min-similarity", "-1")
     assert result["states"]["LOST"] == 0

@@ -28,7 +28,7 @@ def _result(
     localizer: Localizer, xs: list[float], offset: float = 0.0, threshold: float = 25.0
 ) -> DriveResult:
     """Result of views at xs, whose true positions are said to be `offset` metres beside."""
-    judge = DriveJudge(localizer.place_map, threshold)
+    judge = DriveJudge(localizer, threshold)
     for x in xs:
         judge.add(Pose.from_xyz_yaw(x, offset), localizer(view(_FRONTS, x)))
     return judge.result()
@@ -63,14 +63,14 @@ def test_a_threshold_wider_than_the_map_tells_nothing(localizer: Localizer) -> N
 
 def test_without_a_true_pose_nothing_can_be_said(localizer: Localizer) -> None:
     with pytest.raises(SourceError, match="no image has a true pose"):
-        DriveJudge(localizer.place_map).result()
+        DriveJudge(localizer).result()
 
 
 def test_the_place_that_a_tracked_answer_names_is_judged(localizer: Localizer) -> None:
     """The filter believes in the drive, whatever this one image looks like."""
     answer = localizer(view(_FRONTS, 10.0))
     belief = Belief(State.LOCALIZED, 1.0, place=30, probability=0.97, spread=1.0, is_reversed=False)
-    judge = DriveJudge(localizer.place_map, threshold=5)
+    judge = DriveJudge(localizer, threshold=5)
     judge.add(Pose.from_xyz_yaw(60.0, 0.0), replace(answer, belief=belief))
     result = judge.result()
     assert (result.is_correct[0], result.scores[0], result.recall.at()[1]) == (True, 0.97, 0.0)

@@ -98,7 +98,7 @@ def test_the_node_and_the_commands_give_the_same_answers(ros, street, map_path, 
     params = tmp_path / "campus.yaml"
     if file == "of calibrate":
         drive = _write(tmp_path / "calibration", images, poses, stamps)
-        arguments = ["--map", str(map_path), "--drive", str(drive), "--quiet", "--output", str(params)]
+        arguments = [str(map_path), str(drive), "--quiet", "--output", str(params)]
         assert main(["calibrate", *arguments]) == 0
     else:
         params.write_text(
