@@ -81,7 +81,11 @@ def propose(curve: PrecisionRecall, precision: float, default: float, nothing: f
     if not len(curve.precision) or curve.precision.min() == 1.0:
         return default
     threshold = curve.threshold_for(precision)
-    return nothing if threshold is None else threshold
+    if threshold is None:
+        return nothing
+    # Halfway to the next score: another machine rounds differently, and no image may change sides for that.
+    below = curve.thresholds[curve.thresholds < threshold]
+    return float(threshold + below[0]) / 2 if len(below) else threshold
 
 
 def draw_curves(

@@ -6,6 +6,7 @@ from collections import Counter
 from dataclasses import replace
 
 import numpy as np
+import pytest
 
 from netvlad_core.data.frames import Frame
 from netvlad_core.data.geometry import Pose
@@ -24,7 +25,8 @@ def test_proposal_keeps_the_default_without_a_mistake_and_accepts_nothing_withou
     assert propose(precision_recall(scores, everything, everything), 0.99, default=0.5) == 0.5
     assert propose(precision_recall(scores, ~everything, everything), 0.99, default=0.5) == 1.0
     mixed = precision_recall(scores, np.array([True, True, False, True]), everything)
-    assert propose(mixed, 0.99, default=0.5) == 0.8
+    assert propose(mixed, 0.99, default=0.5) == pytest.approx(0.75)  # as far from 0.8 as from 0.7
+    assert propose(mixed, 0.75, default=0.5) == 0.6
 
 
 def test_the_localizer_stays_as_it_was_and_its_own_options_count(
