@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import hashlib
-from collections import Counter, defaultdict
+from collections import Counter
 from collections.abc import Iterable
-from dataclasses import dataclass, field
-from itertools import combinations
-from pathlib import Path
+from dataclasses import dataclass
+from itertools import combinations, product
 
 import numpy as np
 
@@ -41,18 +40,18 @@ class SplitCheck:
     Attributes
     ----------
     name, description, split : those of the set.
-    images : number in the database and of queries.
-    missing, broken : path, and path with the reason, of files that cannot be used.
-    sizes : "width x height" in pixels and how many images have it.
-    extent : metres in x and in y that all positions span, or None without positions.
-    headings : images whose heading is known.
-    positives : database images that show the place of a query, within `positive`; None if nothing tells.
-    negatives : database images farther than `negative` from a query; None without positions.
-    unreachable : queries without positive.
-    subsets : further query sets and their sizes.
+    images : numbers of images in the database and of queries.
+    missing, broken : paths of files that are not there, and of damaged ones with the reason.
+    sizes : "width x height" in pixels, with the number of images.
+    extent : metres that all positions span in x and y, or None without positions.
+    headings : number of images whose heading is known.
+    positives : database images that show the place of a query; None if nothing tells.
+    negatives : database images farther than the negative radius from a query; None without positions.
+    unreachable : paths of queries without a positive.
+    subsets : sizes of the further query sets.
     labels : images per label; None without labels.
-    lonely_labels : labels with one image, which nothing can be learnt from.
-    database_among_queries : pairs of paths of a query and a database image that are the same file content.
+    lonely_labels : number of labels with a single image, from which nothing can be learnt.
+    database_among_queries : paths of a query and of a database image with the same file content.
     """
 
     name: str
@@ -62,7 +61,7 @@ class SplitCheck:
     missing: list[str]
     broken: dict[str, str]
     sizes: dict[str, int]
-    extent: tuple[float, float] | None
+    extent: tuple[float, ...] | None
     headings: int
     positives: Spread | None
     negatives: Spread | None
@@ -82,14 +81,31 @@ class Overlap:
     same_position: list[tuple[str, str]]
 
 
-@dataclass
 class _Files:
-    """Files of one split, read once."""
+    """Files of one split, read once; `paths_of` maps the hashes of their contents to paths, for each side."""
 
-    missing: list[str] = field(default_factory=list)
-    broken: dict[str, str] = field(default_factory=dict)
-    sizes: Counter[str] = field(default_factory=Counter)
-    paths_of: dict[str, dict[bytes, str]] = field(default_factory=lambda: defaultdict(dict))
+    def __init__(self, places: PlaceSet, progress: bool) -> None:
+        self.missing: list[str] = []
+        self.broken: dict[str, str] = {}
+        self.sizes: Counter[str] = Counter()
+        self.paths_of: dict[str, dict[bytes, str]] = {"database": {}, "queries": {}}
+        sides = {"database": places.database, "queries": places.queries}
+        every = {images.path(row): side for side, images in sides.items() for row in range(len(images))}
+        for path in bar(list(every), show=progress):
+            try:
+                data = path.read_bytes()
+                width, height = picture_size(data)
+            except OSError:
+                self.missing.append(str(path))
+            except ImageError as error:
+                self.broken[str(path)] = str(error)
+            else:
+                self.sizes[f"{width} x {height}"] += 1
+                self.paths_of[every[path]][hashlib.blake2b(data, digest_size=16).digest()] = str(path)
+
+    @property
+    def contents(self) -> dict[bytes, str]:
+        return {**self.paths_of["database"], **self.paths_of["queries"]}
 
 
 def check_place_sets(
@@ -112,85 +128,50 @@ def check_place_sets(
     SourceError
         If a heading is asked for and there are none.
     """
-    sets = list(sets)
-    files = [_read_files(places, progress) for places in sets]
-    checks = [_check(places, read, positive, negative, heading) for places, read in zip(sets, files)]
+    read = [(places, _Files(places, progress)) for places in sets]
+    checks = [_check(places, files, positive, negative, heading) for places, files in read]
     overlaps = [
-        Overlap((str(a.split), str(b.split)), _same_content(read_a, read_b), _same_position(a, b))
-        for (a, read_a), (b, read_b) in combinations(zip(sets, files), 2)
+        Overlap((str(a.split), str(b.split)), _shared(of_a.contents, of_b.contents), _same_position(a, b))
+        for (a, of_a), (b, of_b) in combinations(read, 2)
     ]
     return checks, overlaps
 
 
-def _read_files(places: PlaceSet, progress: bool) -> _Files:
-    read = _Files()
-    sides = {"database": places.database, "queries": places.queries}
-    every = {images.path(row): side for side, images in sides.items() for row in range(len(images))}
-    for path in bar(list(every), show=progress):
-        try:
-            data = Path(path).read_bytes()
-            width, height = picture_size(data)
-        except OSError:
-            read.missing.append(str(path))
-        except ImageError as error:
-            read.broken[str(path)] = str(error)
-        else:
-            read.sizes[f"{width} x {height}"] += 1
-            read.paths_of[every[path]][hashlib.blake2b(data, digest_size=16).digest()] = str(path)
-    return read
-
-
 def _check(
-    places: PlaceSet, read: _Files, positive: float, negative: float, heading: float | None
+    places: PlaceSet, files: _Files, positive: float, negative: float, heading: float | None
 ) -> SplitCheck:
     database, queries = places.database, places.queries
-    is_known = places.correct is not None or bool(
-        database.columns & queries.columns & {"positions", "labels"}
-    )
+    is_known = places.correct is not None or database.columns & queries.columns & {"positions", "labels"}
     positives = places.positives(positive, heading) if is_known and len(queries) else None
-    counts = None if positives is None else np.array([len(rows) for rows in positives])
     negatives = None
     if database.positions is not None and queries.positions is not None and len(queries):
         near = rows_within(database.positions, queries.positions, negative)
         negatives = Spread.of(len(database) - np.array([len(rows) for rows in near]))
     _, per_label = np.unique(_column("labels", database, queries), return_counts=True)
+    positions = _column("positions", database, queries)
     return SplitCheck(
         name=places.name,
         description=places.description,
         split=places.split,
         images={"database": len(database), "queries": len(queries)},
-        missing=read.missing,
-        broken=read.broken,
-        sizes=dict(read.sizes.most_common()),
-        extent=_extent(_column("positions", database, queries)),
+        missing=files.missing,
+        broken=files.broken,
+        sizes=dict(files.sizes.most_common()),
+        extent=tuple(np.ptp(positions, axis=0).tolist()) if len(positions) else None,
         headings=int(np.isfinite(_column("headings", database, queries)).sum()),
-        positives=None if counts is None else Spread.of(counts),
+        positives=None if positives is None else Spread.of(np.array([len(rows) for rows in positives])),
         negatives=negatives,
         unreachable=[str(queries.path(row)) for row, rows in enumerate(positives or ()) if not len(rows)],
         subsets={name: int(mask.sum()) for name, mask in places.subsets.items()},
         labels=Spread.of(per_label),
         lonely_labels=int((per_label == 1).sum()),
-        database_among_queries=_shared(read.paths_of["queries"], read.paths_of["database"]),
+        database_among_queries=_shared(files.paths_of["queries"], files.paths_of["database"]),
     )
 
 
 def _column(name: str, *sides: PlaceImages) -> np.ndarray:
     columns = [column for side in sides if (column := getattr(side, name)) is not None and len(side)]
     return np.concatenate(columns) if columns else np.empty(0)
-
-
-def _extent(positions: np.ndarray) -> tuple[float, float] | None:
-    if not len(positions):
-        return None
-    x, y = np.ptp(positions, axis=0)
-    return float(x), float(y)
-
-
-def _same_content(a: _Files, b: _Files) -> list[tuple[str, str]]:
-    contents = [
-        {digest: path for side in f.paths_of.values() for digest, path in side.items()} for f in (a, b)
-    ]
-    return _shared(*contents)
 
 
 def _shared(a: dict[bytes, str], b: dict[bytes, str]) -> list[tuple[str, str]]:
@@ -200,10 +181,8 @@ def _shared(a: dict[bytes, str], b: dict[bytes, str]) -> list[tuple[str, str]]:
 def _same_position(a: PlaceSet, b: PlaceSet) -> list[tuple[str, str]]:
     """Pairs of an image of a and one of b at the same position."""
     pairs = []
-    for mine in (a.database, a.queries):
-        for other in (b.database, b.queries):
-            if mine.positions is None or other.positions is None:
-                continue
+    for mine, other in product((a.database, a.queries), (b.database, b.queries)):
+        if mine.positions is not None and other.positions is not None:
             near = rows_within(mine.positions, other.positions, _SAME_POSITION)
             found = [(int(rows[0]), row) for row, rows in enumerate(near) if len(rows)]
             pairs += [(str(mine.path(first)), str(other.path(second))) for first, second in found]

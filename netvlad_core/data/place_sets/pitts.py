@@ -49,12 +49,14 @@ def is_it(path: Path) -> bool:
 
 def splits(path: Path) -> list[str]:
     """See `Format`."""
-    return [_split_of(file) for file in _files(path)]
+    return list(_files(path))
 
 
 def read(path: Path, split: str | None) -> PlaceSet:
     """See `Format`."""
-    file = next(file for file in _files(path) if split in (None, _split_of(file)))
+    files = _files(path)
+    split = split or next(iter(files))
+    file = files[split]
     values = _read_structure(file)
     database = _images(file, "database", values, _DATABASE_FOLDERS)
     is_tokyo = all(_TOKYO_CUT_OUT.fullmatch(name.rpartition("/")[2]) for name in database.names)
@@ -64,22 +66,20 @@ def read(path: Path, split: str | None) -> PlaceSet:
         f"MATLAB dbStruct {file.name} ({kind})",
         database,
         _images(file, "query", values, _QUERY_FOLDERS),
-        _split_of(file),
+        split,
         _threshold(file, values["threshold"]),
         group_counts_once=is_tokyo,
     )
 
 
-def _files(path: Path) -> list[Path]:
+def _files(path: Path) -> dict[str, Path]:
+    """Files by the split in their name, "test" if there is none."""
     if path.is_file():
-        return [path] if path.suffix == ".mat" else []
-    folders = (path, path / "datasets", path / "raw")
-    return next((found for folder in folders if (found := sorted(folder.glob("*.mat")))), [])
-
-
-def _split_of(file: Path) -> str:
-    match = _SPLIT.search(file.stem)
-    return match[1] if match else "test"
+        found = [path] if path.suffix == ".mat" else []
+    else:
+        folders = (path, path / "datasets", path / "raw")
+        found = next((files for folder in folders if (files := sorted(folder.glob("*.mat")))), [])
+    return {match[1] if (match := _SPLIT.search(file.stem)) else "test": file for file in found}
 
 
 def _read_structure(file: Path) -> dict[str, Any]:

@@ -46,16 +46,11 @@ class PlaceImages:
         for name, column in self._columns().items():
             if len(column) != len(self.names):
                 raise SourceError(f"{len(self.names)} images in {self.folder}, but {len(column)} {name}")
-        for name in ("positions", "headings"):
-            column = getattr(self, name)
-            if column is None:
-                continue
-            wrong = np.isinf(column) if name == "headings" else ~np.isfinite(column)
-            if wrong.any():
-                row = int(np.argwhere(wrong)[0][0])
-                raise SourceError(
-                    f"the {name[:-1]} of {self.path(row)} is {column[row]}; expected finite numbers"
-                )
+        if self.positions is not None and not (is_finite := np.isfinite(self.positions).all(axis=1)).all():
+            row = int(np.argmin(is_finite))
+            raise SourceError(
+                f"the position of {self.path(row)} is {self.positions[row]}; expected finite numbers"
+            )
 
     def __len__(self) -> int:
         return len(self.names)
@@ -162,23 +157,21 @@ class PlaceSet:
 
     def with_images(self, database: np.ndarray, queries: np.ndarray) -> PlaceSet:
         """The same set with some of its images (rows or masks); the lists follow."""
-        database_rows = np.arange(len(self.database))[database]
-        query_rows = np.arange(len(self.queries))[queries]
+        kept = np.arange(len(self.queries))[queries]
         new_row = np.full(len(self.database), -1)
-        new_row[database_rows] = np.arange(len(database_rows))
+        new_row[database] = np.arange(len(new_row[database]))
 
-        def renumber(lists: Sequence[np.ndarray] | None) -> list[np.ndarray] | None:
-            if lists is None:
-                return None
-            return [moved[moved >= 0] for moved in (new_row[lists[query]] for query in query_rows)]
+        def renumbered(lists: Sequence[np.ndarray] | None) -> list[np.ndarray] | None:
+            rows = None if lists is None else [new_row[lists[query]] for query in kept]
+            return rows and [row[row >= 0] for row in rows]
 
         return replace(
             self,
-            database=self.database.take(database_rows),
-            queries=self.queries.take(query_rows),
-            correct=renumber(self.correct),
-            ignored=renumber(self.ignored),
-            subsets={name: mask[query_rows] for name, mask in self.subsets.items()},
+            database=self.database.take(database),
+            queries=self.queries.take(queries),
+            correct=renumbered(self.correct),
+            ignored=renumbered(self.ignored),
+            subsets={name: mask[queries] for name, mask in self.subsets.items()},
         )
 
 
