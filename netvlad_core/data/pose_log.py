@@ -17,8 +17,30 @@ NOT_FINITE = "pose with NaN or infinity"
 ZERO_QUATERNION = "pose with a zero quaternion"
 
 
+class MessageLog:
+    """Collects numbers of messages, 8 bytes each, to be judged all at once at the end."""
+
+    def __init__(self, width: int) -> None:
+        """Take how many numbers a message has besides its times."""
+        self._width = width
+        self._times = array("q")
+        self._values = array("d")
+
+    def __len__(self) -> int:
+        return len(self._times) // 2
+
+    def add(self, stamp: int, received: int, *values: float) -> None:
+        self._times.extend((stamp, received))
+        self._values.extend(values)
+
+    def columns(self) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """Stamps and times of recording (N,) int64 in nanoseconds, and the other numbers (N, width)."""
+        stamps, received = np.array(self._times, dtype=np.int64).reshape(-1, 2).T
+        return stamps, received, np.array(self._values, dtype=np.float64).reshape(-1, self._width)
+
+
 class PoseLog:
-    """Collects the numbers of stamped poses, 72 bytes each, and judges them all at once at the end.
+    """Stamped poses.
 
     Attributes
     ----------
@@ -27,36 +49,25 @@ class PoseLog:
 
     def __init__(self) -> None:
         self.clock = judge_recording([], [])
-        self._stamps = array("q")
-        self._received = array("q")
-        self._values = array("d")
-
-    @property
-    def remarks(self) -> list[str]:
-        """What is unusual in the clock, a sentence or none."""
-        return [self.clock.remark] * bool(self.clock.remark)
+        self._log = MessageLog(7)
 
     def __len__(self) -> int:
-        return len(self._stamps)
+        return len(self._log)
 
     def add(self, stamp: int, received: int, position: Any, orientation: Any) -> None:
         """Note one pose as a message holds it: a position with x y z and an orientation with x y z w."""
-        self._stamps.append(stamp)
-        self._received.append(received)
-        self._values.extend(
-            (position.x, position.y, position.z, orientation.x, orientation.y, orientation.z, orientation.w)
-        )
+        turn = (orientation.x, orientation.y, orientation.z, orientation.w)
+        self._log.add(stamp, received, position.x, position.y, position.z, *turn)
 
     def trajectory(self, skipped: Counter[str]) -> Trajectory:
         """Return the sound poses; add the reasons and counts of the others to `skipped`."""
-        values = np.array(self._values, dtype=np.float64).reshape(-1, 7)
-        is_finite = np.logical_and.reduce(np.isfinite(values), axis=1)
+        stamps, received, values = self._log.columns()
+        is_finite = np.isfinite(values).all(axis=1)
         norms = np.linalg.norm(np.where(is_finite[:, None], values[:, 3:], 1.0), axis=1)
-        has_direction = norms >= MIN_QUATERNION_NORM
-        is_sound = is_finite & has_direction
-        count_skips(skipped, {NOT_FINITE: ~is_finite, ZERO_QUATERNION: ~has_direction})
+        is_sound = is_finite & (norms >= MIN_QUATERNION_NORM)
+        count_skips(skipped, {NOT_FINITE: ~is_finite, ZERO_QUATERNION: is_finite & ~is_sound})
+        self.clock = judge_recording(stamps[is_sound], received[is_sound])
         values[:, 3:] /= np.where(is_sound, norms, 1.0)[:, None]
-        self.clock = judge_recording(np.array(self._stamps)[is_sound], np.array(self._received)[is_sound])
         stamps, values = kept_by(self.clock, values[is_sound], skipped)
         return Trajectory(stamps, values[:, :3], values[:, 3:])
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Container, Sequence
 from itertools import pairwise
 from typing import Any, TypeGuard
 
@@ -34,10 +34,9 @@ class TransformTree:
 
     def add_fixed(self, parent: str, child: str, pose: Pose) -> None:
         self._join(parent, child)
-        before = self._fixed.setdefault((parent, child), pose)
-        if np.linalg.norm(before.position - pose.position) > _SAME or (
-            rotation_between(before.quaternion, pose.quaternion) > _SAME
-        ):
+        before = self._fixed.get((parent, child), pose)
+        distance = np.linalg.norm(before.position - pose.position)
+        if distance > _SAME or rotation_between(before.quaternion, pose.quaternion) > _SAME:
             self._contradicted.add((parent, child))
         self._fixed[parent, child] = pose
 
@@ -51,14 +50,18 @@ class TransformTree:
     @property
     def remarks(self) -> list[str]:
         """Sentences about static transforms that contradict each other, and about unusual clocks."""
-        edges = ", ".join(f"{parent} <- {child}" for parent, child in sorted(self._contradicted))
-        contradiction = f"static transforms of {edges} contradict each other; the last ones are taken"
-        clocks = [f"{parent} <- {child}: {log.clock.remark}" for (parent, child), log in self._moving.items()]
-        return [contradiction] * bool(edges) + [text for text in clocks if not text.endswith(": ")]
+        logs = self._moving.items()
+        remarks = [
+            f"{parent} <- {child}: {log.clock.remark}" for (parent, child), log in logs if log.clock.remark
+        ]
+        if self._contradicted:
+            edges = ", ".join(f"{parent} <- {child}" for parent, child in sorted(self._contradicted))
+            remarks.append(f"static transforms of {edges} contradict each other; the last ones are taken")
+        return remarks
 
     @property
     def lag(self) -> float | None:
-        """Usual time from stamp to recording in seconds, as of `RecordedClock`."""
+        """Median time from stamp to recording in seconds, as of `RecordedClock`."""
         return next((log.clock.lag for log in self._moving.values() if log.clock.lag is not None), None)
 
     def _join(self, parent: str, child: str) -> None:
@@ -73,29 +76,32 @@ class TransformTree:
 
     def fixed_between(self, frame: str, other: str) -> Pose | None:
         """Return frame <- other if static transforms join the two, otherwise None."""
-        above, above_other = self._fixed_above(frame), self._fixed_above(other)
-        common = next((name for name in above if name in above_other), None)
-        return None if common is None else above[common].inverse() @ above_other[common]
+        ways, ways_other = self._ways_up(frame, self._fixed), self._ways_up(other, self._fixed)
+        common = next((name for name in ways if name in ways_other), None)
+        if common is None:
+            return None
+        return self._along(ways[common]).inverse() @ self._along(ways_other[common])
 
-    def _fixed_above(self, frame: str) -> dict[str, Pose]:
-        """Return ancestor <- frame for the frame itself and all ancestors over static transforms."""
-        reached, pending = {frame: Pose.identity()}, [frame]
-        for name in pending:
-            for parent in self._parents.get(name, []):
-                if parent not in reached and (parent, name) in self._fixed:
-                    reached[parent] = self._fixed[parent, name] @ reached[name]
-                    pending.append(parent)
-        return reached
+    def _along(self, way: list[str]) -> Pose:
+        """Multiply the static transforms from the first frame of a way down to the last."""
+        pose = Pose.identity()
+        for edge in reversed(list(pairwise(way))):
+            pose = self._fixed[edge] @ pose
+        return pose
 
-    def ways_up(self, frame: str) -> dict[str, list[str]]:
-        """Return each ancestor with the frames from it down to `frame`, nearest ancestor first."""
+    def _ways_up(self, frame: str, edges: Container[tuple[str, str]] | None = None) -> dict[str, list[str]]:
+        """Return each ancestor with the frames from it down to `frame`: itself first, then the nearest.
+
+        Parameters
+        ----------
+        edges : pairs (parent, child) that may be used; None for all.
+        """
         ways, pending = {frame: [frame]}, [frame]
         for name in pending:
             for parent in self._parents.get(name, []):
-                if parent not in ways:
+                if parent not in ways and (edges is None or (parent, name) in edges):
                     ways[parent] = [parent, *ways[name]]
                     pending.append(parent)
-        del ways[frame]
         return ways
 
     def trajectory(
@@ -118,7 +124,8 @@ class TransformTree:
         SourceError
             If the tree does not join the two frames, or joins them with static transforms only.
         """
-        ways = self.ways_up(base_frame)
+        ways = self._ways_up(base_frame)
+        del ways[base_frame]
         top = map_frame or next((name for name in [*_USUAL_TOPS, *reversed(ways)] if name in ways), None)
         if top not in ways:
             raise SourceError(
@@ -126,20 +133,19 @@ class TransformTree:
                 f"{', '.join(ways) or 'none'}; frames in the bag: {', '.join(self.frames) or 'none'}; "
                 "name the base frame and the map frame if they are others"
             )
-        way = ways[top]
-        edges = _without_rests([self._edge(parent, child, skipped) for parent, child in pairwise(way)])
+        edges = _without_rests(
+            [
+                self._moving[edge].trajectory(skipped) if edge in self._moving else self._fixed[edge]
+                for edge in pairwise(ways[top])
+            ]
+        )
         if all(isinstance(edge, Pose) for edge in edges):
             raise SourceError(f"TF holds only static transforms from {top} to {base_frame}: no drive")
         return top, compose_chain(edges, max_gap)
 
-    def _edge(self, parent: str, child: str, skipped: Counter[str]) -> Trajectory | Pose:
-        if (parent, child) in self._moving:
-            return self._moving[parent, child].trajectory(skipped)
-        return self._fixed[parent, child]
-
 
 def _without_rests(edges: list[Trajectory | Pose]) -> list[Trajectory | Pose]:
-    """Take transforms on /tf that never change for fixed joints, sent once perhaps, if others do change."""
+    """Take transforms on /tf that never change for fixed joints, if others do change."""
     still: list[Trajectory | Pose] = [edge[0] if _is_at_rest(edge) else edge for edge in edges]
     return still if any(isinstance(edge, Trajectory) for edge in still) else edges
 
@@ -173,7 +179,7 @@ def compose_chain(edges: Sequence[Trajectory | Pose], max_gap: float) -> Traject
     for trajectory in moving:
         stamps = trajectory.sampled_at(stamps, max_gap).stamps
     if not len(stamps):
-        return Trajectory(stamps, np.empty((0, 3)), np.empty((0, 4)))
+        return Trajectory.from_poses([])
     positions, rotations = np.zeros((len(stamps), 3)), Rotation.identity(len(stamps))
     for edge in edges:
         if isinstance(edge, Pose):
@@ -191,13 +197,7 @@ def frame_name(text: str) -> str:
 
 
 def pose_of(position: Any, orientation: Any) -> Pose:
-    """Pose of a message's position x y z and orientation x y z w.
-
-    Raises
-    ------
-    PoseError
-        See `Pose.from_values`.
-    """
+    """Pose of a message's position x y z and orientation x y z w; raises PoseError as `Pose.from_values`."""
     return Pose.from_values(
         [position.x, position.y, position.z], [orientation.x, orientation.y, orientation.z, orientation.w]
     )

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import logging
-from array import array
 from collections import Counter
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
 from scipy.spatial.transform import Rotation
@@ -21,7 +20,7 @@ from netvlad_core.data.geometry import Pose
 from netvlad_core.data.judges.clocks import judge_recording
 from netvlad_core.data.judges.frames import OTHER_FRAMES, Frames, describe, main_frames
 from netvlad_core.data.judges.positions import NO_FIX, has_fix
-from netvlad_core.data.pose_log import PoseLog, count_skips, kept_by
+from netvlad_core.data.pose_log import MessageLog, PoseLog, count_skips, kept_by
 from netvlad_core.data.trajectory import Trajectory
 from netvlad_core.data.transforms import TransformTree, frame_name, pose_of
 from netvlad_core.errors import BrokenMessage, PoseError
@@ -31,7 +30,7 @@ _NOT_JOINED = (
     "poses of %s are of %s, which /tf_static does not join to %s: taken as they are; or give extrinsics"
 )
 
-BROKEN = "broken pose message"
+BROKEN_POSE = "broken pose message"
 
 # Takes a message out of a bag.
 Taker = Callable[[RawMessage], None]
@@ -46,8 +45,8 @@ class PoseTrack:
     trajectory : frame_id <- child_frame_id.
     frame_id, child_frame_id : names, empty if the messages do not tell.
     has_own_rotation : False if the rotation is the robot's heading, however the sensor is mounted.
-    lag : usual time from stamp to recording in seconds, None if it is not known.
-    remarks : sentences about what is unusual in the messages.
+    lag : median time from stamp to recording in seconds, None if it is not known.
+    remarks : sentences about what is unusual in the messages; some may be empty.
     """
 
     trajectory: Trajectory
@@ -86,14 +85,13 @@ class PoseRecording:
         self._topic = topic
         self._base_frame = base_frame
         self._skipped = skipped
-        self._tree = TransformTree()
-        stamp_of = _recording_time if by_recording else header_time
-        transforms = _Transforms(bag.decode, self._tree, stamp_of)
-        self._poses = _POSE_READERS.get(topic.type, _StampedPoses)(bag.decode, stamp_of)
+        transforms = _Transforms(bag.decode, by_recording)
+        self._tree = transforms.tree
         self._is_tf = topic.type in TF_TYPES
+        self._poses = _READERS.get(topic.type, _StampedPoses)(bag.decode, by_recording)
         statics = static_tf_topics(bag.topics, topic.name)
         self.takers: dict[str, Taker] = dict.fromkeys(statics, transforms.add_static)
-        self.takers[topic.name] = transforms.add_moving if self._is_tf else self._poses.add
+        self.takers[topic.name] = transforms.add if self._is_tf else self._poses.add
 
     def track(self, map_frame: str | None, extrinsics: Pose | None, max_gap: float) -> PoseTrack:
         """Return what was read.
@@ -110,10 +108,8 @@ class PoseRecording:
             If TF does not join the frames.
         """
         if self._is_tf:
-            frame, trajectory = self._tree.trajectory(self._base_frame, map_frame, max_gap, self._skipped)
-            return PoseTrack(
-                trajectory, frame, self._base_frame, lag=self._tree.lag, remarks=self._tree.remarks
-            )
+            frame, path = self._tree.trajectory(self._base_frame, map_frame, max_gap, self._skipped)
+            return PoseTrack(path, frame, self._base_frame, lag=self._tree.lag, remarks=self._tree.remarks)
         track = self._poses.track(self._skipped)
         track.remarks.extend(self._tree.remarks)
         if extrinsics is None and track.child_frame_id:
@@ -125,118 +121,105 @@ class PoseRecording:
 
 def read_static_transforms(bag: Bag, *beside: str) -> TransformTree:
     """All that the /tf_static of the robot with the topics `beside` says; broken messages are left out."""
-    tree = TransformTree()
-    transforms = _Transforms(bag.decode, tree, header_time)
+    transforms = _Transforms(bag.decode)
     for raw in bag.messages(static_tf_topics(bag.topics, *beside)):
         with suppress(BrokenMessage, PoseError):
             transforms.add_static(raw)
-    return tree
+    return transforms.tree
 
 
-def header_time(header: Any, _: int) -> int:
+def header_time(header: Any) -> int:
     """Stamp of a header in nanoseconds."""
     return int(header.stamp.sec * 10**9 + header.stamp.nanosec)
 
 
-def _recording_time(_: Any, received: int) -> int:
-    return received
+class _Reader:
+    """Takes the raw messages of a topic one by one."""
+
+    def __init__(self, decode: Callable[[RawMessage], Any], by_recording: bool = False) -> None:
+        self._decode = decode
+        self._by_recording = by_recording
+
+    def _times(self, header: Any, raw: RawMessage) -> tuple[int, int]:
+        """Stamp and time of recording in nanoseconds."""
+        return raw.received if self._by_recording else header_time(header), raw.received
 
 
-_StampOf = Callable[[Any, int], int]
-
-
-class _PoseReader(Protocol):
-    """Takes the raw messages of a topic one by one and makes a track of them."""
-
-    def add(self, raw: RawMessage) -> None: ...
-
-    def track(self, skipped: Counter[str]) -> PoseTrack: ...
-
-
-class _StampedPoses:
+class _StampedPoses(_Reader):
     """Odometry, PoseStamped, PoseWithCovarianceStamped."""
 
-    def __init__(self, decode: Callable[[RawMessage], Any], stamp_of: _StampOf) -> None:
-        self._decode = decode
-        self._stamp_of = stamp_of
+    def __init__(self, decode: Callable[[RawMessage], Any], by_recording: bool = False) -> None:
+        super().__init__(decode, by_recording)
         self._logs: dict[Frames, PoseLog] = {}
 
     def add(self, raw: RawMessage) -> None:
         message = self._decode(raw)
-        pose = message.pose
-        pose = getattr(pose, "pose", pose)
+        pose = getattr(message.pose, "pose", message.pose)
         frames = (frame_name(message.header.frame_id), frame_name(getattr(message, "child_frame_id", "")))
         log = self._logs.setdefault(frames, PoseLog())
-        log.add(self._stamp_of(message.header, raw.received), raw.received, pose.position, pose.orientation)
+        log.add(*self._times(message.header, raw), pose.position, pose.orientation)
 
     def track(self, skipped: Counter[str]) -> PoseTrack:
+        if not self._logs:
+            return PoseTrack(Trajectory.from_poses([]), "", "")
         counts = Counter({frames: len(log) for frames, log in self._logs.items()})
-        if not counts:
-            return PoseTrack(PoseLog().trajectory(skipped), "", "")
         frames = main_frames(counts)
-        del counts[frames]
-        if counts:
-            skipped[OTHER_FRAMES] += sum(counts.values())
+        if others := counts.total() - counts.pop(frames):
+            skipped[OTHER_FRAMES] += others
             _log.error("%s", describe(frames, counts))
         log = self._logs[frames]
         trajectory = log.trajectory(skipped)
-        return PoseTrack(trajectory, *frames, lag=log.clock.lag, remarks=log.remarks)
+        return PoseTrack(trajectory, *frames, lag=log.clock.lag, remarks=[log.clock.remark])
 
 
-class _LongestPath:
+class _LongestPath(_Reader):
     """Path: a SLAM program repeats it, longer and better each time, so that one message has it all."""
 
-    def __init__(self, decode: Callable[[RawMessage], Any], stamp_of: _StampOf) -> None:
-        self._decode = decode
-        self._longest: RawMessage | None = None
+    _longest: RawMessage | None = None
 
     def add(self, raw: RawMessage) -> None:
         if self._longest is None or len(raw.data) >= len(self._longest.data):
             self._longest = raw
 
     def track(self, skipped: Counter[str]) -> PoseTrack:
-        log = PoseLog()
-        if self._longest is None:
-            return PoseTrack(log.trajectory(skipped), "", "")
+        log, frame = PoseLog(), ""
         try:
-            path = self._decode(self._longest)
+            path = self._decode(self._longest) if self._longest else None
         except BrokenMessage:
-            skipped[BROKEN] += 1
-            return PoseTrack(log.trajectory(skipped), "", "")
-        for stamped in path.poses:
-            if stamp := header_time(stamped.header, 0):
-                log.add(stamp, stamp, stamped.pose.position, stamped.pose.orientation)
-            else:
-                skipped["path pose without a stamp"] += 1
-        return PoseTrack(log.trajectory(skipped), frame_name(path.header.frame_id), "")
+            skipped[BROKEN_POSE] += 1
+            path = None
+        if path is not None:
+            frame = frame_name(path.header.frame_id)
+            for stamped in path.poses:
+                if stamp := header_time(stamped.header):
+                    log.add(stamp, stamp, stamped.pose.position, stamped.pose.orientation)
+                else:
+                    skipped["path pose without a stamp"] += 1
+        return PoseTrack(log.trajectory(skipped), frame, "")
 
 
-class _Fixes:
+class _Fixes(_Reader):
     """NavSatFix: metres east, north and up of the first fix, looking where the robot goes."""
 
-    def __init__(self, decode: Callable[[RawMessage], Any], stamp_of: _StampOf) -> None:
-        self._decode = decode
-        self._stamp_of = stamp_of
-        self._times = array("q")
-        self._values = array("d")
+    def __init__(self, decode: Callable[[RawMessage], Any], by_recording: bool = False) -> None:
+        super().__init__(decode, by_recording)
+        self._fixes = MessageLog(5)
         self._antenna = ""
 
     def add(self, raw: RawMessage) -> None:
         fix = self._decode(raw)
         self._antenna = self._antenna or frame_name(fix.header.frame_id)
-        self._times.extend((self._stamp_of(fix.header, raw.received), raw.received))
-        values = (fix.latitude, fix.longitude, fix.altitude, fix.status.status, fix.position_covariance_type)
-        self._values.extend(values)
+        kind = (fix.status.status, fix.position_covariance_type)
+        self._fixes.add(*self._times(fix.header, raw), fix.latitude, fix.longitude, fix.altitude, *kind)
 
     def track(self, skipped: Counter[str]) -> PoseTrack:
-        times = np.array(self._times, dtype=np.int64).reshape(-1, 2)
-        values = np.array(self._values, dtype=np.float64).reshape(-1, 5)
+        stamps, received, values = self._fixes.columns()
         is_fix = has_fix(*values[:, [0, 1, 3, 4]].T)
         count_skips(skipped, {NO_FIX: ~is_fix})
-        times, geodetic = times[is_fix], _with_heights(values[is_fix, :3])
-        if not len(times):
-            return PoseTrack(PoseLog().trajectory(skipped), "", self._antenna)
-        clock = judge_recording(times[:, 0], times[:, 1])
+        if not is_fix.any():
+            return PoseTrack(Trajectory.from_poses([]), "", self._antenna)
+        geodetic = _with_heights(values[is_fix, :3])
+        clock = judge_recording(stamps[is_fix], received[is_fix])
         # A false first fix must not be the origin: metres of a jump are told from those of any origin.
         origin = np.median(geodetic, axis=0)
         stamps, rows = kept_by(clock, np.hstack([east_north_up(geodetic, origin), geodetic]), skipped)
@@ -244,44 +227,41 @@ class _Fixes:
         headings = headings_of_travel(positions[:, :2])
         quaternions = Rotation.from_euler("z", headings[:, None]).as_quat()
         trajectory = Trajectory(stamps, positions, quaternions)
-        return PoseTrack(trajectory, "", self._antenna, False, clock.lag, [clock.remark] * bool(clock.remark))
+        return PoseTrack(trajectory, "", self._antenna, False, clock.lag, [clock.remark])
 
 
 def _with_heights(geodetic: np.ndarray) -> np.ndarray:
     """Fill in unknown heights, NaN in a fix of two dimensions, with the last known one; (N, 3)."""
-    heights = geodetic[:, 2].copy()
-    known = np.flatnonzero(np.isfinite(heights))
-    if not len(known):
-        heights[:] = 0.0
-    else:
+    known = np.flatnonzero(np.isfinite(geodetic[:, 2]))
+    heights = np.zeros(len(geodetic))
+    if len(known):
         last_known = np.searchsorted(known, np.arange(len(heights)), side="right") - 1
-        heights = heights[known[last_known.clip(0)]]
+        heights = geodetic[known[last_known.clip(0)], 2]
     return np.column_stack([geodetic[:, :2], heights])
 
 
-_POSE_READERS: dict[str, Callable[[Callable[[RawMessage], Any], _StampOf], _PoseReader]] = {
+_READERS: dict[str, type[_StampedPoses | _LongestPath | _Fixes]] = {
     "nav_msgs/Path": _LongestPath,
     "sensor_msgs/NavSatFix": _Fixes,
 }
 
 
-class _Transforms:
+class _Transforms(_Reader):
     """TFMessage: transforms that move, and transforms that hold for the whole drive."""
 
-    def __init__(self, decode: Callable[[RawMessage], Any], tree: TransformTree, stamp_of: _StampOf) -> None:
-        self._decode = decode
-        self._tree = tree
-        self._stamp_of = stamp_of
+    def __init__(self, decode: Callable[[RawMessage], Any], by_recording: bool = False) -> None:
+        super().__init__(decode, by_recording)
+        self.tree = TransformTree()
 
-    def add_moving(self, raw: RawMessage) -> None:
+    def add(self, raw: RawMessage) -> None:
         for stamped in self._decode(raw).transforms:
-            move, stamp = stamped.transform, self._stamp_of(stamped.header, raw.received)
-            self._tree.add_moving(*_frames_of(stamped), stamp, raw.received, move.translation, move.rotation)
+            move, times = stamped.transform, self._times(stamped.header, raw)
+            self.tree.add_moving(*_frames_of(stamped), *times, move.translation, move.rotation)
 
     def add_static(self, raw: RawMessage) -> None:
         for stamped in self._decode(raw).transforms:
             pose = pose_of(stamped.transform.translation, stamped.transform.rotation)
-            self._tree.add_fixed(*_frames_of(stamped), pose)
+            self.tree.add_fixed(*_frames_of(stamped), pose)
 
 
 def _frames_of(stamped: Any) -> tuple[str, str]:

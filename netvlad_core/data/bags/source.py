@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-from array import array
 from collections import Counter
 from collections.abc import Collection, Iterator
 from contextlib import contextmanager
@@ -16,7 +15,7 @@ import numpy as np
 
 from netvlad_core.data.bags.bag_file import Bag, Topic
 from netvlad_core.data.bags.calibration import read_camera
-from netvlad_core.data.bags.poses import PoseRecording, PoseTrack, header_time
+from netvlad_core.data.bags.poses import BROKEN_POSE, PoseRecording, PoseTrack, header_time
 from netvlad_core.data.bags.storage import RawMessage
 from netvlad_core.data.bags.topics import choose_image_topic, choose_pose_topic, existing, named
 from netvlad_core.data.camera import Camera
@@ -25,12 +24,13 @@ from netvlad_core.data.geometry import Pose
 from netvlad_core.data.images import decode_message
 from netvlad_core.data.judges.clocks import RecordedClock, clock_difference, judge_recording, span
 from netvlad_core.data.judges.positions import doubts_about_units
+from netvlad_core.data.pose_log import MessageLog
 from netvlad_core.data.trajectory import MAX_GAP, read_tum
 from netvlad_core.errors import BrokenMessage, PoseError, SourceError
 
 _log = logging.getLogger(__name__)
 
-BROKEN = "broken image message"
+BROKEN_IMAGE = "broken image message"
 NO_POSE = "image without a pose at its stamp"
 # Metres; a robot that does not leave them has not driven, or they are degrees.
 _STANDING = 1.0
@@ -42,16 +42,16 @@ class SourceOptions:
 
     Attributes
     ----------
-    image_topic : None for the only camera. A topic that is there in its compressed form only is taken so.
+    image_topic : topic, raw or compressed; None for the only camera.
     pose_topic : Odometry, PoseStamped, PoseWithCovarianceStamped, Path, NavSatFix or TFMessage; None for the
         only one of these, TF last.
-    trajectory : TUM file to take the poses from instead.
-    extrinsics : base_frame <- the frame whose poses are given; None takes it from /tf_static, and the poses
+    trajectory : TUM file with the poses, instead of a topic.
+    extrinsics : base_frame <- the frame whose poses are given; None looks in /tf_static, and takes the poses
         as they are if it is not there. TF is followed to the base frame without it.
     base_frame : name of the robot's frame.
-    map_frame : name of the frame in which poses are wanted; None for the one in which they are given.
+    map_frame : name of the frame of the poses; None for the one in which they are given.
     max_gap : seconds, see `Trajectory.sampled_at`.
-    poses_required : False yields images without a pose too.
+    poses_required : whether images without a pose are left out.
     recording_time : topics whose stamps are of another clock; the time of recording stands for them.
 
     Examples
@@ -88,9 +88,8 @@ class BagSource:
         clock, self._stamps, self._reasons = images.judge()
         self.frame_id = (track.frame_id if track else "") or options.map_frame or "map"
         self.trajectory = track.trajectory if track else None
-        self.description = f"bag {bag.path.absolute().name}, images of {images.topic.name}, " + (
-            f"poses of {poses.origin}" if track else "no poses"
-        )
+        origin = f"poses of {poses.origin}" if track else "no poses"
+        self.description = f"bag {bag.path.absolute().name}, images of {images.topic.name}, {origin}"
         self.fingerprint = _fingerprint(bag, images.topic, poses, options)
         self.remark = ""
         self._path = bag.path
@@ -107,7 +106,7 @@ class BagSource:
             if options.poses_required:
                 self._reasons[rows[~has_pose]] = NO_POSE
             if 2 * len(self._sampled) < len(self._reasons):
-                self.remark = _compared_clocks(images.topic.name, clock, poses, options.max_gap)
+                self.remark = _compared_clocks(images.topic.name, clock, poses.origin, track, options.max_gap)
         if clock.remark:
             _log.warning("%s: %s", images.topic.name, clock.remark)
         self.skipped = poses.faults + Counter(self._reasons[self._reasons != ""].tolist())
@@ -131,11 +130,13 @@ class BagSource:
             topic = choose_image_topic(bag.topics, options.image_topic)
             images = _Images(bag, topic, topic.name in by_recording)
             poses = _read_poses(bag, images, options, by_recording)
-        for remark in [*bag.remarks, *(f"{poses.origin}: {text}" for text in poses.remarks)]:
+        track = poses.track
+        doubts = [f"{poses.origin}: {text}" for text in (track.remarks if track else ()) if text]
+        for remark in [*bag.remarks, *doubts]:
             _log.warning("%s", remark)
-        if options.poses_required and (poses.track is None or not len(poses.track.trajectory)):
+        if options.poses_required and (track is None or not len(track.trajectory)):
             raise SourceError(_no_poses(bag, poses))
-        given = poses.track.frame_id if poses.track else ""
+        given = track.frame_id if track else ""
         if options.map_frame and given and given != options.map_frame:
             raise SourceError(
                 f"poses are wanted in {options.map_frame}, those of {poses.origin} are in {given}; choose "
@@ -179,40 +180,33 @@ class _Images:
         self.topic = topic
         self._decode = bag.decode
         self._by_recording = by_recording
-        self._stamps, self._received, self._is_broken = array("q"), array("q"), array("b")
+        self._log = MessageLog(1)
 
     def add(self, raw: RawMessage) -> None:
-        stamp, is_broken = raw.received, False
         try:
-            header = self._decode(raw).header
-            stamp = raw.received if self._by_recording else header_time(header, raw.received)
+            stamp = header_time(self._decode(raw).header)
         except BrokenMessage:
-            is_broken = True
-        self._stamps.append(stamp)
-        self._received.append(raw.received)
-        self._is_broken.append(is_broken)
+            self._log.add(raw.received, raw.received, True)
+        else:
+            self._log.add(raw.received if self._by_recording else stamp, raw.received, False)
 
     def judge(self) -> tuple[RecordedClock, np.ndarray, np.ndarray]:
         """Return the clock of the sound messages; of all N the stamps and the reasons to leave them out."""
-        sound = np.flatnonzero(np.array(self._is_broken) == 0)
-        stamps = np.array(self._stamps)
-        clock = judge_recording(stamps[sound], np.array(self._received)[sound])
+        stamps, received, is_broken = self._log.columns()
+        sound = np.flatnonzero(is_broken[:, 0] == 0)
+        clock = judge_recording(stamps[sound], received[sound])
         stamps[sound] = clock.stamps
-        reasons = np.full(len(stamps), BROKEN, dtype=object)
+        reasons = np.full(len(stamps), BROKEN_IMAGE, dtype=object)
         reasons[sound] = [reason and f"image {reason}" for reason in clock.reasons]
         return clock, stamps, reasons
 
 
 class _Poses(NamedTuple):
-    """Poses of a drive, where they come from, and reasons and counts of those left out."""
+    """Poses of a drive, their topic or file, and reasons and counts of poses that are left out."""
 
     origin: str
     track: PoseTrack | None
     faults: Counter[str]
-
-    @property
-    def remarks(self) -> list[str]:
-        return self.track.remarks if self.track else []
 
 
 def _read_poses(bag: Bag, images: _Images, options: SourceOptions, by_recording: Collection[str]) -> _Poses:
@@ -222,7 +216,9 @@ def _read_poses(bag: Bag, images: _Images, options: SourceOptions, by_recording:
     is_asked = bool(options.poses_required or options.trajectory or options.pose_topic)
     with _needed(is_asked):
         if options.trajectory:
-            track = _track_of_file(options.trajectory, options)
+            track = PoseTrack(read_tum(options.trajectory.expanduser()), "", "")
+            if options.extrinsics is not None:
+                track = track.of_base(options.base_frame, options.extrinsics)
         elif topic := choose_pose_topic(bag.topics, options.pose_topic, images.topic.name):
             origin = topic.name
             recording = PoseRecording(bag, topic, options.base_frame, faults, origin in by_recording)
@@ -231,7 +227,7 @@ def _read_poses(bag: Bag, images: _Images, options: SourceOptions, by_recording:
         try:
             takers[raw.topic](raw)
         except (BrokenMessage, PoseError):
-            faults["broken pose message"] += 1
+            faults[BROKEN_POSE] += 1
     with _needed(is_asked):
         if recording:
             track = recording.track(options.map_frame, options.extrinsics, options.max_gap)
@@ -249,11 +245,6 @@ def _needed(is_asked: bool) -> Iterator[None]:
         _log.warning("going on without poses: %s", error)
 
 
-def _track_of_file(path: Path, options: SourceOptions) -> PoseTrack:
-    track = PoseTrack(read_tum(path.expanduser()), "", "")
-    return track if options.extrinsics is None else track.of_base(options.base_frame, options.extrinsics)
-
-
 def _no_poses(bag: Bag, poses: _Poses) -> str:
     if poses.track is None:
         advice = "record odometry or TF with the images, or give a TUM trajectory"
@@ -262,12 +253,11 @@ def _no_poses(bag: Bag, poses: _Poses) -> str:
     return f"no usable pose on {poses.origin} of {bag.path}: {reasons}"
 
 
-def _compared_clocks(images: str, clock: RecordedClock, poses: _Poses, max_gap: float) -> str:
+def _compared_clocks(images: str, clock: RecordedClock, poses: str, track: PoseTrack, max_gap: float) -> str:
     """Sentence about the times of images and poses, which have few instants in common."""
-    stamps, track = clock.stamps[clock.is_kept], poses.track
-    if track is None or not len(stamps) or not len(track.trajectory):
+    stamps, known = clock.stamps[clock.is_kept], track.trajectory.stamps
+    if not len(stamps) or not len(known):
         return ""
-    known = track.trajectory.stamps
     text = f"images are of {span(stamps)}, poses of {span(known)}"
     if stamps[-1] < known[0] or known[-1] < stamps[0]:
         text += ": they never meet"
@@ -275,7 +265,7 @@ def _compared_clocks(images: str, clock: RecordedClock, poses: _Poses, max_gap: 
         text += f"; between poses more than {max_gap:g} s apart nothing is known"
     if difference := clock_difference(clock.lag, track.lag):
         # The clock that is farther from that of the recorder is the wrong one.
-        wrong = images if abs(clock.lag or 0) > abs(track.lag or 0) else poses.origin
+        wrong = images if abs(clock.lag or 0) > abs(track.lag or 0) else poses
         text += (
             f"; their clocks differ by {abs(difference):.0f} s, but the times of recording fit: try "
             f"--recording-time {wrong}"

@@ -1,6 +1,6 @@
 """Judges the stamps of one topic by each other and by the time at which their messages came.
 
-A stamp that runs ahead of the time that has passed, or far behind the stamp before it, is left out. If three
+A stamp is left out if it runs ahead of the time that has passed, or far behind the stamp before it. If three
 in a row agree with each other, the clock itself was set, and they are the new series.
 """
 
@@ -15,7 +15,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import ArrayLike
 
-from netvlad_core.data.judges.majority import LASTING, Majority
+from netvlad_core.data.judges.majority import LASTING, Majority, stretches
 
 NEVER_SET = "stamp never set"
 REPEATED = "stamp repeated"
@@ -40,10 +40,10 @@ class Judged(NamedTuple):
 
     Attributes
     ----------
-    stamp : int, nanoseconds, the one to use; None if the message is left out.
-    reason : why it is left out, one of the constants of this module; otherwise empty.
+    stamp : int, nanoseconds, the stamp to use; None if the message is left out.
+    reason : constant of this module that says why the message is left out; otherwise empty.
     starts_anew : whether the clock was set back for good: nothing before this message compares with it.
-    confirmed : number of messages just left out as OTHER_CLOCK that turn out to be right.
+    confirmed : number of messages, just left out as OTHER_CLOCK, that turn out to be right.
     """
 
     stamp: int | None
@@ -110,9 +110,9 @@ class RecordedClock:
     Attributes
     ----------
     stamps : (N,) int64, nanoseconds; the time of recording if the topic has no stamps.
-    reasons : (N,) str, why a message is left out; empty for those kept, whose stamps strictly increase.
-    remark : a sentence if the clock is unusual, otherwise empty.
-    lag : usual time from stamp to recording in seconds, None without messages.
+    reasons : (N,) str, reason to leave a message out; empty for those kept, whose stamps strictly increase.
+    remark : sentence about an unusual clock, otherwise empty.
+    lag : median time from stamp to recording in seconds, None without messages.
     """
 
     stamps: np.ndarray
@@ -130,10 +130,7 @@ class RecordedClock:
 
 
 def judge_recording(stamps: ArrayLike, received: ArrayLike) -> RecordedClock:
-    """Judge all stamps of a topic.
-
-    Unlike a live judge this one knows the majority before it starts, and keeps the longest time that runs
-    forward, not the first one.
+    """Judge all stamps of a topic, and keep the longest time that runs forward, not the first one.
 
     Parameters
     ----------
@@ -153,9 +150,8 @@ def judge_recording(stamps: ArrayLike, received: ArrayLike) -> RecordedClock:
         reasons[unset[np.abs(received[unset] - around) > _SAME_CLOCK]] = NEVER_SET
     rows = np.flatnonzero(reasons == "")
     if (np.diff(stamps[rows]) <= 0).any():
-        stretches = _judge_in_order(rows, stamps, received, reasons)
-        best = _longest_chain([(stamps[s[0]], stamps[s[-1]], _duration(received[s])) for s in stretches])
-        for lost in (s for i, s in enumerate(stretches) if i not in best):
+        found = _judge_in_order(rows, stamps, received, reasons)
+        for lost in _outside_longest_chain(found, stamps, received):
             reasons[lost] = SET_BACK if len(lost) >= LASTING else OTHER_CLOCK
         if (reasons == SET_BACK).any():
             remark = f"its clock was set in mid-recording; kept {span(stamps[reasons == ''])}"
@@ -171,32 +167,26 @@ def _judge_in_order(
     # Wrong stamps make the longer steps.
     usual = np.percentile(steps[steps > 0], 25) if (steps > 0).any() else 0
     judge = ClockJudge(max(LATE, 3 * int(usual)))
-    stretches: list[list[int]] = []
-    doubted: list[int] = []
-    for row in rows.tolist():
-        judged = judge._judge_set(int(stamps[row]), int(received[row]))
-        reasons[row] = judged.reason
-        if judged.reason == OTHER_CLOCK:
-            doubted.append(row)
-        elif judged.stamp is not None:
-            if judged.confirmed or not stretches:
-                stretches.append(doubted[len(doubted) - judged.confirmed :])
-                reasons[stretches[-1]] = ""
-                doubted.clear()
-            stretches[-1].append(row)
-    return stretches
+    judged = [judge._judge_set(int(stamps[row]), int(received[row])) for row in rows]
+    reasons[rows] = [verdict.reason for verdict in judged]
+    found = stretches(
+        (row, None if verdict.reason else verdict.confirmed)
+        for row, verdict in zip(rows.tolist(), judged)
+        if verdict.reason in ("", OTHER_CLOCK)
+    )
+    reasons[np.concatenate(found)] = ""
+    return found
 
 
-def _duration(received: np.ndarray) -> int:
-    """Weight of a stretch: its time, so that topics of one recording agree on it; then its messages."""
-    return int(received[-1] - received[0]) + len(received)
-
-
-def _longest_chain(stretches: Sequence[tuple[int, int, int]]) -> set[int]:
-    """Choose stretches (first stamp, last stamp, weight) that follow each other and weigh most together."""
-    first, last, weights = (np.array(values, dtype=np.int64) for values in zip(*stretches))
-    totals, before = weights.copy(), np.full(len(weights), -1)
-    for i in range(1, len(weights)):
+def _outside_longest_chain(
+    found: list[list[int]], stamps: np.ndarray, received: np.ndarray
+) -> list[list[int]]:
+    """Leave out the stretches whose stamps follow each other and that last longest together."""
+    first, last = stamps[[rows[0] for rows in found]], stamps[[rows[-1] for rows in found]]
+    # By time, so that topics of one recording agree on it; then by messages.
+    totals = np.array([received[rows[-1]] - received[rows[0]] + len(rows) for rows in found])
+    before = np.full(len(found), -1)
+    for i in range(1, len(found)):
         possible = np.where(last[:i] < first[i], totals[:i], 0)
         if possible.max() > 0:
             before[i] = possible.argmax()
@@ -205,7 +195,7 @@ def _longest_chain(stretches: Sequence[tuple[int, int, int]]) -> set[int]:
     while row >= 0:
         chosen.add(row)
         row = int(before[row])
-    return chosen
+    return [rows for i, rows in enumerate(found) if i not in chosen]
 
 
 def span(stamps: Sequence[int] | np.ndarray) -> str:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Generic, TypeVar
 
 T = TypeVar("T")
@@ -52,3 +52,23 @@ class Majority(Generic[T]):
         self._support += 1
         self.last = item
         return confirmed
+
+
+def stretches(judged: Iterable[tuple[int, int | None]]) -> list[list[int]]:
+    """Rows of a recording that stand in its series, a list for each stretch between two lasting changes.
+
+    Parameters
+    ----------
+    judged : each row, with what `Majority.take` says of it.
+    """
+    found: list[list[int]] = []
+    doubted: list[int] = []
+    for row, confirmed in judged:
+        if confirmed is None:
+            doubted.append(row)
+            continue
+        if confirmed or not found:
+            found.append(doubted[len(doubted) - confirmed :])
+            doubted.clear()
+        found[-1].append(row)
+    return found

@@ -7,7 +7,7 @@ from typing import NamedTuple
 import numpy as np
 from scipy.spatial import cKDTree
 
-from netvlad_core.data.judges.majority import LASTING, Majority
+from netvlad_core.data.judges.majority import LASTING, Majority, stretches
 from netvlad_core.data.radii import CORRECT_WITHIN, POSITIVE_WITHIN
 
 JUMP = "position that no robot can have reached, if it is in metres"
@@ -53,23 +53,15 @@ def reachable(stamps: np.ndarray, positions: np.ndarray) -> np.ndarray:
     -------
     (N,) bool.
     """
-    kept = np.ones(len(stamps), dtype=bool)
     steps = np.linalg.norm(np.diff(positions, axis=0), axis=1)
     if not (steps > _CORRECTION + _FASTEST * np.diff(stamps) / 1e9).any():
-        return kept
-    judge, doubted, first = JumpJudge(), [], []
-    for row, (stamp, position) in enumerate(zip(stamps.tolist(), positions)):
-        confirmed = judge.judge(stamp, position)
-        if confirmed is None:
-            kept[row] = False
-            doubted.append(row)
-        elif confirmed:
-            if row - confirmed < LASTING:  # what came before was the accident
-                first = list(range(row - confirmed))
-            kept[doubted[-confirmed:]] = True
-            doubted.clear()
-    kept[first] = False
-    return kept
+        return np.ones(len(stamps), dtype=bool)
+    judge = JumpJudge()
+    judged = (judge.judge(stamp, position) for stamp, position in zip(stamps.tolist(), positions))
+    found = stretches(enumerate(judged))
+    if len(found) > 1 and found[1][0] < LASTING:  # what came before was the accident
+        del found[0]
+    return np.isin(np.arange(len(stamps)), np.concatenate(found))
 
 
 def has_fix(
