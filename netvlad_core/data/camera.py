@@ -28,9 +28,9 @@ class Camera:
 
     Attributes
     ----------
-    width, height : of the images for which the matrix holds, pixels.
+    width, height : size in pixels of the images for which the matrix holds.
     matrix : (3, 3) float64, pixels <- optical frame (z forward, x right, y down).
-    model, distortion : its name in CameraInfo and its coefficients (N,) float64.
+    model, distortion : name of the distortion model in CameraInfo, and its coefficients (N,) float64.
     mounting : base_link <- optical frame.
 
     Examples
@@ -68,22 +68,20 @@ class Camera:
         """
         binning = np.array([max(1, info.binning_x), max(1, info.binning_y)])
         roi = info.roi
-        size = np.array([roi.width or info.width, roi.height or info.height]) // binning
-        model, distortion = info.distortion_model, getattr(info, "d", None)
-        if distortion is None:
-            distortion = info.D
-        matrix = np.array(info.k if hasattr(info, "k") else info.K, np.float64).reshape(3, 3)
+        width, height = np.array([roi.width or info.width, roi.height or info.height]) // binning
+        k, d, r, p = (getattr(info, name, None) for name in "kdrp")
+        if k is None:  # ROS 1
+            k, d, r, p = info.K, info.D, info.R, info.P
+        model, matrix = info.distortion_model, np.array(k, np.float64).reshape(3, 3)
         if is_rectified:
-            model, distortion = "", ()
-            matrix = np.array(info.p if hasattr(info, "p") else info.P, np.float64).reshape(3, 4)[:, :3]
-            turn = np.array(info.r if hasattr(info, "r") else info.R, np.float64).reshape(3, 3)
-            if turn.any() and not np.array_equal(
-                turn, np.eye(3)
-            ):  # drivers of single cameras leave it at zero
+            model, d, matrix = "", (), np.array(p, np.float64).reshape(3, 4)[:, :3]
+            turn = np.array(r, np.float64).reshape(3, 3)
+            # Drivers of single cameras leave R at zero.
+            if turn.any() and not np.array_equal(turn, np.eye(3)):
                 mounting = mounting @ _turned_back(turn)
         matrix[:2, 2] -= roi.x_offset, roi.y_offset
         matrix[:2] /= binning[:, None]
-        return cls.from_values(int(size[0]), int(size[1]), matrix, model, distortion, mounting)
+        return cls.from_values(int(width), int(height), matrix, model, d, mounting)
 
     @classmethod
     def from_values(
@@ -107,13 +105,7 @@ class Camera:
         return cls(width, height, matrix, model, distortion, mounting)
 
     def scaled_to(self, width: int, height: int) -> Camera:
-        """The same camera with its images resized.
-
-        Raises
-        ------
-        CameraError
-            If the images are of another shape, so that they are cropped or of another camera.
-        """
+        """The same camera with its images resized; raises CameraError for another shape of the images."""
         x, y = width / self.width, height / self.height
         if abs(x - y) * max(self.width, self.height) > 2:
             raise CameraError(
@@ -137,15 +129,9 @@ class Camera:
         return float(np.diag(self.matrix)[:2].mean())
 
     def to_json(self) -> str:
-        values = {
-            "width": self.width,
-            "height": self.height,
-            "matrix": self.matrix.tolist(),
-            "model": self.model,
-            "distortion": self.distortion.tolist(),
-            "mounting": [*self.mounting.position.tolist(), *self.mounting.quaternion.tolist()],
-        }
-        return json.dumps(values, indent=2) + "\n"
+        mounting = [*self.mounting.position.tolist(), *self.mounting.quaternion.tolist()]
+        arrays = {"matrix": self.matrix.tolist(), "distortion": self.distortion.tolist()}
+        return json.dumps({**vars(self), **arrays, "mounting": mounting}, indent=2) + "\n"
 
     @classmethod
     def from_json(cls, text: str) -> Camera:

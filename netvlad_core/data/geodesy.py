@@ -10,26 +10,12 @@ _ECCENTRICITY_SQUARED = _FLATTENING * (2 - _FLATTENING)
 
 
 def ecef_from_geodetic(geodetic: np.ndarray) -> np.ndarray:
-    """Earth-centred, earth-fixed coordinates.
-
-    Parameters
-    ----------
-    geodetic : (N, 3) latitude and longitude in degrees, height above the ellipsoid in metres.
-
-    Returns
-    -------
-    (N, 3) float64, metres.
-    """
-    latitude, longitude = np.radians(geodetic[:, 0]), np.radians(geodetic[:, 1])
-    height = geodetic[:, 2]
+    """Earth-centred, earth-fixed coordinates (N, 3) in metres of degrees and metres as in `east_north_up`."""
+    (latitude, longitude), height = np.radians(geodetic[:, :2]).T, geodetic[:, 2]
     normal = _SEMI_MAJOR_AXIS / np.sqrt(1 - _ECCENTRICITY_SQUARED * np.sin(latitude) ** 2)
-    return np.column_stack(
-        [
-            (normal + height) * np.cos(latitude) * np.cos(longitude),
-            (normal + height) * np.cos(latitude) * np.sin(longitude),
-            (normal * (1 - _ECCENTRICITY_SQUARED) + height) * np.sin(latitude),
-        ]
-    )
+    x = (normal + height) * np.cos(latitude) * np.cos(longitude)
+    y = (normal + height) * np.cos(latitude) * np.sin(longitude)
+    return np.column_stack([x, y, (normal * (1 - _ECCENTRICITY_SQUARED) + height) * np.sin(latitude)])
 
 
 def east_north_up(geodetic: np.ndarray, origin: np.ndarray) -> np.ndarray:
@@ -37,7 +23,7 @@ def east_north_up(geodetic: np.ndarray, origin: np.ndarray) -> np.ndarray:
 
     Parameters
     ----------
-    geodetic : (N, 3) latitude and longitude in degrees, height in metres.
+    geodetic : (N, 3) latitude and longitude in degrees, height above the ellipsoid in metres.
     origin : (3,) latitude, longitude and height of the point of contact.
 
     Returns

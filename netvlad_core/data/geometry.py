@@ -86,16 +86,7 @@ class Pose:
 
 
 def yaw_of(quaternions: np.ndarray) -> np.ndarray:
-    """Headings about +z.
-
-    Parameters
-    ----------
-    quaternions : (N, 4) float, x y z w.
-
-    Returns
-    -------
-    (N,) float64, radians in (-pi, pi].
-    """
+    """Headings about +z of quaternions (N, 4) x y z w: (N,) float64, radians in (-pi, pi]."""
     x, y, z, w = np.asarray(quaternions, dtype=np.float64).T
     return np.arctan2(2 * (w * z + x * y), 1 - 2 * (y * y + z * z))
 

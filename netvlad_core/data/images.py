@@ -34,7 +34,8 @@ class _Layout(NamedTuple):
     is_planar: bool = False
 
 
-# OpenCV names a Bayer pattern after its second row and column: BayerBG is what ROS calls rggb.
+# Each with 8 and with 16 bits a sample. OpenCV names a Bayer pattern after its second row and column: BayerBG
+# is what ROS calls rggb.
 _LAYOUTS = {
     "rgb": _Layout(3, None),
     "bgr": _Layout(3, cv2.COLOR_BGR2RGB),
@@ -46,27 +47,21 @@ _LAYOUTS = {
     "bayer_gbrg": _Layout(1, cv2.COLOR_BayerGR2RGB),
     "bayer_grbg": _Layout(1, cv2.COLOR_BayerGB2RGB),
 }
-_YUV_LAYOUTS = {
-    "uyvy": _Layout(2, cv2.COLOR_YUV2RGB_UYVY),
-    "yuv422": _Layout(2, cv2.COLOR_YUV2RGB_UYVY),
-    "yuyv": _Layout(2, cv2.COLOR_YUV2RGB_YUY2),
-    "yuv422_yuy2": _Layout(2, cv2.COLOR_YUV2RGB_YUY2),
-    "nv12": _Layout(1, cv2.COLOR_YUV2RGB_NV12, is_planar=True),
-    "nv21": _Layout(1, cv2.COLOR_YUV2RGB_NV21, is_planar=True),
-}
 # OpenCV's own type names say nothing about colour; the order there is blue, green, red.
 _OPENCV_TYPES = {"UC1": "mono", "UC3": "bgr", "UC4": "bgra"}
-_DEPTHS = {"8": 1, "16": 2}
 
+# Layout and bytes a sample of what sensor_msgs/Image calls its encoding.
 _ENCODINGS = {
-    **{name: (layout, 1) for name, layout in _YUV_LAYOUTS.items()},
-    **{name + bits: (layout, size) for name, layout in _LAYOUTS.items() for bits, size in _DEPTHS.items()},
-    **{
-        bits + kind: (_LAYOUTS[name], size)
-        for kind, name in _OPENCV_TYPES.items()
-        for bits, size in _DEPTHS.items()
-    },
+    "uyvy": (_Layout(2, cv2.COLOR_YUV2RGB_UYVY), 1),
+    "yuv422": (_Layout(2, cv2.COLOR_YUV2RGB_UYVY), 1),
+    "yuyv": (_Layout(2, cv2.COLOR_YUV2RGB_YUY2), 1),
+    "yuv422_yuy2": (_Layout(2, cv2.COLOR_YUV2RGB_YUY2), 1),
+    "nv12": (_Layout(1, cv2.COLOR_YUV2RGB_NV12, is_planar=True), 1),
+    "nv21": (_Layout(1, cv2.COLOR_YUV2RGB_NV21, is_planar=True), 1),
 }
+for _bits, _size in ("8", 1), ("16", 2):
+    _ENCODINGS |= {name + _bits: (layout, _size) for name, layout in _LAYOUTS.items()}
+    _ENCODINGS |= {_bits + kind: (_LAYOUTS[name], _size) for kind, name in _OPENCV_TYPES.items()}
 
 
 def read_image(path: Path) -> np.ndarray:
@@ -96,26 +91,22 @@ def decode_picture(data: bytes) -> np.ndarray:
     return _to_rgb(_decode_file(data), _LAYOUTS["bgr"])
 
 
-def picture_size(data: bytes) -> tuple[int, int]:
-    """Width and height of a picture file from its header, without decoding its pixels.
+def picture_size(data: Any) -> tuple[int, int]:
+    """Width and height of a picture file (bytes or uint8 array) from its header, without decoding its pixels.
 
     Raises
     ------
     ImageError
-        If the file is empty, no picture, or a JPEG or PNG that is cut off.
+        If the file is empty, no picture, of too many pixels, or a JPEG or PNG that is cut off.
     """
-    if not data:
-        raise ImageError("the picture is empty (0 bytes)", EMPTY)
-    _refuse_truncated(memoryview(data))
-    return _size_by_header(data)
-
-
-def _size_by_header(data: Any) -> tuple[int, int]:
     from PIL import Image
 
+    if not len(data):
+        raise ImageError("the picture is empty (0 bytes)", EMPTY)
+    _refuse_truncated(memoryview(data))
     try:
         with Image.open(io.BytesIO(data)) as picture:
-            return picture.size
+            size = picture.size
     except Image.DecompressionBombError as error:
         raise ImageError(f"picture of far too many pixels: {error}", TOO_LARGE) from error
     except (OSError, ValueError, SyntaxError) as error:
@@ -123,6 +114,8 @@ def _size_by_header(data: Any) -> tuple[int, int]:
         raise ImageError(
             f"{len(data)} bytes, starting {start}, are no picture: {error}", NO_PICTURE
         ) from error
+    _refuse_large(*size)
+    return size
 
 
 def _refuse_large(width: int, height: int) -> None:
@@ -182,13 +175,10 @@ def _decode_raw(message: Any) -> np.ndarray:
 
 def _encoding_of(encoding: str) -> tuple[_Layout, int]:
     """Look up the layout and the bytes of one sample."""
-    try:
-        return _ENCODINGS[encoding]
-    except KeyError:
-        known = ", ".join(sorted(_ENCODINGS))
-        raise ImageError(
-            f"image encoding {encoding!r} is not known; expected one of {known}", UNKNOWN_ENCODING
-        ) from None
+    if encoding not in _ENCODINGS:
+        known = f"expected one of {', '.join(sorted(_ENCODINGS))}"
+        raise ImageError(f"image encoding {encoding!r} is not known; {known}", UNKNOWN_ENCODING)
+    return _ENCODINGS[encoding]
 
 
 def _rows_without_padding(message: Any, layout: _Layout, sample_bytes: int) -> np.ndarray:
@@ -228,16 +218,11 @@ def _decode_compressed(message: Any) -> np.ndarray:
 def _decode_file(data: bytes | np.ndarray) -> np.ndarray:
     """Decode a picture file in memory to uint8, (H, W) if it is grey, otherwise (H, W, 3) BGR."""
     data = _bytes_of(data)
-    if not data.size:
-        raise ImageError("the picture is empty (0 bytes)", EMPTY)
-    _refuse_truncated(data.data)
     try:
-        size = _size_by_header(data)
+        picture_size(data)
     except ImageError as error:
-        if error.kind == TOO_LARGE:
+        if error.kind != NO_PICTURE:  # OpenCV may know a format that Pillow does not
             raise
-        size = 0, 0  # of a format that OpenCV may know and Pillow does not
-    _refuse_large(*size)
     try:
         picture = cv2.imdecode(data, cv2.IMREAD_ANYCOLOR | cv2.IMREAD_ANYDEPTH)
     except cv2.error as error:

@@ -79,16 +79,13 @@ def _elements(content: memoryview) -> Iterator[tuple[int, memoryview, memoryview
         start = position + 8
         if kind >> 16:  # a small element: its size in the upper half, up to four bytes in the tag
             kind, size, start = kind & 0xFFFF, kind >> 16, position + 4
-            end = after = position + 8
             if size > 4:
                 raise ValueError("it is damaged")
-            end = start + size
-        else:
-            end = start + size
-            after = end if kind == _COMPRESSED else end + -size % 8
+        end = start + size
         if end > len(content):
             raise ValueError(f"an element declares {size} bytes where {len(content) - start} are left")
-        yield kind, content[start:end], content[position : min(after, len(content))]
+        after = min(end if kind == _COMPRESSED else end + (position - end) % 8, len(content))
+        yield kind, content[start:end], content[position:after]
         position = after
 
 
@@ -96,21 +93,15 @@ def _check_elements(content: memoryview, depth: int = 0) -> None:
     """Walk through all arrays; raise ValueError for one that declares more entries than it has bytes."""
     if depth > _DEEPEST:
         raise ValueError("its structures are nested too deeply")
-    for kind, body, _ in _elements(content):
-        if kind == _MATRIX and len(body):
-            _check_array(body, depth)
-
-
-def _check_array(body: memoryview, depth: int) -> None:
-    parts = list(_elements(body))
-    if len(parts) < 3 or parts[1][0] != _INT32 or len(parts[0][1]) < 4:
-        raise ValueError("an array has no dimensions")
-    array_class = parts[0][1][0]
-    entries = math.prod(np.frombuffer(parts[1][1], "<i4").tolist())
-    held = sum(len(inner) for _, inner, _ in parts[2:])
-    if array_class in (_CELL, _STRUCT, _OBJECT):
-        # A structure has at least one field, and each entry of a field at least a tag.
-        held //= 8
-        _check_elements(body, depth + 1)
-    if entries < 0 or entries > max(held, 1):
-        raise ValueError(f"an array declares {entries} entries and has {held} bytes for them")
+    for body in (body for kind, body, _ in _elements(content) if kind == _MATRIX and len(body)):
+        parts = list(_elements(body))
+        if len(parts) < 3 or parts[1][0] != _INT32 or len(parts[0][1]) < 4:
+            raise ValueError("an array has no dimensions")
+        entries = math.prod(np.frombuffer(parts[1][1], "<i4").tolist())
+        held = sum(len(inner) for _, inner, _ in parts[2:])
+        if parts[0][1][0] in (_CELL, _STRUCT, _OBJECT):
+            # A structure has at least one field, and each entry of a field at least a tag.
+            held //= 8
+            _check_elements(body, depth + 1)
+        if entries < 0 or entries > max(held, 1):
+            raise ValueError(f"an array declares {entries} entries and has {held} bytes for them")

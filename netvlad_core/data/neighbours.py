@@ -7,17 +7,7 @@ from scipy.spatial import cKDTree
 
 
 def rows_within(places: np.ndarray, queries: np.ndarray, radius: float) -> list[np.ndarray]:
-    """Rows of the places within a radius of each query, ascending.
-
-    Parameters
-    ----------
-    places, queries : (N, d) and (Q, d) float, metres, d = 2 or 3.
-    radius : metres.
-
-    Returns
-    -------
-    Q arrays (n,) int64.
-    """
+    """Rows (n,) int64, ascending, of the places (N, d) within a radius of each query (Q, d); metres."""
     if not len(places) or not len(queries):
         return [np.empty(0, np.int64)] * len(queries)
     found = cKDTree(places).query_ball_point(queries, radius, return_sorted=True)

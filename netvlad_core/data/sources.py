@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import fields
 from pathlib import Path
 
 from netvlad_core.data.bags.bag_file import is_bag
@@ -53,8 +52,5 @@ _FOR_BAGS_ONLY = ("image_topic", "pose_topic", "trajectory", "extrinsics", "map_
 
 def _refuse_bag_options(path: Path, options: SourceOptions) -> None:
     """Raise SourceError for an option that would be ignored silently."""
-    given = [
-        f.name for f in fields(options) if f.name in _FOR_BAGS_ONLY and getattr(options, f.name) is not None
-    ]
-    if given:
+    if given := [name for name in _FOR_BAGS_ONLY if getattr(options, name) is not None]:
         raise SourceError(f"{path} is no bag: {' and '.join(given)} would have no effect; leave it out")

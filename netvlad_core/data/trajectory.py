@@ -38,7 +38,7 @@ class Trajectory:
         """Sort stamped poses; of poses with one stamp the last one stays."""
         by_stamp = dict(sorted(dict(poses).items()))
         return cls(
-            np.fromiter(by_stamp.keys(), dtype=np.int64, count=len(by_stamp)),
+            np.array(list(by_stamp), dtype=np.int64),
             np.array([pose.position for pose in by_stamp.values()], dtype=np.float64).reshape(-1, 3),
             np.array([pose.quaternion for pose in by_stamp.values()], dtype=np.float64).reshape(-1, 4),
         )
@@ -60,12 +60,8 @@ class Trajectory:
         Parameters
         ----------
         stamps : (M,) int64, nanoseconds, strictly increasing.
-        max_gap : seconds. Between two poses further apart than this, before the first and after the last
-            one nothing is known, except that the nearest pose holds for a tenth of this.
-
-        Returns
-        -------
-        Trajectory of at most M poses; instants that are not covered are left out.
+        max_gap : seconds. Instants between two poses further apart than this, before the first pose and after
+            the last one are left out, except for a tenth of this around each pose.
         """
         stamps = np.asarray(stamps, dtype=np.int64)
         if not len(self):
@@ -81,35 +77,21 @@ class Trajectory:
         fraction = np.where(gap > 0, since / np.maximum(gap, 1), 0.0)
         fraction = np.where(is_between, fraction, fraction.round())
         covered = is_between | is_near
-        return self._blend(before[covered], after[covered], fraction[covered], stamps[covered])
-
-    def _blend(
-        self, before: np.ndarray, after: np.ndarray, fraction: np.ndarray, stamps: np.ndarray
-    ) -> Trajectory:
-        """Mix the poses of rows `before` and `after`, each (M,) int; `fraction` (M,) 0 to 1 of the second."""
-        if not len(stamps):
-            return Trajectory(stamps, np.empty((0, 3)), np.empty((0, 4)))
-        weight = fraction[:, None]
+        if not covered.any():
+            return Trajectory.from_poses([])
+        before, after, weight = before[covered], after[covered], fraction[covered, None]
         start, end = Rotation.from_quat(self.quaternions[before]), Rotation.from_quat(self.quaternions[after])
         turn = Rotation.from_rotvec(weight * (start.inv() * end).as_rotvec())
         positions = (1 - weight) * self.positions[before] + weight * self.positions[after]
-        return Trajectory(stamps, positions, (start * turn).as_quat())
+        return Trajectory(stamps[covered], positions, (start * turn).as_quat())
 
     def moved(self, child: Pose) -> Trajectory:
-        """Trajectory of another frame fixed to the body: each parent <- body becomes parent <- child.
-
-        Parameters
-        ----------
-        child : body <- child, e.g. sensor <- base_link.
-        """
+        """Trajectory of another frame on the body; `child` is body <- child, e.g. sensor <- base_link."""
         if not len(self):
             return self
         rotations = Rotation.from_quat(self.quaternions)
-        return Trajectory(
-            self.stamps,
-            self.positions + rotations.apply(child.position),
-            (rotations * child.rotation).as_quat(),
-        )
+        positions = self.positions + rotations.apply(child.position)
+        return Trajectory(self.stamps, positions, (rotations * child.rotation).as_quat())
 
 
 def read_tum(path: Path) -> Trajectory:
@@ -159,13 +141,7 @@ def seconds(stamp: int) -> str:
 
 
 def stamp_from_seconds(text: str) -> int:
-    """Nanoseconds of a decimal number of seconds, exact although a float would lose the last digits.
-
-    Raises
-    ------
-    ValueError
-        If the text is no finite number, or too large for seconds.
-    """
+    """Nanoseconds of a decimal number of seconds, exact to the last digit; raises ValueError."""
     try:
         stamp = int(Decimal(text) * 10**9)
     except (ArithmeticError, ValueError) as error:

@@ -1,7 +1,6 @@
 """A recording on disk: its topics and their messages, whatever the storage format.
 
-Messages are decoded by rosbags' own definitions of the standard messages, so that no foreign type and no
-foreign notation in a bag does harm.
+rosbags' own definitions of the standard messages decode them, so that no foreign definition does harm.
 """
 
 from __future__ import annotations
@@ -32,7 +31,7 @@ _TF_DEFINITION = "geometry_msgs/TransformStamped[] transforms"
 
 @dataclass(frozen=True, order=True)
 class Topic:
-    """A topic of a bag; the type is written as in ROS 1 and in talk, e.g. sensor_msgs/Image."""
+    """A topic of a bag; the type is short, e.g. sensor_msgs/Image."""
 
     name: str
     type: str
@@ -45,14 +44,14 @@ class Topic:
 class Bag:
     """A rosbag2 directory (sqlite3 or mcap, also compressed), a single .mcap or .db3 file, or a ROS 1 .bag.
 
-    Use as a context manager; all errors of reading are SourceErrors that name the bag.
+    Use it as a context manager; all errors of reading are SourceErrors that name the bag.
 
     Attributes
     ----------
-    path : the directory or file.
-    files : what it consists of on disk.
-    topics : name to Topic, those without messages included.
-    remarks : sentences about what metadata.yaml says otherwise than the storage files, once the bag is open.
+    path : directory or file.
+    files : all its files on disk.
+    topics : name to Topic, topics without messages included.
+    remarks : sentences about differences between metadata.yaml and the storage, once the bag is open.
     """
 
     def __init__(self, path: Path) -> None:
@@ -71,12 +70,11 @@ class Bag:
     def __enter__(self) -> Bag:
         try:
             self._storages = [open_storage(file, self._stack) for file in self._storage_files]
-        except SourceError:
-            self._stack.close()
-            raise
         # Over a damaged file rosbags, SQLite and the decompressors raise errors of a dozen unrelated kinds.
         except Exception as error:
             self._stack.close()
+            if isinstance(error, SourceError):
+                raise
             raise self._unreadable(error) from error
         self._list_topics()
         return self
@@ -86,13 +84,15 @@ class Bag:
 
     def _list_topics(self) -> None:
         encoding = "ros1" if self._is_ros1 else "cdr"
-        channels = [channel for storage in self._storages for channel in storage.channels]
-        counts: Counter[tuple[str, str]] = Counter()
-        for channel in channels:
+        counts, found = Counter[tuple[str, str]](), Counter[str]()
+        foreign = set()
+        for channel in (channel for storage in self._storages for channel in storage.channels):
+            found[channel.topic] += channel.messages
             if channel.encoding == encoding:
                 counts[channel.topic, channel.type.replace("/msg/", "/")] += channel.messages
+            else:
+                foreign.add(f"{channel.topic} ({channel.type}, {channel.encoding})")
         self.topics = {name: Topic(name, kind, count) for (name, kind), count in counts.items()}
-        foreign = {f"{c.topic} ({c.type}, {c.encoding})" for c in channels if c.encoding != encoding}
         if foreign and not self.topics:
             raise SourceError(
                 f"{self.path} holds no messages in {encoding}, the encoding of ROS, but "
@@ -100,24 +100,15 @@ class Bag:
             )
         if foreign:
             self.remarks.append(f"{self.path}: not read, of other encodings: {', '.join(sorted(foreign))}")
-        found, announced = Counter[str](), self._announced
-        for channel in channels:
-            found[channel.topic] += channel.messages
-        if announced is not None and dict(found) != announced:
+        if self._announced is not None and dict(found) != self._announced:
             self.remarks.append(
-                f"{_METADATA} of {self.path} announces {sum(announced.values())} messages on "
-                f"{len(announced)} topics, its storage holds {sum(found.values())} on {len(found)}: "
+                f"{_METADATA} of {self.path} announces {sum(self._announced.values())} messages on "
+                f"{len(self._announced)} topics, its storage holds {sum(found.values())} on {len(found)}: "
                 "reading the storage"
             )
 
     def messages(self, topics: Collection[str]) -> Iterator[RawMessage]:
-        """Read the messages of some topics in the order of their recording, one at a time.
-
-        Raises
-        ------
-        SourceError
-            If the bag turns out to be damaged on the way.
-        """
+        """Read the messages of some topics in the order of their recording; raises SourceError on damage."""
         topics = [name for name in topics if name in self.topics]
         streams = [storage.messages(topics) for storage in self._storages]
         count = 0
@@ -131,13 +122,7 @@ class Bag:
             raise self._unreadable(error, where) from error
 
     def decode(self, raw: RawMessage) -> Any:
-        """Return the message with its fields; arrays of numbers are views of the raw bytes.
-
-        Raises
-        ------
-        BrokenMessage
-            If the bytes do not fit the type.
-        """
+        """Return the message, arrays as views of its bytes; raises BrokenMessage if these do not fit."""
         decode = self._typestore.deserialize_ros1 if self._is_ros1 else self._typestore.deserialize_cdr
         try:
             return decode(raw.data, raw.type)
@@ -159,11 +144,10 @@ class Bag:
     def _find_storage(self) -> list[Path]:
         """List the storage files, those that metadata.yaml names if they are there; raises SourceError."""
         if not self.path.is_dir():
-            if not self.path.exists():
-                raise SourceError(f"{self.path} does not exist; {_EXPECTED}")
-            if not storage_suffix(self.path):
-                raise SourceError(f"{self.path} is no bag by its name; {_EXPECTED}")
-            return [self.path]
+            if self.path.exists() and storage_suffix(self.path):
+                return [self.path]
+            problem = "is no bag by its name" if self.path.exists() else "does not exist"
+            raise SourceError(f"{self.path} {problem}; {_EXPECTED}")
         files = sorted(file for file in self.path.iterdir() if storage_suffix(file) and file.is_file())
         named = self._read_metadata()
         if missing := sorted(named - {file.name for file in files}):

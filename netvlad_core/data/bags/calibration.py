@@ -5,13 +5,13 @@ from __future__ import annotations
 import logging
 from collections import Counter
 from itertools import islice
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 
 from netvlad_core.data.bags.bag_file import Bag
 from netvlad_core.data.bags.poses import read_static_transforms
 from netvlad_core.data.camera import Camera, is_rectified
 from netvlad_core.data.transforms import frame_name
-from netvlad_core.errors import BrokenMessage, CameraError, SourceError
+from netvlad_core.errors import BrokenMessage, CameraError
 
 _log = logging.getLogger(__name__)
 _TYPE = "sensor_msgs/CameraInfo"
@@ -20,7 +20,7 @@ _ENOUGH = 50
 
 
 def read_camera(path: Path, image_topic: str, base_frame: str, pose_topic: str = "") -> Camera | None:
-    """The camera whose images a topic carries.
+    """Read the calibration of the camera of an image topic.
 
     Parameters
     ----------
@@ -33,16 +33,16 @@ def read_camera(path: Path, image_topic: str, base_frame: str, pose_topic: str =
     None if the bag holds no calibration, or /tf_static does not lead to the base. A camera is of use but not
     required, so what is wrong with it goes to the log.
     """
+    cameras: Counter[str] = Counter()
+    problems: Counter[str] = Counter()
     with Bag(path) as bag:
-        places = image_topic.split("/")
-        beside = ["/".join([*places[:end], "camera_info"]) for end in range(len(places) - 1, 0, -1)]
-        topic = next((name for name in beside if name in bag.topics and bag.topics[name].type == _TYPE), None)
-        if topic is None or not bag.topics[topic].count:
+        parents = PurePosixPath(image_topic).parents
+        beside = [topic for parent in parents if (topic := bag.topics.get(str(parent / "camera_info")))]
+        topic = next((topic for topic in beside if topic.type == _TYPE), None)
+        if topic is None or not topic.count:
             return None
         tree = read_static_transforms(bag, image_topic, pose_topic)
-        cameras: Counter[str] = Counter()
-        problems: Counter[str] = Counter()
-        for raw in islice(bag.messages([topic]), _ENOUGH):
+        for raw in islice(bag.messages([topic.name]), _ENOUGH):
             try:
                 info = bag.decode(raw)
                 frame = frame_name(info.header.frame_id)
@@ -50,9 +50,9 @@ def read_camera(path: Path, image_topic: str, base_frame: str, pose_topic: str =
                 if mounting is None:
                     raise CameraError(f"/tf_static does not join the camera frame {frame} to {base_frame}")
                 cameras[Camera.from_message(info, mounting, is_rectified(image_topic)).to_json()] += 1
-            except (BrokenMessage, CameraError, SourceError) as error:
+            except (BrokenMessage, CameraError) as error:
                 problems[str(error)] += 1
     if cameras:
         return Camera.from_json(cameras.most_common(1)[0][0])
-    _log.warning("going on without the calibration on %s: %s", topic, problems.most_common(1)[0][0])
+    _log.warning("going on without the calibration on %s: %s", topic.name, problems.most_common(1)[0][0])
     return None

@@ -1,7 +1,6 @@
 """The storage files of a recording, SQLite, MCAP or ROS 1, each with its topics and messages.
 
-The files are believed; what metadata.yaml says about them is not needed. Users edit it, and a recorder that
-was cut off never wrote it.
+They are read without metadata.yaml: users edit it, and a recorder that was cut off never wrote it.
 """
 
 from __future__ import annotations
@@ -16,7 +15,7 @@ from contextlib import ExitStack
 from pathlib import Path
 from shlex import quote as quoted
 from tempfile import TemporaryDirectory
-from typing import Any, NamedTuple, Protocol
+from typing import Any, NamedTuple
 from urllib.parse import quote
 
 from rosbags.rosbag1 import Reader as Rosbag1Reader
@@ -29,7 +28,7 @@ if sys.version_info >= (3, 14):
 else:
     from backports import zstd  # rosbags brings it along
 
-STORAGE_SUFFIXES = (".mcap", ".db3", ".bag")
+_SUFFIXES = (".mcap", ".db3", ".bag")
 _ZSTD_SUFFIXES = (".zstd", ".zst")
 # No message in CDR begins like this: recorders may compress each by itself.
 _ZSTD_MAGIC = b"\x28\xb5\x2f\xfd"
@@ -58,18 +57,10 @@ class RawMessage(NamedTuple):
     data: bytes
 
 
-class Storage(Protocol):
-    """One open storage file."""
-
-    channels: list[Channel]
-
-    def messages(self, topics: Collection[str]) -> Iterator[RawMessage]: ...
-
-
 def storage_suffix(file: Path) -> str:
     """Suffix of a storage file without that of its compression; empty for any other file."""
     name = file.with_suffix("") if file.suffix in _ZSTD_SUFFIXES else file
-    return name.suffix if name.suffix in STORAGE_SUFFIXES else ""
+    return name.suffix if name.suffix in _SUFFIXES else ""
 
 
 def open_storage(file: Path, stack: ExitStack) -> Storage:
@@ -82,36 +73,37 @@ def open_storage(file: Path, stack: ExitStack) -> Storage:
     Exception
         Of a dozen unrelated kinds, if the file is damaged.
     """
-    suffix = storage_suffix(file)
+    is_sqlite = storage_suffix(file) == ".db3"
     if file.suffix in _ZSTD_SUFFIXES:
-        folder = stack.enter_context(TemporaryDirectory())
-        whole = Path(folder, file.stem)
+        whole = Path(stack.enter_context(TemporaryDirectory()), file.stem)
         with zstd.open(file, "rb") as packed, whole.open("wb") as target:
             shutil.copyfileobj(packed, target)
         file = whole
-    if suffix == ".db3":
+    if is_sqlite:
         _refuse_journal(file)
-        return _Sqlite(file, stack)
-    return _Rosbags(file, stack)
+    return _Sqlite(file, stack) if is_sqlite else _Rosbags(file, stack)
 
 
 def _refuse_journal(file: Path) -> None:
     """Raise SourceError for a database that is not whole without the journal that lies beside it."""
     log, journal = (file.with_name(file.name + end) for end in ("-wal", "-journal"))
     is_logged = log.is_file() and log.stat().st_size > _WAL_HEADER
-    is_hot = False
-    if journal.is_file():
-        with journal.open("rb") as content:
-            is_hot = content.read(len(_JOURNAL_MAGIC)) == _JOURNAL_MAGIC
-    if is_logged or is_hot:
+    if is_logged or _is_hot(journal):
         raise SourceError(
             f"{(log if is_logged else journal).name} holds messages that {file} lacks: the recording "
             f"goes on or was cut off; once it has ended, run `sqlite3 {quoted(str(file))} '{_MAKE_WHOLE}'`"
         )
 
 
+def _is_hot(journal: Path) -> bool:
+    if not journal.is_file():
+        return False
+    with journal.open("rb") as content:
+        return content.read(len(_JOURNAL_MAGIC)) == _JOURNAL_MAGIC
+
+
 class _Sqlite:
-    """A database of rosbag2."""
+    """A database of rosbag2; rosbags' reader takes no odd paths and no unknown definitions."""
 
     def __init__(self, file: Path, stack: ExitStack) -> None:
         address = f"file:{quote(os.fsencode(file.absolute()))}?immutable=1"
@@ -139,7 +131,7 @@ class _Rosbags:
     """An MCAP file or a ROS 1 bag, read by rosbags."""
 
     def __init__(self, file: Path, stack: ExitStack) -> None:
-        self._reader: Any = _AnyMcap(file) if file.suffix == ".mcap" else Rosbag1Reader(file)
+        self._reader: Any = _AnyMcap(file, stack) if file.suffix == ".mcap" else Rosbag1Reader(file)
         self._reader.open()
         stack.callback(self._reader.close)
         self.channels = [
@@ -153,6 +145,9 @@ class _Rosbags:
             yield RawMessage(connection.topic, connection.msgtype, received, _unpacked(data))
 
 
+Storage = _Sqlite | _Rosbags
+
+
 def _unpacked(data: bytes) -> bytes:
     return zstd.decompress(data) if data[:4] == _ZSTD_MAGIC else data
 
@@ -160,18 +155,13 @@ def _unpacked(data: bytes) -> bytes:
 class _AnyMcap(McapReader):
     """rosbags' reader without its refusals for what no message needs: profile, definitions, order."""
 
-    def __init__(self, file: Path) -> None:
+    def __init__(self, file: Path, stack: ExitStack) -> None:
         super().__init__(file)
         self.schemas = _NoDefinitions()
+        self.bio = stack.enter_context(_OfRos2(io.FileIO(str(file))))
 
     def open(self) -> None:
-        file = io.FileIO(str(self.path))
-        self.bio = _OfRos2(file) if _is_foreign(self.path) else io.BufferedReader(file)
-        try:
-            self._open()
-        except BaseException:
-            self.close()
-            raise
+        self._open()
 
     def messages(self, connections: Any, start: int | None = None, stop: int | None = None) -> Any:
         # Without an index messages come as they were written, nearly in order: clocks are judged later.
@@ -186,19 +176,10 @@ class _NoDefinitions(dict[int, Any]):
         super().__setitem__(key, schema._replace(encoding=""))
 
 
-_HEADER = 17  # bytes: magic, kind and length of the first record
-
-
-def _is_foreign(path: Any) -> bool:
-    with path.open("rb") as file:
-        start = file.read(_HEADER + 8)
-    return start[:6] == b"\x89MCAP0" and start[_HEADER:] != b"\x04\x00\x00\x00ros2"
-
-
 class _OfRos2(io.BufferedReader):
     """An MCAP file whose header names the profile ros2: each channel tells its own encoding anyway."""
 
     def read(self, size: int | None = -1) -> bytes:
-        is_header = self.tell() == _HEADER
+        is_header = self.tell() == 17  # after magic, kind and length of the first record
         data = super().read(size)
         return b"\x04\x00\x00\x00ros2".ljust(len(data), b"\0") if is_header else data

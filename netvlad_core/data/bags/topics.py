@@ -31,7 +31,7 @@ def choose_image_topic(topics: Mapping[str, Topic], wanted: str | None) -> Topic
 
     Parameters
     ----------
-    wanted : name as the user gave it, or None for the only camera; its compressed topic serves as well.
+    wanted : name that the user gave, or None for the only camera; its compressed topic serves as well.
 
     Raises
     ------
@@ -42,14 +42,12 @@ def choose_image_topic(topics: Mapping[str, Topic], wanted: str | None) -> Topic
     images = {t.name: t for t in found if not t.name.endswith(_DEPTH)}
     listing = f"image topics in the bag: {named(images.values())}"
     if wanted is not None:
-        for name in _spellings(wanted):
-            if topic := images.get(name) or images.get(name + _COMPRESSED):
-                return topic
-        raise SourceError(f"{_absence('image', wanted, topics)}; {listing}")
+        compressed = {name.removesuffix(_COMPRESSED): topic for name, topic in images.items()}
+        return _as_spelled(wanted, "image", {**compressed, **images}, topics, listing)
     cameras = {name.removesuffix(_COMPRESSED) for name in images}
-    if len(cameras) != 1:
-        if cameras:
-            raise SourceError(f"the bag holds several cameras, name one image topic; {listing}")
+    if len(cameras) > 1:
+        raise SourceError(f"the bag holds several cameras, name one image topic; {listing}")
+    if not cameras:
         is_video = any(topic.type.endswith(_VIDEO_TYPES) for topic in topics.values())
         advice = "; video is not read, decode it to sensor_msgs/CompressedImage" if is_video else ""
         raise SourceError(f"the bag holds no images; {listing}; all topics: {named(topics.values())}{advice}")
@@ -62,7 +60,7 @@ def choose_pose_topic(topics: Mapping[str, Topic], wanted: str | None, images: s
 
     Parameters
     ----------
-    wanted : name as the user gave it, or None.
+    wanted : name that the user gave, or None.
     images : topic of the images; of several TF topics the one of the same robot is taken.
 
     Raises
@@ -74,28 +72,32 @@ def choose_pose_topic(topics: Mapping[str, Topic], wanted: str | None, images: s
     moving_tf = {t.name: t for t in topics.values() if t.type in TF_TYPES and t.count and not is_static(t)}
     listing = f"pose topics in the bag: {named([*poses.values(), *moving_tf.values()])}"
     if wanted is not None:
-        for name in _spellings(wanted):
-            if topic := poses.get(name) or moving_tf.get(name):
-                return topic
-        raise SourceError(f"{_absence('pose', wanted, topics)}; {listing}")
+        return _as_spelled(wanted, "pose", {**poses, **moving_tf}, topics, listing)
     own_tf = {name: moving_tf[name] for name in same_robot(moving_tf, images)}
-    for candidates in (poses, own_tf or moving_tf):
-        if len(candidates) > 1:
-            raise SourceError(f"the bag holds several pose topics, name one; {listing}")
-        if candidates:
-            return next(iter(candidates.values()))
-    return None
+    candidates = list((poses or own_tf or moving_tf).values())
+    if len(candidates) > 1:
+        raise SourceError(f"the bag holds several pose topics, name one; {listing}")
+    return candidates[0] if candidates else None
+
+
+def _as_spelled(
+    wanted: str, kind: str, usable: Mapping[str, Topic], topics: Mapping[str, Topic], listing: str
+) -> Topic:
+    spellings = _spellings(wanted)
+    for name in spellings:
+        if name in usable:
+            return usable[name]
+    topic = next((topics[name] for name in spellings if name in topics), None)
+    instead = f", the bag holds {topic.count} of {topic.type} there" if topic else ""
+    raise SourceError(f"no {kind} on {wanted}{instead}; {listing}")
 
 
 def existing(topics: Mapping[str, Topic], wanted: Iterable[str]) -> set[str]:
     """Names of topics as the bag spells them; raises SourceError if one is not there."""
-    found = set()
-    for name in wanted:
-        spelled = next((spelling for spelling in _spellings(name) if spelling in topics), None)
-        if spelled is None:
-            raise SourceError(f"no topic {name}; topics in the bag: {named(topics.values())}")
-        found.add(spelled)
-    return found
+    found = {name: next((s for s in _spellings(name) if s in topics), "") for name in wanted}
+    if missing := [name for name, spelled in found.items() if not spelled]:
+        raise SourceError(f"no topic {missing[0]}; topics in the bag: {named(topics.values())}")
+    return set(found.values())
 
 
 def static_tf_topics(topics: Mapping[str, Topic], *beside: str) -> list[str]:
@@ -105,12 +107,9 @@ def static_tf_topics(topics: Mapping[str, Topic], *beside: str) -> list[str]:
 
 
 def same_robot(names: Iterable[str], beside: str) -> list[str]:
-    """Choose the topics of one robot by their namespace: several robots use the same names of frames.
+    """Choose the topics that share the longest part of their namespace with the topic `beside`.
 
-    Parameters
-    ----------
-    beside : topic of the robot; those that share the longest part of its namespace are chosen. A topic in
-        a namespace of its own, which shares nothing with it, is of another robot.
+    Several robots use the same names of frames. A topic in a namespace that shares nothing is not chosen.
     """
     own = beside.split("/")[1:-1]
     shared = {}
@@ -129,12 +128,6 @@ def is_static(topic: Topic) -> bool:
 def _spellings(name: str) -> list[str]:
     """Return the name as given, then with the leading slash that is easily left out."""
     return [name, "/" + name.lstrip("/")]
-
-
-def _absence(kind: str, wanted: str, topics: Mapping[str, Topic]) -> str:
-    topic = next((topics[name] for name in _spellings(wanted) if name in topics), None)
-    instead = f", the bag holds {topic.count} of {topic.type} there" if topic else ""
-    return f"no {kind} on {wanted}{instead}"
 
 
 def named(topics: Iterable[Topic]) -> str:
