@@ -26,14 +26,10 @@ _QUERIES = ("queries", "query", "queries.csv")
 _TRUTHS = ("ground_truth.csv", "ground_truth.json")
 
 
-def is_it(path: Path) -> bool:
-    """Whether there is a database beside queries."""
-    return bool(_pairs(path))
-
-
-def splits(path: Path) -> list[str]:
+def splits(path: Path) -> list[str] | None:
     """See `Format`."""
-    return [split for split in _pairs(path) if split]
+    pairs = _pairs(path)
+    return [split for split in pairs if split] if pairs else None
 
 
 def read(path: Path, split: str | None) -> PlaceSet:

@@ -18,14 +18,9 @@ from netvlad_core.errors import SourceError
 _COLUMNS = ("place_id", "year", "month", "northdeg", "city_id", "lat", "lon", "panoid")
 
 
-def is_it(path: Path) -> bool:
-    """Whether there are Dataframes of cities."""
-    return any(path.glob("Dataframes/*.csv"))
-
-
-def splits(path: Path) -> list[str]:
+def splits(path: Path) -> list[str] | None:
     """See `Format`."""
-    return ["train"]
+    return ["train"] if any(path.glob("Dataframes/*.csv")) else None
 
 
 def read(path: Path, split: str | None) -> PlaceSet:

@@ -16,14 +16,9 @@ _TABLE = "dataset.csv"
 _IS_QUERY = {"database": False, "gallery": False, "reference": False, "query": True, "queries": True}
 
 
-def is_it(path: Path) -> bool:
-    """Whether there is such a table."""
-    return _table(path).is_file()
-
-
-def splits(path: Path) -> list[str]:
+def splits(path: Path) -> list[str] | None:
     """See `Format`."""
-    return []
+    return [] if _table(path).is_file() else None
 
 
 def read(path: Path, split: str | None) -> PlaceSet:

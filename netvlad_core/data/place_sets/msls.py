@@ -21,14 +21,10 @@ SUBTASK = "subtask all"
 _TABLE = Path("database", "postprocessed.csv")
 
 
-def is_it(path: Path) -> bool:
-    """Whether there is a city with positions, or (to say so) only ones without."""
-    return bool(_cities(path)) or bool(_unpublished(path))
-
-
-def splits(path: Path) -> list[str]:
-    """See `Format`."""
-    return sorted({_split_of(city) for city in _cities(path)})
+def splits(path: Path) -> list[str] | None:
+    """See `Format`; a collection of nothing but test cities is one, so that it can be refused by name."""
+    found = sorted({_split_of(city) for city in _cities(path)})
+    return found if found or _is_unpublished(path) else None
 
 
 def read(path: Path, split: str | None) -> PlaceSet:
@@ -63,7 +59,7 @@ def _cities(path: Path) -> list[Path]:
     return sorted(city for city in base.iterdir() if (city / _TABLE).is_file())
 
 
-def _unpublished(path: Path) -> bool:
+def _is_unpublished(path: Path) -> bool:
     """Whether there are only test cities, which have a subtask index but no positions."""
     return any(any(path.glob(f"{cities}query/subtask_index.csv")) for cities in ("test/*/", "*/", ""))
 

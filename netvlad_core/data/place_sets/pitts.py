@@ -30,8 +30,8 @@ _NAMES = {
 _TOKYO_CUT_OUT = re.compile(r"(.+)_012_\d{3}\.\w+")
 _PITTS_CUT_OUT = re.compile(r"(.+)_pitch\d+_yaw\d+\.\w+")
 _DATABASE_FOLDERS = (
-    *("", "images", "database_gsv_vga", "tokyo247", "tokyo247/images", "tokyoTM/images"),
-    *("pitts250k", "Pittsburgh", "Pittsburgh/images"),
+    *("", "images", "database_gsv_vga", "tokyo247", "tokyo247/images", "tokyoTM/images", "pitts250k"),
+    *("Pittsburgh", "Pittsburgh/images"),
 )
 _QUERY_FOLDERS = (
     *("", "queries", "queries_real", "query", "images", "247query_subset_v2", "queries/247query_subset_v2"),
@@ -42,14 +42,9 @@ _MOST_COMPRESSION = 200  # names of files repeat each other
 _SPLIT = re.compile(r"_(train|val|test)$")
 
 
-def is_it(path: Path) -> bool:
-    """Whether it is a MATLAB file, or has some."""
-    return bool(_files(path))
-
-
-def splits(path: Path) -> list[str]:
+def splits(path: Path) -> list[str] | None:
     """See `Format`."""
-    return list(_files(path))
+    return list(_files(path)) or None
 
 
 def read(path: Path, split: str | None) -> PlaceSet:
@@ -102,7 +97,12 @@ def _read_structure(file: Path) -> dict[str, Any]:
 
 
 def _images(file: Path, side: str, values: dict[str, Any], usual: Sequence[str]) -> PlaceImages:
-    names = _strings(file, f"{side} images", values[f"{side} images"])
+    cells = [np.ravel(cell)[:1].tolist() for cell in np.ravel(values[f"{side} images"])]
+    if not cells or not all(
+        isinstance(name, str) and name.strip() for cell in cells for name in cell or [""]
+    ):
+        raise SourceError(f"the {side} images of {file} are no cell array of file names")
+    names = [name.strip().replace("\\", "/") for (name,) in cells]
     # Tokyo's structure says .jpg of files that are .png.
     as_png = [str(Path(name).with_suffix(".png")) for name in names]
     for found in (names, as_png):
@@ -115,22 +115,14 @@ def _images(file: Path, side: str, values: dict[str, Any], usual: Sequence[str])
     )
 
 
-def _strings(file: Path, what: str, cells: Any) -> list[str]:
-    names = [np.ravel(cell)[0] if np.size(cell) else "" for cell in np.ravel(cells)]
-    if not names or not all(isinstance(name, str) and name.strip() for name in names):
-        raise SourceError(f"the {what} of {file} are no cell array of file names")
-    return [name.strip().replace("\\", "/") for name in names]
-
-
 def _positions(file: Path, what: str, values: Any, count: int) -> np.ndarray:
     try:
         positions = np.asarray(values, dtype=np.float64)
     except (TypeError, ValueError) as error:
         raise SourceError(f"the {what} of {file} are no numbers: {error}") from error
     if positions.shape != (2, count):
-        raise SourceError(
-            f"the {what} of {file} have the shape {positions.shape}; expected (2, {count}), in metres"
-        )
+        expected = f"expected (2, {count}), in metres"
+        raise SourceError(f"the {what} of {file} have the shape {positions.shape}; {expected}")
     return positions.T
 
 

@@ -13,12 +13,8 @@ from netvlad_core.errors import SourceError
 class Format(Protocol):
     """A module of this package."""
 
-    def is_it(self, path: Path) -> bool:
-        """Tell by the content whether a path is of this format."""
-        ...
-
-    def splits(self, path: Path) -> list[str]:
-        """Splits that are there; none if the collection is not divided."""
+    def splits(self, path: Path) -> list[str] | None:
+        """Splits by the content of a path: none if it is not divided; None if it is of another format."""
         ...
 
     def read(self, path: Path, split: str | None) -> PlaceSet:
@@ -63,8 +59,7 @@ def open_place_set(
         return folder_pairs.read_pair(path, Path(queries), Path(ground_truth) if ground_truth else None)
     if ground_truth is not None:
         raise SourceError(f"a ground truth goes with queries; none are named beside {path}")
-    found = _format_of(path)
-    splits = found.splits(path)
+    found, splits = _recognised(path)
     if split is None and len(splits) > 1 and found is not msls:
         raise SourceError(f"{path} has the splits {', '.join(splits)}: name one")
     if split is not None and split not in splits and found is not msls:
@@ -74,14 +69,13 @@ def open_place_set(
 
 def splits_of(path: Path | str) -> list[str]:
     """The splits that a collection has; none if it is not divided."""
-    path = Path(path).expanduser()
-    return _format_of(path).splits(path)
+    return _recognised(Path(path).expanduser())[1]
 
 
-def _format_of(path: Path) -> Format:
+def _recognised(path: Path) -> tuple[Format, list[str]]:
     if not path.exists():
         raise SourceError(f"{path} does not exist; {_EXPECTED}")
     for found in _FORMATS:
-        if found.is_it(path):
-            return found
+        if (splits := found.splits(path)) is not None:
+            return found, splits
     raise SourceError(f"{path} is no collection of places that is known here; {_EXPECTED}")

@@ -23,24 +23,18 @@ _HOLIDAYS_NAME = re.compile(r"1\d{5}\.jpe?g", re.IGNORECASE)
 _OXFORD_PREFIX = "oxc1_"
 
 
-def is_it(path: Path) -> bool:
-    """Whether there are lists of Oxford and Paris, or numbered Holidays images."""
-    return _truth_folder(path) is not None or _holidays_folder(path) is not None
-
-
-def splits(path: Path) -> list[str]:
+def splits(path: Path) -> list[str] | None:
     """See `Format`."""
-    return ["test"]
+    return ["test"] if _truth_folder(path) or _holidays_folder(path) else None
 
 
 def read(path: Path, split: str | None) -> PlaceSet:
     """See `Format`."""
     path = path.absolute()
-    if truth := _truth_folder(path):
-        return _read_lists(path, truth)
-    folder = _holidays_folder(path)
-    assert folder is not None  # says is_it
-    return _read_holidays(path.name, folder)
+    truth, holidays = _truth_folder(path), _holidays_folder(path)
+    if holidays and not truth:
+        return _read_holidays(path.name, holidays)
+    return _read_lists(path, sorted(truth.glob(f"*{_QUERY}")) if truth else [])
 
 
 def _truth_folder(path: Path) -> Path | None:
@@ -49,29 +43,39 @@ def _truth_folder(path: Path) -> Path | None:
 
 
 def _holidays_folder(path: Path) -> Path | None:
-    for name in ("jpg", ""):
-        folder = path / name
+    for folder in (path / "jpg", path):
         files = [file.name for file in folder.glob("1*")] if folder.is_dir() else []
         if files and all(map(_HOLIDAYS_NAME.fullmatch, files)):
             return folder
     return None
 
 
-def _read_lists(path: Path, truth: Path) -> PlaceSet:
+def _read_lists(path: Path, query_files: list[Path]) -> PlaceSet:
     folders = [path / name for name in _IMAGE_FOLDERS if (path / name).is_dir()]
     folder, names = next(((f, found) for f in folders if (found := image_names(f)[0])), (path, []))
     if not names:
         raise SourceError(f"no images in {path}; expected a folder {' or '.join(_IMAGE_FOLDERS[:2])}")
-    rows = {Path(name).stem: row for row, name in enumerate(names)}
+    row_of = {Path(name).stem: row for row, name in enumerate(names)}
+
+    def rows(file: Path, images: list[str]) -> np.ndarray:
+        if unknown := [image for image in images if image not in row_of]:
+            raise SourceError(
+                f"{file} names the image {unknown[0]}, which is not among the {len(names)} images"
+            )
+        return np.array(sorted(row_of[image] for image in images), dtype=np.int64)
+
     queries, regions, correct, ignored = [], [], [], []
-    for file in sorted(truth.glob(f"*{_QUERY}")):
-        image, region = _read_query(file)
-        queries.append(names[_row(rows, image, file)])
-        regions.append(region)
-        good, ok, junk = (
-            _read_list(file.with_name(file.name.replace(_QUERY, f"_{kind}.txt")), rows)
-            for kind in ("good", "ok", "junk")
-        )
+    for file in query_files:
+        image, *corners = _words(file) or [""]
+        try:
+            x0, y0, x1, y1 = (round(float(corner)) for corner in corners)
+        except ValueError as error:
+            expected = f"expected an image and x0 y0 x1 y1 in pixels; found {1 + len(corners)} fields"
+            raise SourceError(f"{file}: {expected}: {error}") from error
+        queries.append(names[rows(file, [image.removeprefix(_OXFORD_PREFIX)])[0]])
+        regions.append([x0, y0, x1, y1])
+        lists = [file.with_name(file.name.replace(_QUERY, f"_{kind}.txt")) for kind in ("good", "ok", "junk")]
+        good, ok, junk = (rows(each, _words(each)) for each in lists)
         correct.append(np.union1d(good, ok))
         ignored.append(junk)
     return PlaceSet(
@@ -84,34 +88,16 @@ def _read_lists(path: Path, truth: Path) -> PlaceSet:
     )
 
 
-def _read_query(file: Path) -> tuple[str, list[int]]:
+def _words(file: Path) -> list[str]:
     try:
-        text = file.read_text().split()
-        if len(text) != 5:
-            raise ValueError(f"found {len(text)} fields")
-        x0, y0, x1, y1 = (round(float(value)) for value in text[1:])
-    except ValueError as error:
-        raise SourceError(f"{file}: expected an image and x0 y0 x1 y1 in pixels; {error}") from error
-    return text[0].removeprefix(_OXFORD_PREFIX), [x0, y0, x1, y1]
-
-
-def _read_list(file: Path, rows: dict[str, int]) -> np.ndarray:
-    try:
-        images = file.read_text().split()
+        return file.read_text().split()
     except (OSError, UnicodeDecodeError) as error:
         raise SourceError(f"cannot read the list {file}: {error}") from error
-    return np.array(sorted(_row(rows, image, file) for image in images), dtype=np.int64)
-
-
-def _row(rows: dict[str, int], image: str, file: Path) -> int:
-    if image not in rows:
-        raise SourceError(f"{file} names the image {image}, which is not among the {len(rows)} images")
-    return rows[image]
 
 
 def _read_holidays(name: str, folder: Path) -> PlaceSet:
     names = image_names(folder)[0]
-    numbers = np.array([int(Path(name).stem) for name in names])
+    numbers = np.array([int(Path(image).stem) for image in names])
     is_query = numbers % 100 == 0
     if not is_query.any():
         raise SourceError(f"no image of {folder} has a number that ends in 00, so there is no query")
