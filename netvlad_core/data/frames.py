@@ -24,7 +24,7 @@ class Frame:
     name : file name or `topic#index`, unique in its source, used in messages and tables.
     stamp : int, nanoseconds.
     pose : map <- base_link, or None if the source has no pose for this instant.
-    decode : returns the image, uint8 RGB (H, W, 3); raises ImageError.
+    decode : function that returns the image, uint8 RGB (H, W, 3), or raises ImageError.
     """
 
     name: str
@@ -38,14 +38,13 @@ class FrameSource(Protocol):
 
     Attributes
     ----------
-    description : where the frames come from, one line, for provenance.
-    fingerprint : changes when the content does (paths, sizes, times, options); cheap to compute.
+    description : origin of the frames in one line, for provenance.
+    fingerprint : hash that changes with paths, sizes, times and options; cheap to compute.
     frame_id : name of the frame in which the poses are given.
     skipped : reasons and counts of images and poses that cannot be used.
     usable : number of images that an iteration yields.
-    remark : a sentence about why few images can be used, as far as the source itself knows; otherwise empty.
-    is_stream : True for a recording at camera rate, from which keyframes are to be chosen; False for a
-        collection that somebody has chosen already.
+    remark : sentence about why few images can be used, as far as the source knows; otherwise empty.
+    is_stream : whether it is a recording at camera rate, from which keyframes are yet to be chosen.
     camera : calibration of the camera, or None if it is not known.
     """
 
@@ -63,19 +62,14 @@ class FrameSource(Protocol):
     def usable(self) -> int: ...
 
     def __len__(self) -> int:
-        """Number of images that an iteration announces (upper bound)."""
+        """Number of images, at least `usable`."""
         ...
 
     def __iter__(self) -> Iterator[Frame]: ...
 
 
 def fingerprint_of(files: Iterable[Path], options: object) -> str:
-    """Hash the paths, sizes and times of files, and the options that decide what is read from them.
-
-    Returns
-    -------
-    16 hexadecimal digits; a missing file counts as such.
-    """
+    """Hash paths, sizes and times of files, and the options of reading them; 16 hexadecimal digits."""
     digest = hashlib.sha256(repr(options).encode())
     for file in files:
         try:

@@ -49,6 +49,12 @@ class Trajectory:
     def __getitem__(self, index: int) -> Pose:
         return Pose(self.positions[index], self.quaternions[index])
 
+    @property
+    def constant(self) -> Pose | None:
+        """The pose, if all are the same."""
+        values = np.column_stack([self.positions, self.quaternions])
+        return self[0] if len(self) and not np.ptp(values, axis=0).any() else None
+
     def at(self, stamp: int, max_gap: float = MAX_GAP) -> Pose | None:
         """Pose at an instant, or None if the trajectory does not cover it; see `sampled_at`."""
         sample = self.sampled_at([stamp], max_gap)
@@ -114,8 +120,8 @@ def read_tum(path: Path) -> Trajectory:
         try:
             if len(fields) != 8:
                 raise ValueError(f"found {len(fields)} fields")
-            pose = Pose.from_values([float(f) for f in fields[1:4]], [float(f) for f in fields[4:]])
-            poses.append((stamp_from_seconds(fields[0]), pose))
+            x, y, z, *quaternion = map(float, fields[1:])
+            poses.append((stamp_from_seconds(fields[0]), Pose.from_values([x, y, z], quaternion)))
         except (ValueError, PoseError) as error:
             expected = "expected stamp x y z qx qy qz qw"
             raise SourceError(f"{path}, line {number}: {expected}; {error}") from error

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Container, Sequence
 from itertools import pairwise
-from typing import Any, TypeGuard
+from typing import Any
 
 import numpy as np
 from scipy.spatial.transform import Rotation
@@ -21,10 +21,7 @@ _SAME = 1e-3
 
 
 class TransformTree:
-    """Transforms parent <- child as recorded on /tf and /tf_static.
-
-    A frame may have two parents if two programs disagree; each way is kept.
-    """
+    """Transforms parent <- child of /tf and /tf_static; a frame has two parents if two programs disagree."""
 
     def __init__(self) -> None:
         self._parents: dict[str, list[str]] = {}
@@ -90,12 +87,7 @@ class TransformTree:
         return pose
 
     def _ways_up(self, frame: str, edges: Container[tuple[str, str]] | None = None) -> dict[str, list[str]]:
-        """Return each ancestor with the frames from it down to `frame`: itself first, then the nearest.
-
-        Parameters
-        ----------
-        edges : pairs (parent, child) that may be used; None for all.
-        """
+        """Frames from each ancestor down to `frame`, nearest first, over some `edges` (None: all)."""
         ways, pending = {frame: [frame]}, [frame]
         for name in pending:
             for parent in self._parents.get(name, []):
@@ -111,13 +103,13 @@ class TransformTree:
 
         Parameters
         ----------
-        map_frame : the frame to see it from; None takes `map`, else `odom`, else the top of the tree.
+        map_frame : frame of the trajectory; None takes `map`, else `odom`, else the top of the tree.
         max_gap : seconds, see `Trajectory.sampled_at`.
         skipped : takes the counts of broken transforms on the way.
 
         Returns
         -------
-        The map frame and the trajectory map_frame <- base_frame.
+        Name of the map frame and the trajectory map_frame <- base_frame.
 
         Raises
         ------
@@ -146,33 +138,15 @@ class TransformTree:
 
 def _without_rests(edges: list[Trajectory | Pose]) -> list[Trajectory | Pose]:
     """Take transforms on /tf that never change for fixed joints, if others do change."""
-    still: list[Trajectory | Pose] = [edge[0] if _is_at_rest(edge) else edge for edge in edges]
+    still = [edge if isinstance(edge, Pose) else edge.constant or edge for edge in edges]
     return still if any(isinstance(edge, Trajectory) for edge in still) else edges
 
 
-def _is_at_rest(edge: Trajectory | Pose) -> TypeGuard[Trajectory]:
-    return (
-        isinstance(edge, Trajectory)
-        and len(edge) > 0
-        and not np.ptp(edge.positions, axis=0).any()
-        and not np.ptp(edge.quaternions, axis=0).any()
-    )
-
-
 def compose_chain(edges: Sequence[Trajectory | Pose], max_gap: float) -> Trajectory:
-    """Multiply a chain of transforms, of which at least one moves.
+    """Multiply a chain of transforms a <- b, b <- c, ..., of which at least one moves.
 
-    Each moving one is interpolated to the stamps of all the others, as TF itself does; instants that one of
-    them does not cover are left out.
-
-    Parameters
-    ----------
-    edges : from the top down, a <- b, b <- c, ...
-    max_gap : seconds, see `Trajectory.sampled_at`.
-
-    Returns
-    -------
-    Trajectory of the last frame in the first.
+    Each moving one is interpolated to the stamps of all the others, as TF itself does. Instants that one of
+    them does not cover are left out, see `Trajectory.sampled_at`.
     """
     moving = [edge for edge in edges if isinstance(edge, Trajectory)]
     stamps = np.unique(np.concatenate([edge.stamps for edge in moving]))

@@ -31,7 +31,7 @@ class FrameJudge:
 
         Returns
         -------
-        Whether it is used, and whether it starts anew: its frames take the place of others.
+        Whether the pose is used, and whether its frames take the place of others.
         """
         starts_anew = False
         if frames != self.kept:
@@ -52,9 +52,7 @@ class FrameJudge:
 def main_frames(counts: Counter[Frames]) -> Frames:
     """Choose the pair of a recorded topic: the first one, unless another is more than twice as frequent.
 
-    Parameters
-    ----------
-    counts : of each pair, in the order of their first messages; not empty.
+    Pairs are counted in the order of their first messages; there is at least one.
     """
     first, (most, count) = next(iter(counts)), counts.most_common(1)[0]
     return most if count > 2 * counts[first] else first

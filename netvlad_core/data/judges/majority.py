@@ -1,4 +1,4 @@
-"""A series in which each item goes on from the one before, and others that must prove themselves first."""
+"""A series in which each item continues the one before; an item that does not must prove itself first."""
 
 from __future__ import annotations
 
@@ -35,19 +35,17 @@ class Majority(Generic[T]):
 
         Returns
         -------
-        None if the item is left out. Otherwise the number of items just left out that it confirms: 0 as long
-        as the series goes on, more once it has lastingly changed.
+        None if the item is left out. Otherwise the number of items, just left out, that it confirms: 0 while
+        the series goes on, more once it has lastingly changed.
         """
-        if self.last is None or self._continues(self.last, item):
-            confirmed = 0
-        else:
+        confirmed = 0
+        if self.last is not None and not self._continues(self.last, item):
             if not self.continues_a_rival(item):
                 self._rivals.clear()
             self._rivals.append(item)
             if len(self._rivals) <= min(self._support, LASTING - 1):
                 return None
-            confirmed = len(self._rivals) - 1
-            self._support = confirmed
+            self._support = confirmed = len(self._rivals) - 1
         self._rivals.clear()
         self._support += 1
         self.last = item

@@ -42,17 +42,7 @@ def _is_reachable(before: _Stood, after: _Stood) -> bool:
 
 
 def reachable(stamps: np.ndarray, positions: np.ndarray) -> np.ndarray:
-    """Mark the positions of a recording that a robot can have reached.
-
-    Parameters
-    ----------
-    stamps : (N,) int64, nanoseconds, increasing.
-    positions : (N, 3) metres.
-
-    Returns
-    -------
-    (N,) bool.
-    """
+    """Mark positions (N, 3) in metres that a robot can have reached at increasing stamps in nanoseconds."""
     steps = np.linalg.norm(np.diff(positions, axis=0), axis=1)
     if not (steps > _CORRECTION + _FASTEST * np.diff(stamps) / 1e9).any():
         return np.ones(len(stamps), dtype=bool)
@@ -75,10 +65,6 @@ def has_fix(
     statuses : (N,) int, of NavSatStatus; below 0 there is no fix.
     covariance_types : (N,) int, of NavSatFix. Messages of unknown covariance hold no fix if the receiver
         knows the covariance of most others.
-
-    Returns
-    -------
-    (N,) bool.
     """
     has_position = (np.abs(latitudes) <= 90) & (np.abs(longitudes) <= 180)  # neither NaN nor infinite
     has_position &= (statuses >= 0) & ((latitudes != 0) | (longitudes != 0))
@@ -88,16 +74,12 @@ def has_fix(
 
 
 def doubts_about_units(positions: np.ndarray, within: float = POSITIVE_WITHIN) -> str:
-    """Say what speaks against metres.
+    """Say in a sentence what speaks against metres, empty if the positions are plausible.
 
     Parameters
     ----------
     positions : (N, 2 or 3) of the places of a map or of a catalogue; rows with NaN are left alone.
     within : metres; the places of a real drive spread farther than this.
-
-    Returns
-    -------
-    A sentence, empty if the positions are plausible.
     """
     points = positions[np.isfinite(positions).all(axis=1), :2]
     if len(points) < _FEW:
