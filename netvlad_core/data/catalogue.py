@@ -53,13 +53,7 @@ class CatalogueSource:
 
     @classmethod
     def from_folder(cls, path: Path | str) -> CatalogueSource:
-        """Open a folder of images, see `read_folder`; poses come from "@" names if all files have one.
-
-        Raises
-        ------
-        SourceError
-            As of `read_folder`, and if positions are of several UTM zones.
-        """
+        """Open a folder, see `read_folder`; raises SourceError for several UTM zones, too."""
         path = Path(path).expanduser()
         images, unread = read_folder(path)
         if len(zones := {image.zone for image in images} - {""}) > 1:

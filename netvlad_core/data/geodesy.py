@@ -19,16 +19,11 @@ def ecef_from_geodetic(geodetic: np.ndarray) -> np.ndarray:
 
 
 def east_north_up(geodetic: np.ndarray, origin: np.ndarray) -> np.ndarray:
-    """Positions in the plane that touches the earth at the origin.
+    """Positions (N, 3) in metres east, north and up of an origin, in the plane that touches the earth there.
 
     Parameters
     ----------
-    geodetic : (N, 3) latitude and longitude in degrees, height above the ellipsoid in metres.
-    origin : (3,) latitude, longitude and height of the point of contact.
-
-    Returns
-    -------
-    (N, 3) float64, metres east, north and up of the origin.
+    geodetic, origin : (N, 3) and (3,): latitude, longitude in degrees, metres above the ellipsoid.
     """
     latitude, longitude = np.radians(origin[:2])
     sin_lat, cos_lat = np.sin(latitude), np.cos(latitude)
@@ -44,16 +39,10 @@ def east_north_up(geodetic: np.ndarray, origin: np.ndarray) -> np.ndarray:
 
 
 def headings_of_travel(positions: np.ndarray, step: float = 1.0) -> np.ndarray:
-    """Direction in which each position was reached, kept while standing.
+    """Direction in which each position (N, 2) was reached: (N,) float64, radians from +x counter-clockwise.
 
-    Parameters
-    ----------
-    positions : (N, 2) metres.
-    step : metres to travel before a new heading is taken, so that noise while standing gives none.
-
-    Returns
-    -------
-    (N,) float64, radians from +x counter-clockwise; 0 if the body never moved.
+    A heading is kept until the body has moved `step` metres, since noise while standing gives none. It is 0
+    if the body never moved.
     """
     headings = np.full(len(positions), np.nan)
     heading, anchor = np.nan, positions[0] if len(positions) else None

@@ -38,13 +38,7 @@ class Pose:
 
     @classmethod
     def from_values(cls, position: ArrayLike, quaternion: ArrayLike) -> Pose:
-        """Check and normalise raw numbers, as they come from messages and files.
-
-        Raises
-        ------
-        PoseError
-            If a number is not finite or the quaternion has no direction.
-        """
+        """Check and normalise raw numbers; raises PoseError for NaN, infinity or a zero quaternion."""
         position = np.asarray(position, dtype=np.float64).reshape(3)
         quaternion = np.asarray(quaternion, dtype=np.float64).reshape(4)
         if not (np.isfinite(position).all() and np.isfinite(quaternion).all()):

@@ -59,13 +59,7 @@ class ListedImage(NamedTuple):
 
 
 def read_catalogue(path: Path) -> list[ListedImage]:
-    """Read a CSV file.
-
-    Raises
-    ------
-    SourceError
-        If none of its images exists; otherwise names the line in which a column or a value is wrong.
-    """
+    """Read a CSV file; raises SourceError that names the line with a wrong value, or if no image exists."""
     table = Table.read(path, ("image", "x", "y"), _COLUMNS)
     rotation = [name for name in _QUATERNION if name in table]
     if rotation and (len(rotation) < len(_QUATERNION) or "yaw" in table):
@@ -103,11 +97,7 @@ def _check_images(table: Table) -> None:
 
 
 def read_folder(path: Path) -> tuple[list[ListedImage], Counter[str]]:
-    """List the images of a folder, with poses if their names have positions.
-
-    Returns
-    -------
-    The images and what else there is, both as of `image_names`.
+    """List the images of a folder, with poses if their names have positions, and what else there is.
 
     Raises
     ------
@@ -133,13 +123,9 @@ def read_folder(path: Path) -> tuple[list[ListedImage], Counter[str]]:
 
 
 def image_names(folder: Path) -> tuple[list[str], Counter[str]]:
-    """Images of a folder and its subfolders: image_2 before image_10, hidden ones left out.
+    """Relative paths of the images in a folder and below; reasons and counts of pictures that are not read.
 
-    Links are followed, each real folder once.
-
-    Returns
-    -------
-    Paths relative to the folder; reasons and counts of pictures that are not read.
+    image_2 comes before image_10, hidden files are left out, links are followed to each real folder once.
     """
     names: list[str] = []
     unread: Counter[str] = Counter()

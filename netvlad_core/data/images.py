@@ -77,11 +77,9 @@ def read_image(path: Path) -> np.ndarray:
         If the file is missing, cut off or no picture.
     """
     try:
-        data = Path(path).read_bytes()
+        return decode_picture(Path(path).read_bytes())
     except OSError as error:
         raise ImageError(f"cannot read the image {path}: {error.strerror}", "missing image file") from error
-    try:
-        return decode_picture(data)
     except ImageError as error:
         raise ImageError(f"{path}: {error}", error.kind) from error
 
@@ -252,8 +250,7 @@ def _to_rgb(pixels: np.ndarray, layout: _Layout) -> np.ndarray:
 def _stretch(values: np.ndarray) -> np.ndarray:
     """Bring 16-bit values to 8 bits so that the picture uses them all.
 
-    Cameras of 10, 12 or 14 bits and thermal cameras fill only a small part of the range: a division by 256
-    would leave them black.
+    Cameras of 10 to 14 bits and thermal ones fill a small part of the range: a division by 256 gives black.
     """
     low, high = np.percentile(values[::2, ::2], (0.1, 99.9))
     if high <= low:
@@ -271,10 +268,11 @@ def _refuse_truncated(data: memoryview) -> None:
     """Raise ImageError for a JPEG or PNG without its end: OpenCV 4 returns it silently, half of it grey."""
     if data[:2] == b"\xff\xd8" and not _has_jpeg_end(data):
         raise ImageError(f"JPEG of {len(data)} bytes is cut off: its end marker is missing", CUT_OFF)
-    if data[:8] == b"\x89PNG\r\n\x1a\n" and not _has_png_end(data):
+    if data[:8] == b"\x89PNG\r\n\x1a\n" and not _PNG_END.search(data):
         raise ImageError(f"PNG of {len(data)} bytes is cut off: its end chunk is missing", CUT_OFF)
 
 
+_PNG_END = re.compile(re.escape(b"\0\0\0\0IEND\xaeB`\x82"))  # an empty chunk with its checksum
 # In picture data FF 00 is an escaped FF and FF D0 to D7 are restarts; anything else begins a segment.
 _JPEG_MARKER = re.compile(rb"\xff[\x01-\xcf\xd8-\xfe]")
 _JPEG_START, _JPEG_END = 0xD8, 0xD9
@@ -289,14 +287,4 @@ def _has_jpeg_end(data: memoryview) -> bool:
             return True
         if marker != _JPEG_START:
             position += int.from_bytes(data[position : position + 2], "big")
-    return False
-
-
-def _has_png_end(data: memoryview) -> bool:
-    """Walk the chunks: length, name, content, checksum."""
-    position = 8
-    while position + 12 <= len(data):
-        if data[position + 4 : position + 8] == b"IEND":
-            return True
-        position += 12 + int.from_bytes(data[position : position + 4], "big")
     return False

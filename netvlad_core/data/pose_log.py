@@ -39,29 +39,26 @@ class MessageLog:
         return stamps, received, np.array(self._values, dtype=np.float64).reshape(-1, self._width)
 
 
-class PoseLog:
+class PoseLog(MessageLog):
     """Stamped poses.
 
     Attributes
     ----------
-    clock : of the sound poses, once `trajectory` has been called.
+    clock : clock of the sound poses, once `trajectory` has been called.
     """
 
     def __init__(self) -> None:
+        super().__init__(7)
         self.clock = judge_recording([], [])
-        self._log = MessageLog(7)
 
-    def __len__(self) -> int:
-        return len(self._log)
-
-    def add(self, stamp: int, received: int, position: Any, orientation: Any) -> None:
+    def add_pose(self, stamp: int, received: int, position: Any, orientation: Any) -> None:
         """Note one pose as a message holds it: a position with x y z and an orientation with x y z w."""
         turn = (orientation.x, orientation.y, orientation.z, orientation.w)
-        self._log.add(stamp, received, position.x, position.y, position.z, *turn)
+        self.add(stamp, received, position.x, position.y, position.z, *turn)
 
     def trajectory(self, skipped: Counter[str]) -> Trajectory:
         """Return the sound poses; add the reasons and counts of the others to `skipped`."""
-        stamps, received, values = self._log.columns()
+        stamps, received, values = self.columns()
         is_finite = np.isfinite(values).all(axis=1)
         norms = np.linalg.norm(np.where(is_finite[:, None], values[:, 3:], 1.0), axis=1)
         is_sound = is_finite & (norms >= MIN_QUATERNION_NORM)
@@ -73,18 +70,14 @@ class PoseLog:
 
 
 def kept_by(clock: RecordedClock, values: np.ndarray, skipped: Counter[str]) -> tuple[np.ndarray, np.ndarray]:
-    """Take the poses whose stamp is right and whose position a robot can have reached.
+    """Stamps and values of the poses whose stamp is right and whose position a robot can have reached.
 
     Parameters
     ----------
-    clock : of N poses.
+    clock : clock of N poses.
     values : (N, 3 or more), beginning with x y z in metres.
     skipped : takes the reasons and counts of the others; some repeated ones are usual in TF and do not
         count, a clock that stands still does.
-
-    Returns
-    -------
-    Stamps (M,) int64 and the rows of values that belong to them.
     """
     left_out = clock.left_out
     if 2 * left_out[REPEATED] <= len(clock.stamps):

@@ -35,12 +35,7 @@ class Table:
 
     @classmethod
     def read(cls, path: Path, required: Sequence[str], expected: str = "") -> Table:
-        """Read a file.
-
-        Parameters
-        ----------
-        required : names of columns that must be there.
-        expected : these and the optional columns, for the message; default: the required names.
+        """Read a file with some required columns; `expected` names these and the optional ones in a message.
 
         Raises
         ------

@@ -42,7 +42,7 @@ class TransformTree:
     ) -> None:
         """Note a transform as a message holds it: a translation x y z and a rotation x y z w."""
         self._join(parent, child)
-        self._moving.setdefault((parent, child), PoseLog()).add(stamp, received, translation, rotation)
+        self._moving.setdefault((parent, child), PoseLog()).add_pose(stamp, received, translation, rotation)
 
     @property
     def remarks(self) -> list[str]:

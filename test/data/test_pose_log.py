@@ -28,7 +28,9 @@ def test_log_keeps_the_sound_poses_and_counts_the_others() -> None:
     ]
     for stamp, x, w in rows:
         stamp *= SECOND // 10
-        log.add(stamp, stamp, SimpleNamespace(x=x, y=0.0, z=0.0), SimpleNamespace(x=0.0, y=0.0, z=0.0, w=w))
+        log.add_pose(
+            stamp, stamp, SimpleNamespace(x=x, y=0.0, z=0.0), SimpleNamespace(x=0.0, y=0.0, z=0.0, w=w)
+        )
     trajectory = log.trajectory(skipped)
     np.testing.assert_array_equal(trajectory.stamps, [SECOND // 10, 4 * SECOND // 10])
     np.testing.assert_array_equal(trajectory.positions[:, 0], [1, 4])

@@ -26,7 +26,7 @@ def read_camera(path: Path, image_topic: str, base_frame: str, pose_topic: str =
     ----------
     image_topic : /camera/image_raw or one below it; its calibration is on /camera/camera_info.
     base_frame : name of the robot's frame.
-    pose_topic : of the same robot, whose namespace the camera may not share.
+    pose_topic : topic of the same robot, whose namespace the camera may not share.
 
     Returns
     -------

@@ -32,9 +32,6 @@ _NOT_JOINED = (
 
 BROKEN_POSE = "broken pose message"
 
-# Takes a message out of a bag.
-Taker = Callable[[RawMessage], None]
-
 
 @dataclass(frozen=True, eq=False)
 class PoseTrack:
@@ -69,19 +66,13 @@ class PoseRecording:
 
     Attributes
     ----------
-    takers : topic to the function that takes its messages; raises BrokenMessage and PoseError.
+    takers : topic to the function that takes its messages, or raises BrokenMessage or PoseError.
     """
 
     def __init__(
         self, bag: Bag, topic: Topic, base_frame: str, skipped: Counter[str], by_recording: bool = False
     ) -> None:
-        """Prepare to read.
-
-        Parameters
-        ----------
-        skipped : takes the reasons and counts of unusable poses.
-        by_recording : whether the time of recording stands for the stamps.
-        """
+        """Take a counter for the reasons of unusable poses, and whether stamps are the times of recording."""
         self._topic = topic
         self._base_frame = base_frame
         self._skipped = skipped
@@ -90,22 +81,16 @@ class PoseRecording:
         self._is_tf = topic.type in TF_TYPES
         self._poses = _READERS.get(topic.type, _StampedPoses)(bag.decode, by_recording)
         statics = static_tf_topics(bag.topics, topic.name)
-        self.takers: dict[str, Taker] = dict.fromkeys(statics, transforms.add_static)
+        self.takers: dict[str, Callable[[RawMessage], None]] = dict.fromkeys(statics, transforms.add_static)
         self.takers[topic.name] = transforms.add if self._is_tf else self._poses.add
 
     def track(self, map_frame: str | None, extrinsics: Pose | None, max_gap: float) -> PoseTrack:
-        """Return what was read.
+        """Return what was read; raises SourceError if TF does not join the frames.
 
         Parameters
         ----------
         map_frame, max_gap : for TF, see `TransformTree.trajectory`.
-        extrinsics : base_frame <- the frame that the messages give poses of; None looks in the static
-            transforms, and takes the poses for those of the base frame if nothing is known.
-
-        Raises
-        ------
-        SourceError
-            If TF does not join the frames.
+        extrinsics : see `SourceOptions`.
         """
         if self._is_tf:
             frame, path = self._tree.trajectory(self._base_frame, map_frame, max_gap, self._skipped)
@@ -120,7 +105,7 @@ class PoseRecording:
 
 
 def read_static_transforms(bag: Bag, *beside: str) -> TransformTree:
-    """All that the /tf_static of the robot with the topics `beside` says; broken messages are left out."""
+    """Read the /tf_static of the robot with the topics `beside`; broken messages are left out."""
     transforms = _Transforms(bag.decode)
     for raw in bag.messages(static_tf_topics(bag.topics, *beside)):
         with suppress(BrokenMessage, PoseError):
@@ -157,7 +142,7 @@ class _StampedPoses(_Reader):
         pose = getattr(message.pose, "pose", message.pose)
         frames = (frame_name(message.header.frame_id), frame_name(getattr(message, "child_frame_id", "")))
         log = self._logs.setdefault(frames, PoseLog())
-        log.add(*self._times(message.header, raw), pose.position, pose.orientation)
+        log.add_pose(*self._times(message.header, raw), pose.position, pose.orientation)
 
     def track(self, skipped: Counter[str]) -> PoseTrack:
         if not self._logs:
@@ -192,7 +177,7 @@ class _LongestPath(_Reader):
             frame = frame_name(path.header.frame_id)
             for stamped in path.poses:
                 if stamp := header_time(stamped.header):
-                    log.add(stamp, stamp, stamped.pose.position, stamped.pose.orientation)
+                    log.add_pose(stamp, stamp, stamped.pose.position, stamped.pose.orientation)
                 else:
                     skipped["path pose without a stamp"] += 1
         return PoseTrack(log.trajectory(skipped), frame, "")

@@ -113,11 +113,7 @@ class BagSource:
 
     @classmethod
     def open(cls, path: Path | str, options: SourceOptions | None = None) -> BagSource:
-        """Choose the topics, read the stamps and the poses.
-
-        Parameters
-        ----------
-        path : rosbag2 directory, .mcap or .db3 file, or ROS 1 .bag.
+        """Choose the topics of a bag (see `Bag`), read the stamps and the poses.
 
         Raises
         ------
@@ -149,7 +145,7 @@ class BagSource:
 
     @property
     def image_topic(self) -> str:
-        """Topic that is read, found or given."""
+        """Name of the topic, found or given."""
         return self._topic.name
 
     @cached_property

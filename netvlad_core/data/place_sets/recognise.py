@@ -38,14 +38,14 @@ def open_place_set(
     queries: Path | str | None = None,
     ground_truth: Path | str | None = None,
 ) -> PlaceSet:
-    """Open a collection of places, whichever its format; `description` says which it was taken for.
+    """Open a collection of places, whichever its format; `description` names the format.
 
     Parameters
     ----------
     path : file or folder, see the modules of this package.
     split : train, val or test; None if there is only one, or (MSLS) for all of it.
-    queries : folder or catalogue of queries; the path is then the database, a folder or catalogue too.
-    ground_truth : CSV or JSON that says what is correct for these queries, see `folder_pairs`.
+    queries : folder or catalogue of queries; the path is then the folder or catalogue of the database.
+    ground_truth : CSV or JSON with what is correct for these queries, see `folder_pairs`.
 
     Raises
     ------
