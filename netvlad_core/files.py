@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import ctypes
+import fcntl
 import hashlib
 import os
 import shutil
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from netvlad_core.errors import NetvladError
 
+_HIDDEN, _PARTIAL = ".netvlad-", "partial"
 _AT_FDCWD = -100
 _RENAME_EXCHANGE = 2
 
@@ -40,16 +42,47 @@ def user_path(text: str) -> Path:
 def written_whole(path: Path) -> Iterator[Path]:
     """Name to write a file at, which replaces `path` when the block ends; nothing does if the block fails.
 
-    Where `path` is a link the file that it leads to is replaced.
+    If `path` is a link, its target is replaced. What killed processes have left beside it is removed.
     """
     target = path.resolve()
     target.parent.mkdir(parents=True, exist_ok=True)
-    with TemporaryDirectory(prefix=".netvlad-", dir=target.parent) as folder:
-        partial = Path(folder, "partial" + target.suffix)
+    for folder in target.parent.glob(f"{_HIDDEN}*"):
+        with suppress(OSError):
+            _remove_abandoned(folder)
+    with TemporaryDirectory(prefix=_HIDDEN, dir=target.parent) as name, _locked(Path(name)):
+        partial = Path(name, _PARTIAL + target.suffix)
+        partial.touch()
         yield partial
         with partial.open("rb") as file:
             os.fsync(file.fileno())
         partial.replace(target)
+
+
+@contextmanager
+def _locked(folder: Path) -> Iterator[bool]:
+    """Whether this process got the lock of a folder; the system releases it when the process dies.
+
+    File systems without locks never give one, so nothing on them counts as abandoned.
+    """
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            is_ours = True
+        except OSError:
+            is_ours = False
+        yield is_ours
+    finally:
+        os.close(descriptor)
+
+
+def _remove_abandoned(folder: Path) -> None:
+    """Remove a folder of `written_whole` that no living process has locked; empty ones may be new, and stay."""
+    names = [path.name for path in folder.iterdir()]
+    if names and all(name.startswith(_PARTIAL) for name in names) and not folder.is_symlink():
+        with _locked(folder) as is_abandoned:
+            if is_abandoned:
+                shutil.rmtree(folder)
 
 
 def sha256_of(path: Path) -> str:

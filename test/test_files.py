@@ -5,6 +5,8 @@ from __future__ import annotations
 import hashlib
 import os
 import pwd
+import subprocess
+import sys
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from threading import Event
@@ -100,6 +102,39 @@ def test_an_older_file_stays_when_writing_stops(tmp_path: Path, error: type[Base
         write()
     assert target.read_text() == "old and whole"
     assert list(tmp_path.iterdir()) == [target]
+
+
+def test_what_a_killed_process_left_is_removed_and_nothing_else(tmp_path: Path) -> None:
+    program = f"""
+import os, signal, sys
+from pathlib import Path
+from netvlad_core.files import written_whole
+with written_whole(Path({str(tmp_path / "killed.csv")!r})) as partial:
+    partial.write_text("half")
+    print("writing", flush=True)
+    sys.stdin.read()
+"""
+    process = subprocess.Popen(
+        [sys.executable, "-c", program], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    )
+    assert process.stdout is not None
+    assert process.stdout.readline() == "writing\n"
+    strangers = [tmp_path / ".netvlad-mine", tmp_path / ".netvlad-empty", tmp_path / ".netvlad-file"]
+    strangers[0].mkdir()
+    (strangers[0] / "notes.txt").touch()
+    strangers[1].mkdir()
+    strangers[2].touch()
+    target = tmp_path / "table.csv"
+    for is_alive in (True, False):
+        with written_whole(target) as outer, written_whole(tmp_path / "table.tum") as inner:
+            outer.write_text("table")
+            inner.write_text("poses")
+        left = set(tmp_path.glob(".netvlad-*")) - set(strangers)
+        assert len(left) == is_alive
+        process.kill()
+        process.communicate()
+    assert all(path.exists() for path in strangers)
+    assert target.read_text() == "table"
 
 
 @pytest.mark.parametrize(
