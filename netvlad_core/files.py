@@ -1,4 +1,4 @@
-"""Files and folders that are replaced whole or not at all."""
+"""Paths of users, and outputs: whole or not at all, and never over an input or a stranger's file."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import fcntl
 import hashlib
 import os
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -15,6 +15,9 @@ from tempfile import TemporaryDirectory
 from netvlad_core.errors import NetvladError
 
 _HIDDEN, _PARTIAL = ".netvlad-", "partial"
+# A mark of ours stands near the beginning of a file, or of an ONNX file near its end.
+_HEAD, _TAIL = 1024, 16_384
+# Of renameat2(2).
 _AT_FDCWD = -100
 _RENAME_EXCHANGE = 2
 
@@ -36,6 +39,53 @@ def user_path(text: str) -> Path:
         if os.path.lexists(path):  # a file whose name begins with the sign
             return path
         raise NetvladError(f"{text}: there is no user {path.parts[0][1:]} with a home folder") from error
+
+
+def beside(table: Path, suffix: str) -> Path:
+    """Name of a second output: the suffix is appended, or takes the place of `.csv` or `.yaml`."""
+    known = table.suffix.lower() in (".csv", ".yaml", ".yml")
+    return table.with_name((table.stem if known else table.name) + suffix)
+
+
+def check_outputs(outputs: Mapping[Path, str], inputs: Iterable[Path | None]) -> None:
+    """Refuse, before anything is computed, what would replace an input or a stranger's file.
+
+    Parameters
+    ----------
+    outputs : files to write, each with the mark by which an earlier one of ours is known: text near its
+        beginning or end. An earlier one, and an empty file, may be replaced.
+    inputs : files and folders that are read; None is skipped.
+
+    Raises
+    ------
+    NetvladError
+        If an output is an input, a folder or a file without the mark, or cannot be created.
+    """
+    read = [path for path in inputs if path is not None and path.exists()]
+    for output, mark in outputs.items():
+        for path in read if output.exists() else ():
+            if output.samefile(path):
+                raise NetvladError(f"{output} is read by this command, too ({path}); choose another output")
+        if output.is_dir():
+            raise NetvladError(f"{output} is a folder; expected the name of a file to write")
+        if output.exists() and not _is_ours(output, mark):
+            raise NetvladError(
+                f"{output} exists, and no earlier run has written it; choose another output, or remove it"
+            )
+        folder = next(parent for parent in output.absolute().parents if os.path.lexists(parent))
+        if not folder.is_dir():
+            raise NetvladError(f"{output} cannot be written: {folder} is no folder")
+        if not os.access(folder, os.W_OK | os.X_OK):
+            raise NetvladError(f"{output} cannot be written: no permission to write in {folder}")
+
+
+def _is_ours(path: Path, mark: str) -> bool:
+    if not path.is_file():  # a device or a pipe
+        return False
+    with path.open("rb") as file:
+        head = file.read(_HEAD)
+        file.seek(max(0, path.stat().st_size - _TAIL))
+        return not head or mark.encode() in head + file.read()
 
 
 @contextmanager
@@ -77,7 +127,7 @@ def _locked(folder: Path) -> Iterator[bool]:
 
 
 def _remove_abandoned(folder: Path) -> None:
-    """Remove a folder of `written_whole` that no living process has locked; empty ones may be new, and stay."""
+    """Remove a folder of `written_whole` that no living process has locked; an empty one may be new."""
     names = [path.name for path in folder.iterdir()]
     if names and all(name.startswith(_PARTIAL) for name in names) and not folder.is_symlink():
         with _locked(folder) as is_abandoned:

@@ -3,21 +3,15 @@
 An options dataclass declares its fields with `setting` and nested options with `group`:
 
     @dataclass(frozen=True)
-    class SequenceOptions:
-        min_belief: float = setting(0.9, "Probability of LOCALIZED.", 0.05, 1.0, name="min_belief")
-        sharpness: float = setting(0.6, "Log-likelihood per sigma.", 0.0, 10.0, source="0.3 to 1.2 ...")
-
-    @dataclass(frozen=True)
     class LocalizerOptions:
         top_k: int = setting(10, "Matches reported for each image.", 1, 1000)
-        min_similarity: float | None = setting(None, "-1: the map's own.", -1.0, 1.0, none=-1.0)
         sequence: SequenceOptions = group("sequence", SequenceOptions())
         verification: VerificationOptions | None = group(
             "geometry", VerificationOptions(), setting(False, "Compare local features.", name="verification")
         )
 
-Their names are then `top_k`, `min_similarity`, `min_belief`, `sequence.sharpness`, `verification` and
-`geometry.<field>`; no ROS node and no command declares them a second time:
+Their names are then `top_k`, `sequence.<field>`, `verification` and `geometry.<field>`; no ROS node and no
+command declares them a second time:
 
     settings_of(LocalizerOptions())              # {name: Setting}, each with default, range and description
     with_settings(LocalizerOptions(), {"top_k": 5, "sequence.sharpness": 0.7})      # new options, checked
@@ -28,6 +22,7 @@ Their names are then `top_k`, `min_similarity`, `min_belief`, `sequence.sharpnes
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, fields, replace
 from difflib import get_close_matches
@@ -35,14 +30,24 @@ from pathlib import Path
 from textwrap import wrap
 from typing import Any, TypeVar
 
+import yaml
+
 from netvlad_core.errors import SettingError
 
 Options = TypeVar("Options")
 
 _SETTING, _GROUP = "setting", "group"
 _PARAMETERS = "ros__parameters"
-# Of a name in a file that belongs to nobody here: the share of equal letters that makes it a slip of the pen.
+# Share of equal letters from which an unknown name in a file is a misspelt setting, not that of another node.
 _SIMILAR = 0.75
+
+
+class _Loader(yaml.SafeLoader):
+    """Reads 1e-3, without a dot, as a number, as ROS does; PyYAML takes it for a text."""
+
+
+_EXPONENT = re.compile(r"^[-+]?[0-9]+(\.[0-9]*)?[eE][-+]?[0-9]+$")
+_Loader.add_implicit_resolver("tag:yaml.org,2002:float", _EXPONENT, list("-+0123456789"))
 
 
 @dataclass(frozen=True)
@@ -51,22 +56,22 @@ class Setting:
 
     Attributes
     ----------
-    name : in parameter files and in ROS.
-    default : as files have it: bool, int, float, str or a list of floats; its type is that of the setting.
+    default : value as in files: bool, int, float, str or a list of floats; its type is that of the setting.
     description : one sentence.
     low, high : bounds of a number, both included; None for no bound.
     choices : allowed values of a text.
     source : where the default comes from, the range that was tried, what breaks outside of it.
-    none : what stands for None in a file; None if the field is never None.
+    name : name in parameter files and in ROS; empty: prefix of the group and name of the field.
+    none : value in files that stands for None, in the type of the field; None if the field is never None.
     """
 
-    name: str
     default: Any
     description: str
     low: float | None = None
     high: float | None = None
     choices: tuple[str, ...] = ()
     source: str = ""
+    name: str = ""
     none: Any = None
 
     def check(self, value: Any) -> Any:
@@ -87,11 +92,8 @@ class Setting:
         if type(value) is not kind:
             return False
         if kind in (int, float):
-            low, high = (
-                -math.inf if self.low is None else self.low,
-                math.inf if self.high is None else self.high,
-            )
-            return math.isfinite(value) and low <= value <= high
+            is_low_enough = self.high is None or value <= self.high
+            return math.isfinite(value) and is_low_enough and (self.low is None or self.low <= value)
         return not self.choices or value in self.choices
 
     @property
@@ -119,33 +121,16 @@ class _Group:
 
 
 def setting(
-    default: Any,
-    description: str,
-    low: float | None = None,
-    high: float | None = None,
-    choices: tuple[str, ...] = (),
-    source: str = "",
-    name: str = "",
-    none: Any = None,
+    default: Any, description: str, low: float | None = None, high: float | None = None, **more: Any
 ) -> Any:
-    """A field of a frozen options dataclass that users may set; the arguments are those of `Setting`.
-
-    Parameters
-    ----------
-    name : the whole name, if it is not the prefix of the group and the field's name.
-    none : value in files that stands for None, in the type of the field.
-    """
-    declared = Setting(name, default, description, low, high, choices, source, none)
-    return field(default=default, metadata={_SETTING: declared})
+    """A field of a frozen options dataclass that users may set; the arguments are those of `Setting`."""
+    return field(default=default, metadata={_SETTING: Setting(default, description, low, high, **more)})
 
 
 def group(prefix: str, default: Any, switch: Any = None) -> Any:
     """A field with nested options, whose names begin with `prefix` and a dot.
 
-    Parameters
-    ----------
-    default : the nested options, also when they are switched off.
-    switch : `setting(False, "...", name="verification")`: the field is None while the setting is false.
+    `switch` is a `setting` of its own: the field is None while it is false, and `default` when it is true.
     """
     declared = None if switch is None else switch.metadata[_SETTING]
     is_on = declared is None or declared.default
@@ -204,8 +189,8 @@ def read_parameters(
 ) -> dict[str, Any]:
     """Values of the known settings in a ROS parameter file, by name.
 
-    Sections for every node (`/**`) and for `node`, in any namespace, are read, the special one last. What
-    belongs to other nodes, or to the node alone (its map, its topics), is passed over.
+    Sections for every node (`/**`) and for `node`, in any namespace, are read, the special one last.
+    Parameters of other nodes, and those of the node alone (its map, its topics), are ignored.
 
     Raises
     ------
@@ -213,10 +198,8 @@ def read_parameters(
         If the file is no parameter file, a value is wrong, a name is nearly that of a setting, or two
         namespaces contradict each other.
     """
-    import yaml
-
     try:
-        content = yaml.load(Path(path).read_text(encoding="utf-8"), _loader())
+        content = yaml.load(Path(path).read_text(encoding="utf-8"), _Loader)
     except (UnicodeDecodeError, yaml.YAMLError) as error:
         reason = " ".join(str(error).split())
         raise SettingError(f"{path} is no parameter file: it is not YAML ({reason})") from error
@@ -251,8 +234,6 @@ def read_parameters(
 
 def parameters_text(settings: Mapping[str, Setting], title: Iterable[str] = ()) -> str:
     """A ROS parameter file with the defaults of these settings, each below its description."""
-    import yaml
-
     # Names of files may hold line breaks, and bytes that are no text.
     comments = [" ".join(line.split()).encode(errors="backslashreplace").decode() for line in title]
     lines = [f"# {line}" for line in comments] + ["/**:", f"  {_PARAMETERS}:"]
@@ -261,23 +242,6 @@ def parameters_text(settings: Mapping[str, Setting], title: Iterable[str] = ()) 
         value = yaml.safe_dump(declared.default, default_flow_style=True, width=math.inf)
         lines.append(f"    {name}: {value.splitlines()[0]}")
     return "\n".join(lines) + "\n"
-
-
-def _loader() -> Any:
-    """PyYAML takes 1e-3, without a dot, for a text; ROS and everybody else for a number."""
-    import re
-
-    import yaml
-
-    class Loader(yaml.SafeLoader):
-        pass
-
-    Loader.add_implicit_resolver(
-        "tag:yaml.org,2002:float",
-        re.compile(r"^[-+]?[0-9]+(\.[0-9]*)?[eE][-+]?[0-9]+$"),
-        list("-+0123456789"),
-    )
-    return Loader
 
 
 def _sections(content: Any, path: str) -> Iterator[tuple[str, Mapping[str, Any]]]:

@@ -16,8 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from netvlad_core.commands import common
-from netvlad_core.commands.outputs import beside, check_outputs
-from netvlad_core.files import written_whole
+from netvlad_core.files import beside, check_outputs, written_whole
 from netvlad_core.progress import bar
 
 if TYPE_CHECKING:
@@ -31,7 +30,7 @@ _ALWAYS = ("sequence_filter", "verification", "min_inliers")
 
 
 def add_arguments(command: argparse.ArgumentParser) -> None:
-    common.add_localization(command)
+    common.add_localization(command, is_calibration=True)
     common.add_threshold(command)
     add = command.add_argument
     text = "share of the accepted places that are to be correct (default: %(default)s)"

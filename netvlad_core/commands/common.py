@@ -41,7 +41,7 @@ def add_source(command: argparse.ArgumentParser, is_optional: bool = False) -> N
     add("--extrinsics", type=float, nargs=7, metavar=("X", "Y", "Z", "QX", "QY", "QZ", "QW"), help=text)
     text = "topic to be stamped with its time of recording, because its own clock is wrong"
     add("--recording-time", action="append", default=[], metavar="T", help=text)
-    add_quiet(command)
+    command.add_argument("--quiet", action="store_true", help="show no progress bar")
 
 
 def open_source(options: argparse.Namespace, poses_required: bool = True) -> FrameSource:
@@ -98,7 +98,7 @@ def fit_options(options: argparse.Namespace) -> dict[str, Any]:
     }
 
 
-def add_localization(command: argparse.ArgumentParser) -> None:
+def add_localization(command: argparse.ArgumentParser, is_calibration: bool = False) -> None:
     """Arguments that say in which map the images of a source are localized, and how."""
     add = command.add_argument
     add("map", metavar="MAP", type=path, help="map folder")
@@ -109,14 +109,12 @@ def add_localization(command: argparse.ArgumentParser) -> None:
     add("--verify", action="store_true", help=text)
     text = "judge each image by itself, not as part of a drive whose poses serve as odometry"
     add("--single-image", action="store_true", help=text)
+    if not is_calibration:  # which proposes it
+        text = "with --single-image: best similarity below which an image is LOST (default: the map's)"
+        add("--min-similarity", type=float, metavar="S", help=text)
     add_device(command)
     add_precision(command)
     add_source(command)
-
-
-def add_min_similarity(command: argparse.ArgumentParser) -> None:
-    text = "with --single-image: best similarity below which an image is LOST (default: the map's)"
-    command.add_argument("--min-similarity", type=float, metavar="S", help=text)
 
 
 def add_threshold(command: argparse.ArgumentParser) -> None:
@@ -166,7 +164,7 @@ def add_place_set(command: argparse.ArgumentParser) -> None:
     add("--ground-truth", type=path, metavar="FILE", help="correct pairs: CSV (query,database) or JSON")
     text = "largest difference between the headings of a query and a correct place"
     add("--heading", type=positive, metavar="DEG", help=text)
-    add_quiet(command)
+    command.add_argument("--quiet", action="store_true", help="show no progress bar")
 
 
 def open_place_set(options: argparse.Namespace, split: str | None) -> PlaceSet:
@@ -192,14 +190,6 @@ def add_precision(group: Any) -> None:
     text = f"{', '.join(PRECISIONS)}; int8 needs an export (default: that of the weights)"
     choices = ("auto", *PRECISIONS)
     group.add_argument("--precision", choices=choices, default="auto", metavar="P", help=text)
-
-
-def add_json(command: argparse.ArgumentParser) -> None:
-    command.add_argument("--json", action="store_true", help="print JSON")
-
-
-def add_quiet(command: argparse.ArgumentParser) -> None:
-    command.add_argument("--quiet", action="store_true", help="show no progress bar")
 
 
 def path(text: str) -> Path:

@@ -23,9 +23,8 @@ if TYPE_CHECKING:
 
 def add_arguments(command: argparse.ArgumentParser) -> None:
     common.add_localization(command)
-    common.add_min_similarity(command)
     common.add_threshold(command)
-    common.add_json(command)
+    command.add_argument("--json", action="store_true", help="print JSON")
 
 
 def run(options: argparse.Namespace) -> int:

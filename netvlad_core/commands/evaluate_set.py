@@ -16,9 +16,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from netvlad_core.commands import common
-from netvlad_core.commands.outputs import check_outputs
 from netvlad_core.data.radii import CORRECT_WITHIN
-from netvlad_core.files import written_whole
+from netvlad_core.files import check_outputs, written_whole
 from netvlad_core.model.packaged import PACKAGED_NETWORK
 
 if TYPE_CHECKING:
@@ -41,7 +40,7 @@ def add_arguments(command: argparse.ArgumentParser) -> None:
     add("--failures", type=common.path, metavar="DIR", help="draw the surest mistakes into this folder")
     text = "number of mistakes to draw (default: %(default)s)"
     add("--failure-count", type=common.at_least(1), default=20, metavar="N", help=text)
-    common.add_json(command)
+    command.add_argument("--json", action="store_true", help="print JSON")
     common.add_device(command)
     common.add_precision(command)
 

@@ -13,7 +13,7 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 from netvlad_core.commands import common
-from netvlad_core.commands.outputs import check_outputs
+from netvlad_core.files import check_outputs
 from netvlad_core.model.spec import ONNX_PRECISIONS
 
 if TYPE_CHECKING:

@@ -23,7 +23,7 @@ def add_arguments(command: argparse.ArgumentParser) -> None:
     add("name", choices=PUBLISHED, metavar="NAME", help="one of the names below")
     text = "folder to keep the file in (default: netvlad_ros in the user's cache folder)"
     add("--folder", type=common.path, metavar="DIR", help=text)
-    common.add_quiet(command)
+    add("--quiet", action="store_true", help="show no progress bar")
 
 
 def run(options: argparse.Namespace) -> None:

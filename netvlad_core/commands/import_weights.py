@@ -11,7 +11,7 @@ from __future__ import annotations
 import argparse
 
 from netvlad_core.commands import common
-from netvlad_core.commands.outputs import check_outputs
+from netvlad_core.files import check_outputs
 
 
 def add_arguments(command: argparse.ArgumentParser) -> None:

@@ -17,7 +17,7 @@ from netvlad_core.commands import common
 def add_arguments(command: argparse.ArgumentParser) -> None:
     text = "map folder, checkpoint or ONNX file"
     command.add_argument("path", type=common.path, metavar="MAP|FILE", help=text)
-    common.add_json(command)
+    command.add_argument("--json", action="store_true", help="print JSON")
 
 
 def run(options: argparse.Namespace) -> None:

@@ -14,8 +14,7 @@ from collections import Counter
 from typing import TYPE_CHECKING, Any
 
 from netvlad_core.commands import common
-from netvlad_core.commands.outputs import beside, check_outputs
-from netvlad_core.files import written_whole
+from netvlad_core.files import beside, check_outputs, written_whole
 from netvlad_core.progress import bar
 
 if TYPE_CHECKING:
@@ -33,7 +32,6 @@ _MARK = "netvlad localize"
 
 def add_arguments(command: argparse.ArgumentParser) -> None:
     common.add_localization(command)
-    common.add_min_similarity(command)
     command.add_argument("--output", type=_table, required=True, metavar="CSV", help="table to write")
 
 

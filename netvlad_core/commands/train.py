@@ -12,7 +12,7 @@ import os
 import sys
 
 from netvlad_core.commands import common
-from netvlad_core.commands.outputs import check_outputs
+from netvlad_core.files import check_outputs
 
 
 def add_arguments(command: argparse.ArgumentParser) -> None:
@@ -21,7 +21,7 @@ def add_arguments(command: argparse.ArgumentParser) -> None:
     text = "folder for checkpoints and metrics (default: the name of FILE without its suffix)"
     add("--output", type=common.path, metavar="DIR", help=text)
     add("--resume", action="store_true", help="continue the run in DIR, to the same result")
-    common.add_quiet(command)
+    add("--quiet", action="store_true", help="show no progress bar")
 
 
 def run(options: argparse.Namespace) -> None:

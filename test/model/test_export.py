@@ -16,8 +16,8 @@ import torch
 from onnx import TensorProto
 
 from netvlad_core.cli import main
-from netvlad_core.commands.outputs import check_outputs
 from netvlad_core.errors import NetvladError
+from netvlad_core.files import check_outputs
 from netvlad_core.model import export as export_module
 from netvlad_core.model.backbones import BACKBONES
 from netvlad_core.model.dinov2 import DinoV2
