@@ -141,8 +141,6 @@ def _print(values: dict[str, Any]) -> None:
 
 
 def _write_matches(result: SetResult, table: Path) -> None:
-    from netvlad_core.evaluation.failures import distance
-
     with (
         written_whole(table) as partial,
         partial.open("w", newline="", encoding="utf-8", errors="surrogateescape") as file,
@@ -153,6 +151,6 @@ def _write_matches(result: SetResult, table: Path) -> None:
             correct = set(result.positives[query].tolist())
             name = result.places.queries.names[query]
             for rank, (row, similarity) in enumerate(zip(rows[:_MATCHES], similarities), start=1):
-                away = distance(result, query, int(row))
+                away = result.distance(query, int(row))
                 metres, match = "" if away is None else f"{away:.2f}", result.places.database.names[row]
                 writer.writerow([name, rank, match, f"{similarity:.6f}", metres, int(row in correct)])

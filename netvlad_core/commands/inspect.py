@@ -21,10 +21,7 @@ def add_arguments(command: argparse.ArgumentParser) -> None:
 
 
 def run(options: argparse.Namespace) -> None:
-    read = _map_values if options.path.is_dir() else _checkpoint_values
-    if options.path.suffix == ".onnx":
-        read = _onnx_values
-    values = read(options.path)
+    values = (_map_values if options.path.is_dir() else _network_values)(options.path)
     if options.json:
         print(json.dumps(values, indent=2))
         return
@@ -40,28 +37,19 @@ def _map_values(path: Path) -> dict[str, Any]:
     return asdict(place_map.header)
 
 
-def _checkpoint_values(path: Path) -> dict[str, Any]:
-    from netvlad_core.model.checkpoints import load_checkpoint
+def _network_values(path: Path) -> dict[str, Any]:
+    if path.suffix == ".onnx":
+        from netvlad_core.model.onnx_engine import OnnxEngine
 
-    network = load_checkpoint(path)
-    return {
-        "model_id": network.fingerprint(),
-        "dimension": network.spec.dimension,
-        "parameters": sum(parameter.numel() for parameter in network.parameters()),
-        **asdict(network.spec),
-    }
+        engine = OnnxEngine(path, "cpu")
+        values, spec = {"model_id": engine.model_id, "precision": engine.precision}, engine.spec
+    else:
+        from netvlad_core.model.checkpoints import load_checkpoint
 
-
-def _onnx_values(path: Path) -> dict[str, Any]:
-    from netvlad_core.model.onnx_engine import OnnxEngine
-
-    engine = OnnxEngine(path, "cpu")
-    return {
-        "model_id": engine.model_id,
-        "dimension": engine.spec.dimension,
-        "precision": engine.precision,
-        **asdict(engine.spec),
-    }
+        network = load_checkpoint(path)
+        parameters = sum(parameter.numel() for parameter in network.parameters())
+        values, spec = {"model_id": network.fingerprint(), "parameters": parameters}, network.spec
+    return {**values, "dimension": spec.dimension, **asdict(spec)}
 
 
 def _as_text(key: str, value: Any) -> str:

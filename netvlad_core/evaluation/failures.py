@@ -23,14 +23,6 @@ def worst_failures(result: SetResult, count: int) -> list[int]:
     return [int(query) for query in wrong[np.argsort(-similarity, kind="stable")][:count]]
 
 
-def distance(result: SetResult, query: int, row: int) -> float | None:
-    """Metres between a query and an image of the database; None without positions."""
-    queries, database = result.places.queries.positions, result.places.database.positions
-    if queries is None or database is None:
-        return None
-    return float(np.linalg.norm(queries[query] - database[row]))
-
-
 def draw_failure(result: SetResult, query: int, path: Path) -> None:
     """Write one mistake as a picture: query, wrong best match and nearest correct image, side by side."""
     from matplotlib.figure import Figure
@@ -38,7 +30,7 @@ def draw_failure(result: SetResult, query: int, path: Path) -> None:
     places = result.places
     correct = result.positives[query]
     ranked = result.ranked[query]
-    by_distance = [away for row in correct if (away := distance(result, query, int(row))) is not None]
+    by_distance = [away for row in correct if (away := result.distance(query, int(row))) is not None]
     if by_distance:
         shown, kind = int(correct[np.argmin(by_distance)]), "nearest correct image"
     else:  # the one that looks most alike
@@ -54,7 +46,7 @@ def draw_failure(result: SetResult, query: int, path: Path) -> None:
     figure = Figure(figsize=(13.5, 4.4), layout="constrained")
     for axes, (title, colour, images, row, remark) in zip(figure.subplots(1, 3), columns, strict=True):
         axes.imshow(resize_to_fit(read_image(images.path(row)), _LONGEST))
-        away = None if images is places.queries else distance(result, query, row)
+        away = None if images is places.queries else result.distance(query, row)
         remarks = [remark] if away is None else [remark, f"{away:.1f} m away"]
         axes.set_title(title, color=colour, fontsize=15, fontweight="bold")
         axes.set_xlabel("\n".join([_short(images, row), ", ".join(filter(None, remarks))]), fontsize=11)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -15,7 +15,7 @@ from netvlad_core.evaluation.recall import RECALL_AT, Recall
 from netvlad_core.model.extractor import Extractor
 from netvlad_core.model.streaming import describe_frames
 from netvlad_core.progress import bar
-from netvlad_core.search import open_index, ranks_of_first_correct
+from netvlad_core.search import DescriptorIndex, open_index, ranks_of_first_correct
 
 
 @dataclass(frozen=True, eq=False)
@@ -25,7 +25,7 @@ class SetResult:
     Attributes
     ----------
     places : the set without the images that could not be read.
-    left_out : path and reason of those.
+    left_out : path and reason of the others.
     ranked, similarities : for each query, rows of the database, best first, and their similarities.
     positives : for each query, the rows that are correct.
     """
@@ -38,13 +38,20 @@ class SetResult:
 
     @cached_property
     def recall(self) -> Recall:
-        """Of all queries; a query for which every place is correct counts here, as in the literature."""
+        """Recall of all queries; one for which every place is correct counts here, as in the literature."""
         has_positive = np.array([len(rows) > 0 for rows in self.positives], dtype=bool)
         first_correct = ranks_of_first_correct(self.ranked, self.positives)
         return Recall(first_correct, has_positive, np.zeros_like(has_positive))
 
+    def distance(self, query: int, row: int) -> float | None:
+        """Metres between a query and an image of the database; None without positions."""
+        queries, database = self.places.queries.positions, self.places.database.positions
+        if queries is None or database is None:
+            return None
+        return float(np.linalg.norm(queries[query] - database[row]))
+
     def mean_average_precision(self) -> float:
-        """Of the queries with a correct answer, NaN where there is none; the rankings must be complete."""
+        """Mean over the queries with a correct place, NaN without any; the rankings must be complete."""
         lists = zip(self.ranked, self.positives, strict=True)
         found = [average_precision(ranked, rows) for ranked, rows in lists if len(rows)]
         return float(np.mean(found)) if found else float("nan")
@@ -59,9 +66,9 @@ def evaluate_place_set(
 ) -> SetResult:
     """Describe a set, rank its database for each query, and say what is correct.
 
-    Junk never enters a ranking. Where a group counts once, as the cut-outs of a panorama of Tokyo 24/7, only
-    its best image has a rank. Sets with junk lists are ranked completely, for average precision; others as
-    far as recall is counted.
+    Junk never enters a ranking. If a group counts once, as the cut-outs of a panorama of Tokyo 24/7, only its
+    best image has a rank. Sets with junk lists are ranked completely, for average precision; others as far as
+    recall is counted.
 
     Parameters
     ----------
@@ -75,7 +82,7 @@ def evaluate_place_set(
     """
     if not len(places.queries):
         raise SourceError(f"{places.name} has no queries, only places with labels; it cannot be evaluated on")
-    places.positives(within, heading)  # whoever cannot be judged is told before the work, not after it
+    places.positives(within, heading)  # fails before the work, not after it
     left_out: dict[str, str] = {}
     index = open_index(np.empty((0, extractor.dimension), np.float32))
     database = []
@@ -87,7 +94,8 @@ def evaluate_place_set(
     if not database or not queries:
         raise SourceError(f"no image of {places.name} can be read, e.g. {next(iter(left_out.values()))}")
     places = places.with_images(np.array(database), np.array(queries))
-    ranked, similarities = _rank(places, index.search, np.concatenate([d for _, d in described]))
+    found = list(_ranked(places, index, np.concatenate([descriptors for _, descriptors in described])))
+    ranked, similarities = (list(lists) for lists in zip(*found, strict=True))
     return SetResult(places, left_out, ranked, similarities, places.positives(within, heading))
 
 
@@ -102,25 +110,23 @@ def _described(
             yield [d.frame.stamp for d in good], np.array([d.descriptor for d in good])
 
 
-def _rank(
-    places: PlaceSet, search: Callable[[np.ndarray, int], tuple[np.ndarray, np.ndarray]], queries: np.ndarray
-) -> tuple[list[np.ndarray], list[np.ndarray]]:
+def _ranked(
+    places: PlaceSet, index: DescriptorIndex, queries: np.ndarray
+) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+    """Rows of the database and their similarities for each query, best first."""
     groups = places.database.groups if places.group_counts_once else None
     wanted = max(RECALL_AT)
     if places.ignored is not None:
         wanted = len(places.database)
     elif groups is not None:
         wanted *= int(np.unique(groups, return_counts=True)[1].max())
-    similarities, rows = search(queries, min(wanted, len(places.database)))
-    ranked = []
-    for query in range(len(queries)):
-        keep = np.ones(rows.shape[1], dtype=bool)
+    for query, (similarities, rows) in enumerate(zip(*index.search(queries, wanted), strict=True)):
+        keep = np.ones(len(rows), dtype=bool)
         if places.ignored is not None:
-            keep = ~np.isin(rows[query], places.ignored[query])
+            keep = ~np.isin(rows, places.ignored[query])
         if groups is not None:
-            keep &= _first_of_each(groups[rows[query]])
-        ranked.append((rows[query][keep], similarities[query][keep]))
-    return [rows for rows, _ in ranked], [values for _, values in ranked]
+            keep &= _first_of_each(groups[rows])
+        yield rows[keep], similarities[keep]
 
 
 def _first_of_each(groups: np.ndarray) -> np.ndarray:
