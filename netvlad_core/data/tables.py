@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -117,9 +118,7 @@ def _check_header(path: Path, header: list[str], required: Sequence[str], expect
 
 
 def _finite(name: str, text: str) -> float:
-    try:
+    with suppress(ValueError):
         if np.isfinite(value := float(text)):
             return value
-    except ValueError:
-        pass
     raise ValueError(f"{name} is {text!r}, expected a finite number")

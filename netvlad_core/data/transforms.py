@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Container, Sequence
+from collections.abc import Collection, Sequence
 from itertools import pairwise
 from typing import Any
 
@@ -24,13 +24,13 @@ class TransformTree:
     """Transforms parent <- child of /tf and /tf_static; a frame has two parents if two programs disagree."""
 
     def __init__(self) -> None:
-        self._parents: dict[str, list[str]] = {}
+        self._edges: dict[tuple[str, str], None] = {}
         self._fixed: dict[tuple[str, str], Pose] = {}
         self._moving: dict[tuple[str, str], PoseLog] = {}
         self._contradicted: set[tuple[str, str]] = set()
 
     def add_fixed(self, parent: str, child: str, pose: Pose) -> None:
-        self._join(parent, child)
+        self._edges[parent, child] = None
         before = self._fixed.get((parent, child), pose)
         distance = np.linalg.norm(before.position - pose.position)
         if distance > _SAME or rotation_between(before.quaternion, pose.quaternion) > _SAME:
@@ -41,39 +41,32 @@ class TransformTree:
         self, parent: str, child: str, stamp: int, received: int, translation: Any, rotation: Any
     ) -> None:
         """Note a transform as a message holds it: a translation x y z and a rotation x y z w."""
-        self._join(parent, child)
+        self._edges[parent, child] = None
         self._moving.setdefault((parent, child), PoseLog()).add_pose(stamp, received, translation, rotation)
 
     @property
     def remarks(self) -> list[str]:
         """Sentences about static transforms that contradict each other, and about unusual clocks."""
-        logs = self._moving.items()
-        remarks = [
-            f"{parent} <- {child}: {log.clock.remark}" for (parent, child), log in logs if log.clock.remark
-        ]
+        clocks = {" <- ".join(edge): log.clock.remark for edge, log in self._moving.items()}
+        remarks = [f"{edge}: {remark}" for edge, remark in clocks.items() if remark]
         if self._contradicted:
-            edges = ", ".join(f"{parent} <- {child}" for parent, child in sorted(self._contradicted))
+            edges = ", ".join(" <- ".join(edge) for edge in sorted(self._contradicted))
             remarks.append(f"static transforms of {edges} contradict each other; the last ones are taken")
         return remarks
 
     @property
     def lag(self) -> float | None:
-        """Median time from stamp to recording in seconds, as of `RecordedClock`."""
+        """Median time from stamp to recording in seconds, None if it is not known."""
         return next((log.clock.lag for log in self._moving.values() if log.clock.lag is not None), None)
-
-    def _join(self, parent: str, child: str) -> None:
-        parents = self._parents.setdefault(child, [])
-        if parent not in parents:
-            parents.append(parent)
 
     @property
     def frames(self) -> list[str]:
         """Names of all frames, sorted."""
-        return sorted({*self._parents, *(p for parents in self._parents.values() for p in parents)})
+        return sorted({name for edge in self._edges for name in edge})
 
     def fixed_between(self, frame: str, other: str) -> Pose | None:
         """Return frame <- other if static transforms join the two, otherwise None."""
-        ways, ways_other = self._ways_up(frame, self._fixed), self._ways_up(other, self._fixed)
+        ways, ways_other = _ways_up(frame, self._fixed), _ways_up(other, self._fixed)
         common = next((name for name in ways if name in ways_other), None)
         if common is None:
             return None
@@ -85,16 +78,6 @@ class TransformTree:
         for edge in reversed(list(pairwise(way))):
             pose = self._fixed[edge] @ pose
         return pose
-
-    def _ways_up(self, frame: str, edges: Container[tuple[str, str]] | None = None) -> dict[str, list[str]]:
-        """Frames from each ancestor down to `frame`, nearest first, over some `edges` (None: all)."""
-        ways, pending = {frame: [frame]}, [frame]
-        for name in pending:
-            for parent in self._parents.get(name, []):
-                if parent not in ways and (edges is None or (parent, name) in edges):
-                    ways[parent] = [parent, *ways[name]]
-                    pending.append(parent)
-        return ways
 
     def trajectory(
         self, base_frame: str, map_frame: str | None, max_gap: float, skipped: Counter[str]
@@ -116,7 +99,7 @@ class TransformTree:
         SourceError
             If the tree does not join the two frames, or joins them with static transforms only.
         """
-        ways = self._ways_up(base_frame)
+        ways = _ways_up(base_frame, self._edges)
         del ways[base_frame]
         top = map_frame or next((name for name in [*_USUAL_TOPS, *reversed(ways)] if name in ways), None)
         if top not in ways:
@@ -125,15 +108,24 @@ class TransformTree:
                 f"{', '.join(ways) or 'none'}; frames in the bag: {', '.join(self.frames) or 'none'}; "
                 "name the base frame and the map frame if they are others"
             )
+        way = pairwise(ways[top])
         edges = _without_rests(
-            [
-                self._moving[edge].trajectory(skipped) if edge in self._moving else self._fixed[edge]
-                for edge in pairwise(ways[top])
-            ]
+            [self._moving[e].trajectory(skipped) if e in self._moving else self._fixed[e] for e in way]
         )
         if all(isinstance(edge, Pose) for edge in edges):
             raise SourceError(f"TF holds only static transforms from {top} to {base_frame}: no drive")
         return top, compose_chain(edges, max_gap)
+
+
+def _ways_up(frame: str, edges: Collection[tuple[str, str]]) -> dict[str, list[str]]:
+    """Frames from each ancestor over edges (parent, child) down to a frame, nearest ancestor first."""
+    ways, pending = {frame: [frame]}, [frame]
+    for name in pending:
+        for parent in (parent for parent, child in edges if child == name):
+            if parent not in ways:
+                ways[parent] = [parent, *ways[name]]
+                pending.append(parent)
+    return ways
 
 
 def _without_rests(edges: list[Trajectory | Pose]) -> list[Trajectory | Pose]:
