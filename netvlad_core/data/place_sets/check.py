@@ -141,7 +141,10 @@ def _check(
     places: PlaceSet, files: _Files, positive: float, negative: float, heading: float | None
 ) -> SplitCheck:
     database, queries = places.database, places.queries
-    is_known = places.correct is not None or database.columns & queries.columns & {"positions", "labels"}
+    is_known = (
+        places.correct is not None
+        or {"positions", "labels"} & database.columns.keys() & queries.columns.keys()
+    )
     positives = places.positives(positive, heading) if is_known and len(queries) else None
     negatives = None
     if database.positions is not None and queries.positions is not None and len(queries):

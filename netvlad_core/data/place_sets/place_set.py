@@ -21,17 +21,17 @@ _APART = 1e6
 
 @dataclass(frozen=True, eq=False)
 class PlaceImages:
-    """Image files and, as columns with an entry for each, what is known about them.
+    """Image files and, in columns with an entry for each, what is known about them; None if it is not known.
 
     Attributes
     ----------
     folder : absolute path.
     names : paths relative to the folder.
-    positions : (N, 2) float64 x y in metres, or None.
-    headings : (N,) float64 radians from +x counter-clockwise, NaN if unknown, or None.
-    labels : (N,) str; images of one label show one place; or None.
-    groups : (N,) str, such as a panorama or a sequence; or None.
-    regions : (N, 4) int, the part x0 y0 x1 y1 of each image that counts, in pixels; or None.
+    positions : (N, 2) float64, x y in metres.
+    headings : (N,) float64, radians from +x counter-clockwise, NaN if unknown.
+    labels : (N,) str; images of one label show one place.
+    groups : (N,) str, such as a panorama or a sequence.
+    regions : (N, 4) int, pixels, the part x0 y0 x1 y1 of each image that counts.
     """
 
     folder: Path
@@ -43,7 +43,7 @@ class PlaceImages:
     regions: np.ndarray | None = None
 
     def __post_init__(self) -> None:
-        for name, column in self._columns().items():
+        for name, column in self.columns.items():
             if len(column) != len(self.names):
                 raise SourceError(f"{len(self.names)} images in {self.folder}, but {len(column)} {name}")
         if self.positions is not None and not (is_finite := np.isfinite(self.positions).all(axis=1)).all():
@@ -56,9 +56,10 @@ class PlaceImages:
         return len(self.names)
 
     @property
-    def columns(self) -> set[str]:
-        """Names of what is known."""
-        return set(self._columns())
+    def columns(self) -> dict[str, np.ndarray]:
+        """All columns that are known, by name."""
+        columns = {f.name: getattr(self, f.name) for f in fields(self)[2:]}
+        return {name: column for name, column in columns.items() if column is not None}
 
     def path(self, row: int) -> Path:
         return self.folder / self.names[row]
@@ -78,21 +79,16 @@ class PlaceImages:
     def take(self, rows: np.ndarray) -> PlaceImages:
         """The images of some rows (indices or a mask)."""
         rows = np.arange(len(self))[rows]
-        columns = {name: column[rows] for name, column in self._columns().items()}
+        columns = {name: column[rows] for name, column in self.columns.items()}
         return replace(self, names=[self.names[row] for row in rows], **columns)
 
     @classmethod
     def joined(cls, parts: Sequence[PlaceImages]) -> PlaceImages:
         """The images of several collections below one folder, with the columns that all of them have."""
         names = [name for part in parts for name in part.names]
-        shared = set.intersection(*(part.columns for part in parts))
-        return cls(
-            parts[0].folder, names, **{n: np.concatenate([getattr(p, n) for p in parts]) for n in shared}
-        )
-
-    def _columns(self) -> dict[str, np.ndarray]:
-        columns = {f.name: getattr(self, f.name) for f in fields(self)[2:]}
-        return {name: column for name, column in columns.items() if column is not None}
+        shared = set.intersection(*(set(part.columns) for part in parts))
+        columns = {name: np.concatenate([part.columns[name] for part in parts]) for name in shared}
+        return cls(parts[0].folder, names, **columns)
 
 
 @dataclass(frozen=True, eq=False)
@@ -101,14 +97,14 @@ class PlaceSet:
 
     Attributes
     ----------
-    name, description : for display; the description names the format and what was left out.
-    database, queries : the images; a collection that only has places with labels is all database.
+    name, description : texts for display; the description names the format and what was left out.
+    database, queries : images; a collection that only has places with labels is all database.
     split : train, val, test, or None if there is only one.
     threshold : metres within which a database image is a correct answer.
     correct : rows of the database that are correct for each query, if a list says so; else None.
     ignored : rows that count as neither right nor wrong for each query (junk lists); else None.
     subsets : further query sets by name, (Q,) bool, that the literature counts separately.
-    group_counts_once : only the best image of each database group has a rank (Tokyo 24/7's panoramas).
+    group_counts_once : whether only the best image of each database group has a rank (panoramas of Tokyo 24/7).
     """
 
     name: str
