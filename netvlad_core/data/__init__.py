@@ -1,1 +1,1 @@
-"""Where images and poses come from: bags, folders and catalogues behind one interface, `FrameSource`."""
+"""Sources of images and poses: bags, folders and catalogues behind one interface, `FrameSource`."""

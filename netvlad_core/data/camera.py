@@ -1,4 +1,4 @@
-"""A calibrated camera: pixels to rays, and where it sits on the robot."""
+"""A calibrated camera: pixels to rays, and its pose on the robot."""
 
 from __future__ import annotations
 
@@ -125,7 +125,7 @@ class Camera:
 
     @property
     def focal_length(self) -> float:
-        """Pixels, mean of both axes: an angle in radians times this is about a distance in pixels."""
+        """Focal length in pixels, mean of both axes."""
         return float(np.diag(self.matrix)[:2].mean())
 
     def to_json(self) -> str:

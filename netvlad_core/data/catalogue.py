@@ -17,7 +17,7 @@ _STEP = 10**9
 
 
 class CatalogueSource:
-    """Image files that somebody has chosen already, a `FrameSource`; see there for the attributes.
+    """A collection of image files, a `FrameSource`; see there for the attributes.
 
     A file that is missing or broken raises ImageError when it is decoded.
     """

@@ -1,4 +1,4 @@
-"""The one interface behind which every source of images stands."""
+"""The interface of every source of images."""
 
 from __future__ import annotations
 

@@ -46,7 +46,7 @@ class Pose:
         norm = np.linalg.norm(quaternion)
         if norm < MIN_QUATERNION_NORM:
             raise PoseError(f"quaternion {quaternion} has zero length; a rotation has length 1")
-        # One that is normalised to the last digit stays as it is, however often it passes through here.
+        # A quaternion that is normalised already stays the same to the last digit.
         is_unit = abs(norm - 1) <= 4 * np.finfo(np.float64).eps
         return cls(position, quaternion if is_unit else quaternion / norm)
 

@@ -117,7 +117,7 @@ def picture_size(data: Any) -> tuple[int, int]:
 
 
 def _refuse_large(width: int, height: int) -> None:
-    """Raise ImageError before an image takes memory that is not there."""
+    """Raise ImageError for an image of too many pixels, before it takes memory."""
     if width * height > _MOST_PIXELS:
         most = f"expected at most {_MOST_PIXELS // 10**6} million"
         raise ImageError(f"image of {width}x{height} pixels; {most}, make it smaller", TOO_LARGE)

@@ -1,4 +1,4 @@
-"""MATLAB 5 files, read by SciPy after a look at their sizes: a few bytes must not claim all memory."""
+"""MATLAB 5 files, read by SciPy once their sizes are checked: a small file must not claim all memory."""
 
 from __future__ import annotations
 
@@ -70,7 +70,7 @@ def _uncompressed(content: bytes, limit: int) -> bytes:
 
 
 def _elements(content: memoryview) -> Iterator[tuple[int, memoryview, memoryview]]:
-    """Kind, body and whole of each element; raises ValueError where one is longer than what holds it."""
+    """Kind, body and whole of each element; raises ValueError for one that is longer than what holds it."""
     position = 0
     while position < len(content):
         if position + 8 > len(content):

@@ -1,4 +1,4 @@
-"""Poses as they come out of a recording, many and not all of them sound, turned into a trajectory."""
+"""Poses of a recording, not all of them sound, become a trajectory."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""One way to open whatever holds images: a bag, a catalogue or a folder."""
+"""Opens a bag, a catalogue or a folder of images."""
 
 from __future__ import annotations
 

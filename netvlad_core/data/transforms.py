@@ -129,7 +129,7 @@ def _ways_up(frame: str, edges: Collection[tuple[str, str]]) -> dict[str, list[s
 
 
 def _without_rests(edges: list[Trajectory | Pose]) -> list[Trajectory | Pose]:
-    """Take transforms on /tf that never change for fixed joints, if others do change."""
+    """Treat transforms on /tf that never change as fixed joints, unless none changes."""
     still = [edge if isinstance(edge, Pose) else edge.constant or edge for edge in edges]
     return still if any(isinstance(edge, Trajectory) for edge in still) else edges
 

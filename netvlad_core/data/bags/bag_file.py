@@ -116,7 +116,7 @@ class Bag:
             for raw in heapq.merge(*streams, key=lambda message: message.received):
                 count += 1
                 yield raw
-        # As above.
+        # See __enter__.
         except Exception as error:
             where = f" after {count} messages of {', '.join(sorted(topics))}"
             raise self._unreadable(error, where) from error
@@ -160,7 +160,7 @@ class Bag:
         raise SourceError("; ".join([f"{self.path} {problem}", *self.remarks, _EXPECTED]))
 
     def _read_metadata(self) -> set[str]:
-        """Names of the storage files by metadata.yaml, empty if it does not tell."""
+        """Names of the storage files in metadata.yaml, empty if it is missing or not readable."""
         file = self.path / _METADATA
         if not file.exists():
             return set()

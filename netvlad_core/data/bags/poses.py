@@ -1,4 +1,4 @@
-"""The trajectory of the robot out of the pose messages of a bag."""
+"""The trajectory of the robot from the pose messages of a bag."""
 
 from __future__ import annotations
 
@@ -62,7 +62,7 @@ class PoseTrack:
 
 
 class PoseRecording:
-    """Reads the poses of the base frame in one pass over a bag that leaves the pictures alone.
+    """Reads the poses of the base frame from the messages of a bag as they go by.
 
     Attributes
     ----------

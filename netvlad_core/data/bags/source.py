@@ -1,4 +1,4 @@
-"""Frames out of a recorded bag: images as they come, each with the robot's pose at its stamp."""
+"""Frames of a recorded bag: its images, each with the pose of the robot at its stamp."""
 
 from __future__ import annotations
 
@@ -232,7 +232,7 @@ def _read_poses(bag: Bag, images: _Images, options: SourceOptions, by_recording:
 
 @contextmanager
 def _needed(is_asked: bool) -> Iterator[None]:
-    """Poses that nobody asked for may be missing or not to be told apart."""
+    """Turn a SourceError about poses that nobody asked for into a warning."""
     try:
         yield
     except SourceError as error:

@@ -30,12 +30,12 @@ else:
 
 _SUFFIXES = (".mcap", ".db3", ".bag")
 _ZSTD_SUFFIXES = (".zstd", ".zst")
-# No message in CDR begins like this: recorders may compress each by itself.
+# Recorders may compress each message by itself; no message in CDR begins like this.
 _ZSTD_MAGIC = b"\x28\xb5\x2f\xfd"
 
 _JOURNAL_MAGIC = b"\xd9\xd5\x05\xf9\x20\xa1\x63\xd7"
 _WAL_HEADER = 32  # bytes
-# The first takes over what a write-ahead log holds, any reading what a rollback journal does.
+# The first statement takes over a write-ahead log, any query a rollback journal.
 _MAKE_WHOLE = "PRAGMA wal_checkpoint(TRUNCATE); SELECT count(*) FROM messages"
 
 

@@ -1,4 +1,4 @@
-"""Which topics of a bag hold the images and the poses: as told, otherwise the only ones there are."""
+"""Topics of the images and the poses of a bag: those that the user names, otherwise the only ones."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ POSE_TYPES = (
 )
 TF_TYPES = ("tf2_msgs/TFMessage", "tf/tfMessage")
 
-# Pictures in types that are not read, named if there are no others.
+# Types of video, which is not read; the message about a bag without images names it.
 _VIDEO_TYPES = ("CompressedVideo", "FFMPEGPacket", "H264Packet", "theora_image_transport/Packet")
 
 # image_transport publishes the same pictures of /camera/image_raw on topics below it.

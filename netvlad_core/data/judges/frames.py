@@ -1,4 +1,4 @@
-"""Judges whose poses a topic carries: two publishers on one topic are two robots' truths in turn."""
+"""Judges the frames of poses: a topic with two publishers carries the poses of two robots."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from collections import Counter
 
 OTHER_FRAMES = "pose of other frames"
 
-# Nanoseconds. A publisher that is silent for so long has gone; another one may have taken its place.
+# Nanoseconds. A publisher that is silent for this long has gone; another one may take its place.
 _SILENCE = 2 * 10**9
 
 Frames = tuple[str, str]

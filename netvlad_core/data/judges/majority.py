@@ -7,7 +7,7 @@ from typing import Generic, TypeVar
 
 T = TypeVar("T")
 
-# As many items in a row are no accident; one or two are.
+# This many items in a row are no accident.
 LASTING = 3
 
 

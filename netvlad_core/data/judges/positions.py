@@ -16,7 +16,7 @@ NO_FIX = "satellite fix without a position"
 # Metres a second: faster than a train; metres: what odometry may correct from one message to the next.
 _FASTEST, _CORRECTION = 100.0, 2.0
 _UNKNOWN_COVARIANCE = 0  # sensor_msgs/NavSatFix COVARIANCE_TYPE_UNKNOWN
-# Fewer places than this may well lie together.
+# Fewer places than this may lie together on a real drive.
 _FEW = 10
 
 
@@ -49,7 +49,7 @@ def reachable(stamps: np.ndarray, positions: np.ndarray) -> np.ndarray:
     judge = JumpJudge()
     judged = (judge.judge(stamp, position) for stamp, position in zip(stamps.tolist(), positions))
     found = stretches(enumerate(judged))
-    if len(found) > 1 and found[1][0] < LASTING:  # what came before was the accident
+    if len(found) > 1 and found[1][0] < LASTING:  # the first stretch was the accident
         del found[0]
     return np.isin(np.arange(len(stamps)), np.concatenate(found))
 

@@ -1,1 +1,1 @@
-"""Readers of the formats in which collections of places exist; see `recognise.open_place_set`."""
+"""Readers of the formats of collections of places; see `recognise.open_place_set`."""

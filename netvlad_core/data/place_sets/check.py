@@ -1,4 +1,4 @@
-"""What a collection of places holds and what is wrong with it, to be known before a day of training."""
+"""Contents and faults of a collection of places, checked before a day of training."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ class Spread:
 
 @dataclass(frozen=True)
 class SplitCheck:
-    """What one split holds.
+    """Contents and faults of one split.
 
     Attributes
     ----------

@@ -104,7 +104,7 @@ class PlaceSet:
     correct : rows of the database that are correct for each query, if a list says so; else None.
     ignored : rows that count as neither right nor wrong for each query (junk lists); else None.
     subsets : further query sets by name, (Q,) bool, that the literature counts separately.
-    group_counts_once : whether only the best image of each database group has a rank (panoramas of Tokyo 24/7).
+    group_counts_once : whether only the best image of each database group has a rank (as in Tokyo 24/7).
     """
 
     name: str

@@ -1,4 +1,4 @@
-"""Which format is this? One entry for all collections of places."""
+"""Recognises the format of a collection of places and opens it."""
 
 from __future__ import annotations
 
