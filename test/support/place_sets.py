@@ -10,6 +10,8 @@ import cv2
 import numpy as np
 from scipy.io import savemat
 
+from support.street import street, write_view
+
 Position = tuple[float, float]
 
 
@@ -171,3 +173,13 @@ def write_holidays(folder: Path) -> None:
     """Two queries, the first with two correct images and the second with one."""
     for number in (100000, 100001, 100002, 100100, 100101):
         write_picture(folder / "jpg" / f"{number}.jpg", number)
+
+
+def write_street_set(folder: Path) -> None:
+    """A street every 8 m; queries at 1 and 33 m, one that lies about where it is, and one off the map."""
+    fronts = street(seed=1, metres=80)
+    for x in range(0, 80, 8):
+        write_view(folder / "database" / at_name(x, 0), fronts, x)
+    for said, x in ((1, 1), (33, 33), (70, 17)):
+        write_view(folder / "queries" / at_name(said, 0), fronts, x)
+    write_view(folder / "queries" / at_name(900, 0), street(seed=9, metres=30), 10)

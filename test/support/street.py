@@ -35,6 +35,12 @@ def view(fronts: np.ndarray, x: float, gain: float = 1.0) -> np.ndarray:
     return np.clip(fronts[:, start : start + WIDTH] * gain, 0, 255).astype(np.uint8)
 
 
+def write_view(path: Path, fronts: np.ndarray, x: float) -> None:
+    """Write one view as an image file."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    assert cv2.imwrite(str(path), view(fronts, x)[..., ::-1])
+
+
 def write_catalogue(
     folder: Path, fronts: np.ndarray, positions: Iterable[float], first_x: float = 0.0, gain: float = 1.0
 ) -> Path:

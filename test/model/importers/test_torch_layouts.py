@@ -12,8 +12,6 @@ import numpy as np
 import pytest
 import torch
 
-from netvlad_core.cli import main
-from netvlad_core.model.extractor import Extractor
 from netvlad_core.model.importers import import_weights
 from netvlad_core.model.preprocessing import Preprocessing
 from support import foreign_weights as foreign
@@ -128,20 +126,3 @@ def _as_in_file(case: Case, weights: dict[str, np.ndarray]) -> dict[str, np.ndar
         return weights
     parts = {key: key.partition(".") for key in weights}
     return {f"{numbers[layer]}.{rest}": weights[key] for key, (layer, _, rest) in parts.items()}
-
-
-def test_command_says_what_it_found(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    random = np.random.default_rng(8)
-    assignment, centroids = foreign.layer_weights(random, 32, 256)
-    state = foreign.tensors(foreign.alexnet_weights(random), "encoder.")
-    state |= foreign.tensors({"centroids": centroids, "conv.weight": assignment[:, :, None, None]}, "pool.")
-    weights, output = tmp_path / "checkpoint.pth.tar", tmp_path / "mine.safetensors"
-    torch.save(_nanne(state), weights)
-    assert main(["import-weights", str(weights), "--output", str(output)]) == 0
-    printed = capsys.readouterr().out
-    assert "Nanne/pytorch-NetVlad" in printed
-    assert "alexnet" in printed
-    descriptor = Extractor.load(output, "cpu")(np.full((120, 160, 3), 90, np.uint8))
-    assert descriptor.shape == (1, 32 * 256)
-    assert main(["import-weights", str(weights), "--output", str(output), "--dimension", "64"]) == 1
-    assert "is not whitened, so it cannot be cropped" in capsys.readouterr().err
