@@ -6,7 +6,6 @@ import json
 import shutil
 import subprocess
 import sys
-from collections import Counter
 from pathlib import Path
 
 import numpy as np
@@ -15,13 +14,10 @@ import pytest
 from netvlad_core.cli import main
 from netvlad_core.data.catalogue import CatalogueSource
 from netvlad_core.data.images import read_image
-from netvlad_core.errors import MapError
-from netvlad_core.evaluation.arithmetic import compare_precisions
 from netvlad_core.localization.localizer import Localizer
 from netvlad_core.mapping.builder import BuildOptions, build_map
 from netvlad_core.mapping.place_map import PlaceMap
 from netvlad_core.model.checkpoints import save_checkpoint
-from netvlad_core.model.extractor import Extractor
 from support.networks import random_network
 from support.street import street, view, write_catalogue
 
@@ -165,18 +161,3 @@ def test_precisions_are_compared_by_one_command(
     similarity = {name: float(row[-2]) for name, row in rows.items()}
     assert similarity["float32"] == 1
     assert 0.8 < similarity["int8 ONNX"] < similarity["float32 ONNX"] <= 1
-    weights = str(place_map / "model.int8.onnx")
-    assert main(["precision", str(place_map), str(queries), "--weights", weights]) == 1
-    assert "name its checkpoint with --weights" in capsys.readouterr().err
-
-
-def test_recall_is_counted_within_the_threshold_and_against_the_maps_own_model(
-    place_map: Path, queries: Path, extractor: Extractor
-) -> None:
-    right = {"float32": Extractor.load(place_map / "model.safetensors", "cpu")}
-    opened, source, left_out = PlaceMap.open(place_map), CatalogueSource.from_csv(queries), Counter[str]()
-    for threshold, recall in ((3, 1), (0.5, 0)):  # the queries stand a metre or more from the places
-        result = compare_precisions(opened, source, right, left_out, threshold)["float32"]
-        assert (result.queries, result.recall[10]) == (5, recall)
-    with pytest.raises(MapError, match="cannot be compared"):
-        compare_precisions(opened, source, {"other": extractor}, left_out)

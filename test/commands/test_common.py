@@ -19,10 +19,11 @@ from netvlad_core.commands.common import (
 )
 
 
-def test_types_of_arguments(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("HOME", "/home/of/a user")
-    assert path("~/maps/#1 100%/") == Path("/home/of/a user/maps/#1 100%")
-    assert output_file("~/a.csv") == Path("/home/of/a user/a.csv")
+def test_types_of_arguments(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    home = tmp_path / "a user"
+    monkeypatch.setenv("HOME", str(home))
+    assert path("~/maps/#1 100%/") == home / "maps/#1 100%"
+    assert output_file("~/a.csv") == home / "a.csv"
     assert (positive("0.5"), at_least(2)("2")) == (0.5, 2)
     for kind, text, words in (
         (path, "", "expected the name of a file or folder"),
@@ -60,9 +61,9 @@ def test_the_command_line_wins_over_the_file_and_the_file_over_the_defaults(tmp_
     )
 
 
-def test_every_command_takes_paths_with_a_home(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_every_command_takes_paths_with_a_home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A path that only the shell would expand is the commonest one to fail behind quotes."""
-    monkeypatch.setenv("HOME", "/home/me")
+    monkeypatch.setenv("HOME", str(tmp_path))
     subparsers = next(a for a in _parser()._actions if isinstance(a, argparse._SubParsersAction))
     for name in _COMMANDS:
         for action in subparsers.choices[name]._actions:
@@ -80,7 +81,7 @@ def test_every_command_takes_paths_with_a_home(monkeypatch: pytest.MonkeyPatch) 
             if takes_path or (action.metavar in ("MAP|FILE", "NAME") and action.dest == "output"):
                 assert action.type is not None, (name, action.dest)
                 found = action.type("~/x")
-                assert found == Path("/home/me/x"), (name, action.dest)
+                assert found == tmp_path / "x", (name, action.dest)
 
 
 @pytest.mark.parametrize(
