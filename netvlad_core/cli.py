@@ -70,7 +70,9 @@ def _parser() -> argparse.ArgumentParser:
         command = commands.add_parser(
             name,
             help=f"{summary[0].lower()}{summary[1:]}",
-            description="\n\n".join(fill(" ".join(part.split()), _COLUMNS) for part in text),
+            description="\n\n".join(
+                fill(" ".join(part.split()), _COLUMNS, break_on_hyphens=False) for part in text
+            ),
             epilog=f"example:\n  {example.strip()}",
             formatter_class=argparse.RawDescriptionHelpFormatter,
         )

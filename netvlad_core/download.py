@@ -1,4 +1,4 @@
-"""One file from the internet, continued where an earlier try broke off."""
+"""Download of one file, continued if an earlier one broke off."""
 
 from __future__ import annotations
 
@@ -18,8 +18,8 @@ _BLOCK = 1 << 20
 def download(url: str, target: Path, progress: bool = True) -> None:
     """Fetch a file through the proxy that the environment names (https_proxy, no_proxy).
 
-    What has come is kept in `<target>.part`, and the next call continues there if the server still has the
-    same file. The target appears when it is whole.
+    The part received so far is kept in `<target>.part`, and the next call continues there if the server still
+    has the same file. The target appears when it is whole.
 
     Raises
     ------
@@ -41,7 +41,7 @@ def download(url: str, target: Path, progress: bool = True) -> None:
 
 
 def _open(url: str, part: Path, version: Path) -> http.client.HTTPResponse:
-    """Ask for what is missing, or for the whole file where the server has another one by now."""
+    """Ask for the missing part, or for the whole file if the server has another one by now."""
     request = urllib.request.Request(url, headers={"User-Agent": "netvlad_ros"})
     if part.is_file() and version.is_file() and part.stat().st_size:
         request.add_header("Range", f"bytes={part.stat().st_size}-")
@@ -65,9 +65,10 @@ def _receive(response: http.client.HTTPResponse, url: str, part: Path, version: 
     total = had + int(length) if length else None
     # Only a strong validator may join parts; RFC 9110, section 13.1.5.
     tag = response.headers.get("ETag", "")
-    version.write_text(tag if tag and not tag.startswith("W/") else response.headers.get("Last-Modified", ""))
-    if not version.read_text():
-        version.unlink()
+    validator = tag if tag and not tag.startswith("W/") else response.headers.get("Last-Modified", "")
+    version.unlink(missing_ok=True)
+    if validator:
+        version.write_text(validator)
     with (
         part.open("ab" if is_rest else "wb") as file,
         bar(title=Path(urlsplit(url).path).name, total=total, unit="B", show=progress, done=had) as shown,

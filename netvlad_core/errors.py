@@ -1,8 +1,8 @@
-"""What can go wrong, by name: each error that a user may meet is a `NetvladError` with a full sentence."""
+"""Errors that a user may meet: each is a `NetvladError` with a full sentence."""
 
 
 class NetvladError(Exception):
-    """Base of all errors that a user can cause and mend; says what was expected, what found, what to do.
+    """Base of all errors that a user can cause and mend; says what was expected, what was found, what to do.
 
     Examples
     --------
@@ -33,7 +33,7 @@ class PoseError(NetvladError):
 
 
 class SourceError(NetvladError):
-    """A bag, folder or catalogue that cannot be read, or that lacks what was asked of it."""
+    """A bag, folder or catalogue that cannot be read, or that lacks what is required of it."""
 
 
 class BrokenMessage(SourceError):
@@ -53,8 +53,8 @@ class CheckpointError(NetvladError):
 
 
 class SettingError(NetvladError):
-    """A setting of the wrong type, out of its range of an unknown name, or in a file of another kind."""
+    """A setting of a wrong type, out of its range or of an unknown name, or a file without settings."""
 
 
 class DownloadError(NetvladError):
-    """A file that cannot be fetched: no network, a server that refuses, a connection that broke."""
+    """A file that cannot be fetched: no network, a refusing server, a broken connection."""

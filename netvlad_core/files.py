@@ -15,7 +15,7 @@ from tempfile import TemporaryDirectory
 from netvlad_core.errors import NetvladError
 
 _HIDDEN, _PARTIAL = ".netvlad-", "partial"
-# A mark of ours stands near the beginning of a file, or of an ONNX file near its end.
+# Bytes at the beginning and end of a file in which a mark is looked for; ONNX files have theirs near the end.
 _HEAD, _TAIL = 1024, 16_384
 # Of renameat2(2).
 _AT_FDCWD = -100
@@ -147,8 +147,8 @@ def sha256_of(path: Path) -> str:
 def replace_directory(new: Path, target: Path) -> None:
     """Put a finished folder in the place of another one, on the same file system.
 
-    At every instant `target` is the old folder or the new one (or, on systems without an atomic exchange, for
-    an instant missing while the old one stands beside it as `.<name>.previous`).
+    At every instant `target` is the old folder or the new one. On systems without an atomic exchange it is
+    missing for an instant, while the old one is beside it as `.<name>.previous`.
     """
     _sync(new)
     if not target.exists():
@@ -165,7 +165,7 @@ def replace_directory(new: Path, target: Path) -> None:
 
 
 def _exchange(a: Path, b: Path) -> bool:
-    """Swap two names in one step (Linux renameat2); False where the system cannot."""
+    """Swap two names in one step (Linux renameat2); False if the system cannot."""
     try:
         renameat2 = ctypes.CDLL(None, use_errno=True).renameat2
     except (OSError, AttributeError):

@@ -73,7 +73,13 @@ def add_fit(command: argparse.ArgumentParser) -> None:
     add("--backbone", metavar="NAME", default=DEFAULT_BACKBONE, help=text)
     text = "its weights: checkpoint, or `imagenet` for installed ones (default: the package's)"
     add("--backbone-weights", type=path, metavar="FILE", help=text)
-    add("--clusters", type=at_least(2), default=64, metavar="K", help="clusters (default: %(default)s)")
+    add(
+        "--clusters",
+        type=at_least(2),
+        default=64,
+        metavar="K",
+        help="number of clusters (default: %(default)s)",
+    )
     add("--whiten", type=at_least(1), metavar="D", help="whiten the descriptor to D dimensions")
     text = "assign to clusters by distance (equation 2 of the paper) instead of direction"
     add("--assignment-bias", action="store_true", help=text)
@@ -103,7 +109,7 @@ def add_localization(command: argparse.ArgumentParser, is_calibration: bool = Fa
     add = command.add_argument
     add("map", metavar="MAP", type=path, help="map folder")
     add("--weights", type=weights_file, metavar="FILE", help="checkpoint or ONNX file (default: the map's)")
-    text = "parameter file, as of the localizer node; options of the command line come first"
+    text = "parameter file of the localizer node; command-line options override it"
     add("--params", type=path, metavar="YAML", help=text)
     text = "compare local features with the images in the map (slower, more precise)"
     add("--verify", action="store_true", help=text)

@@ -1,4 +1,4 @@
-"""Say what a collection of places holds and what is wrong in it.
+"""Check the contents of a collection of places.
 
 Reads Pittsburgh and Tokyo .mat files, MSLS, GSV-Cities, Oxford, Paris, Holidays, '@' names, and pairs of
 folders or catalogues; all splits unless one is named. See docs/datasets.md.

@@ -1,7 +1,7 @@
 """Write a network as an ONNX file, and compare it with torch.
 
-SOURCE gives the images on which int8 is calibrated, and real ones for the comparison. A file beside its
-checkpoint or in its map is found by --precision, and on machines without torch.
+SOURCE gives the images on which int8 is calibrated, and real ones for the comparison. Other commands find a
+file beside its checkpoint or in its map by --precision, and take it on machines without torch.
 
     netvlad export maps/campus drive/ --precision int8
 """

@@ -16,9 +16,9 @@ from netvlad_core.files import check_outputs
 
 def add_arguments(command: argparse.ArgumentParser) -> None:
     add = command.add_argument
-    add("file", type=common.path, metavar="FILE", help="weights as the project has published them")
+    add("file", type=common.path, metavar="WEIGHTS", help="file as the project published it")
     text = "checkpoint to write (.safetensors)"
-    add("--output", type=common.output_file, required=True, metavar="NAME", help=text)
+    add("--output", type=common.output_file, required=True, metavar="FILE", help=text)
     text = "keep the first D entries of a whitened descriptor (default: all)"
     add("--dimension", type=common.at_least(1), metavar="D", help=text)
 

@@ -1,7 +1,7 @@
 """Find the images of a drive in a map.
 
-Writes one CSV row per image, and beside the table the poses as a TUM trajectory and the settings as YAML. For
-a precision/recall curve, accept the column `place` from a threshold on the column `score`.
+Writes one CSV row per image, and beside the table the poses as a TUM trajectory and the settings as YAML. A
+precision/recall curve is that of the column `place`, accepted from a threshold on the column `score`.
 
     netvlad localize maps/campus tuesday/ --output tuesday.csv
 """

@@ -56,7 +56,7 @@ def run(options: argparse.Namespace) -> int:
     for name, result in results.items():
         recall = " ".join(f"{100 * share:6.1f}" for share in result.recall.values())
         print(f"{name:<14}  {recall}  {result.similarity:>10.5f}  {1e3 * result.seconds:>7.1f}")
-    print("similarity: to the same image's descriptor in float32, mean; ms: for one image, median")
+    print("similarity: mean, to the descriptor of the same image in float32; ms: median, one image at a time")
     return common.finish(queries, left_out + source.skipped, total=len(source), remark=source.remark)
 
 
@@ -79,7 +79,7 @@ def _extractors(
     }
     missing = missing_packages()
     if missing:
-        print(f"without ONNX Runtime and int8, for want of packages: pip install {' '.join(missing)}")
+        print(f"ONNX Runtime and int8 are skipped; to include them: pip install {' '.join(missing)}")
         return extractors
     images = sample_frames(source, KEEP_ALL, not options.quiet, CALIBRATION_IMAGES, "calibrating")
     for precision in (precision for precision in chosen if precision in ONNX_PRECISIONS):

@@ -20,7 +20,7 @@ def add_arguments(command: argparse.ArgumentParser) -> None:
     add("--config", type=common.path, required=True, metavar="FILE", help="TOML file with the options")
     text = "folder for checkpoints and metrics (default: the name of FILE without its suffix)"
     add("--output", type=common.path, metavar="DIR", help=text)
-    add("--resume", action="store_true", help="continue the run in DIR, to the same result")
+    add("--resume", action="store_true", help="continue the run in DIR as if it had never stopped")
     add("--quiet", action="store_true", help="show no progress bar")
 
 

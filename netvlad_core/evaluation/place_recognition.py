@@ -130,7 +130,7 @@ def _ranked(
 
 
 def _first_of_each(groups: np.ndarray) -> np.ndarray:
-    """(N,) bool, True where a group appears for the first time."""
+    """(N,) bool, True at the first appearance of each group."""
     first = np.zeros(len(groups), dtype=bool)
     first[np.unique(groups, return_index=True)[1]] = True
     return first

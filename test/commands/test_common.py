@@ -18,6 +18,8 @@ from netvlad_core.commands.common import (
     positive,
 )
 
+_PATHS = ("MAP", "SOURCE", "FILE", "MAP|FILE", "DIR", "CSV", "YAML", "TUM", "PATH", "WEIGHTS")
+
 
 def test_types_of_arguments(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     home = tmp_path / "a user"
@@ -67,18 +69,7 @@ def test_every_command_takes_paths_with_a_home(tmp_path: Path, monkeypatch: pyte
     subparsers = next(a for a in _parser()._actions if isinstance(a, argparse._SubParsersAction))
     for name in _COMMANDS:
         for action in subparsers.choices[name]._actions:
-            takes_path = action.metavar in (
-                "MAP",
-                "SOURCE",
-                "FILE",
-                "DIR",
-                "CSV",
-                "YAML",
-                "TUM",
-                "PATH",
-                "WEIGHTS",
-            )
-            if takes_path or (action.metavar in ("MAP|FILE", "NAME") and action.dest == "output"):
+            if action.metavar in _PATHS:
                 assert action.type is not None, (name, action.dest)
                 found = action.type("~/x")
                 assert found == tmp_path / "x", (name, action.dest)
