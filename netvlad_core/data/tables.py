@@ -87,14 +87,11 @@ class Table:
         return np.column_stack([self.parsed(name, partial(_finite, name)) for name in names])
 
     def choices(self, name: str, known: Mapping[str, T], expected: str = "True or False") -> list[T]:
-        """Values of a column whose fields, in lower case, are known; raises SourceError as `parsed`."""
-
-        def chosen(text: str) -> T:
+        """Values of a column whose fields, in lower case, are known; raises SourceError for another one."""
+        for line, text in zip(self.lines, self[name]):
             if text.lower() not in known:
-                raise ValueError(f"{name} is {text!r}, expected {expected}")
-            return known[text.lower()]
-
-        return self.parsed(name, chosen)
+                raise SourceError(f"{self.path}, line {line}: {name} is {text!r}, expected {expected}")
+        return [known[text.lower()] for text in self[name]]
 
     def require_files(self, folder: Path, names: Sequence[str]) -> None:
         """Raise SourceError if none of the files exists; single ones may be missing."""

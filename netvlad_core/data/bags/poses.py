@@ -118,58 +118,58 @@ def header_time(header: Any) -> int:
     return int(header.stamp.sec * 10**9 + header.stamp.nanosec)
 
 
-class _Reader:
-    """Takes the raw messages of a topic one by one."""
+@dataclass
+class Reader:
+    """Takes the raw messages of a topic one by one; stamps may be the times of recording."""
 
-    def __init__(self, decode: Callable[[RawMessage], Any], by_recording: bool = False) -> None:
-        self._decode = decode
-        self._by_recording = by_recording
+    decode: Callable[[RawMessage], Any]
+    by_recording: bool = False
 
-    def _times(self, header: Any, raw: RawMessage) -> tuple[int, int]:
+    def times(self, header: Any, raw: RawMessage) -> tuple[int, int]:
         """Stamp and time of recording in nanoseconds."""
-        return raw.received if self._by_recording else header_time(header), raw.received
+        return raw.received if self.by_recording else header_time(header), raw.received
 
 
-class _StampedPoses(_Reader):
+@dataclass
+class _StampedPoses(Reader):
     """Odometry, PoseStamped, PoseWithCovarianceStamped."""
 
-    def __init__(self, decode: Callable[[RawMessage], Any], by_recording: bool = False) -> None:
-        super().__init__(decode, by_recording)
-        self._logs: dict[Frames, PoseLog] = {}
+    logs: dict[Frames, PoseLog] = field(default_factory=dict)
 
     def add(self, raw: RawMessage) -> None:
-        message = self._decode(raw)
+        message = self.decode(raw)
         pose = getattr(message.pose, "pose", message.pose)
         frames = (frame_name(message.header.frame_id), frame_name(getattr(message, "child_frame_id", "")))
-        log = self._logs.setdefault(frames, PoseLog())
-        log.add_pose(*self._times(message.header, raw), pose.position, pose.orientation)
+        log = self.logs.setdefault(frames, PoseLog())
+        log.add_pose(*self.times(message.header, raw), pose.position, pose.orientation)
 
     def track(self, skipped: Counter[str]) -> PoseTrack:
-        if not self._logs:
+        if not self.logs:
             return PoseTrack(Trajectory.from_poses([]), "", "")
-        counts = Counter({frames: len(log) for frames, log in self._logs.items()})
+        counts = Counter({frames: len(log) for frames, log in self.logs.items()})
         frames = main_frames(counts)
         if others := counts.total() - counts.pop(frames):
             skipped[OTHER_FRAMES] += others
             _log.error("%s", describe(frames, counts))
-        log = self._logs[frames]
+        log = self.logs[frames]
         trajectory = log.trajectory(skipped)
         return PoseTrack(trajectory, *frames, lag=log.clock.lag, remarks=[log.clock.remark])
 
 
-class _LongestPath(_Reader):
+@dataclass
+class _LongestPath(Reader):
     """Path: a SLAM program repeats it, longer and better each time, so that one message has it all."""
 
-    _longest: RawMessage | None = None
+    longest: RawMessage | None = None
 
     def add(self, raw: RawMessage) -> None:
-        if self._longest is None or len(raw.data) >= len(self._longest.data):
-            self._longest = raw
+        if self.longest is None or len(raw.data) >= len(self.longest.data):
+            self.longest = raw
 
     def track(self, skipped: Counter[str]) -> PoseTrack:
         log, frame = PoseLog(), ""
         try:
-            path = self._decode(self._longest) if self._longest else None
+            path = self.decode(self.longest) if self.longest else None
         except BrokenMessage:
             skipped[BROKEN_POSE] += 1
             path = None
@@ -183,26 +183,25 @@ class _LongestPath(_Reader):
         return PoseTrack(log.trajectory(skipped), frame, "")
 
 
-class _Fixes(_Reader):
+@dataclass
+class _Fixes(Reader):
     """NavSatFix: metres east, north and up of the first fix, looking where the robot goes."""
 
-    def __init__(self, decode: Callable[[RawMessage], Any], by_recording: bool = False) -> None:
-        super().__init__(decode, by_recording)
-        self._fixes = MessageLog(5)
-        self._antenna = ""
+    fixes: MessageLog = field(default_factory=lambda: MessageLog(5))
+    antenna: str = ""
 
     def add(self, raw: RawMessage) -> None:
-        fix = self._decode(raw)
-        self._antenna = self._antenna or frame_name(fix.header.frame_id)
+        fix = self.decode(raw)
+        self.antenna = self.antenna or frame_name(fix.header.frame_id)
         kind = (fix.status.status, fix.position_covariance_type)
-        self._fixes.add(*self._times(fix.header, raw), fix.latitude, fix.longitude, fix.altitude, *kind)
+        self.fixes.add(*self.times(fix.header, raw), fix.latitude, fix.longitude, fix.altitude, *kind)
 
     def track(self, skipped: Counter[str]) -> PoseTrack:
-        stamps, received, values = self._fixes.columns()
+        stamps, received, values = self.fixes.columns()
         is_fix = has_fix(*values[:, [0, 1, 3, 4]].T)
         count_skips(skipped, {NO_FIX: ~is_fix})
         if not is_fix.any():
-            return PoseTrack(Trajectory.from_poses([]), "", self._antenna)
+            return PoseTrack(Trajectory.from_poses([]), "", self.antenna)
         geodetic = _with_heights(values[is_fix, :3])
         clock = judge_recording(stamps[is_fix], received[is_fix])
         # A false first fix must not be the origin: metres of a jump are told from those of any origin.
@@ -212,7 +211,7 @@ class _Fixes(_Reader):
         headings = headings_of_travel(positions[:, :2])
         quaternions = Rotation.from_euler("z", headings[:, None]).as_quat()
         trajectory = Trajectory(stamps, positions, quaternions)
-        return PoseTrack(trajectory, "", self._antenna, False, clock.lag, [clock.remark])
+        return PoseTrack(trajectory, "", self.antenna, False, clock.lag, [clock.remark])
 
 
 def _with_heights(geodetic: np.ndarray) -> np.ndarray:
@@ -231,20 +230,19 @@ _READERS: dict[str, type[_StampedPoses | _LongestPath | _Fixes]] = {
 }
 
 
-class _Transforms(_Reader):
+@dataclass
+class _Transforms(Reader):
     """TFMessage: transforms that move, and transforms that hold for the whole drive."""
 
-    def __init__(self, decode: Callable[[RawMessage], Any], by_recording: bool = False) -> None:
-        super().__init__(decode, by_recording)
-        self.tree = TransformTree()
+    tree: TransformTree = field(default_factory=TransformTree)
 
     def add(self, raw: RawMessage) -> None:
-        for stamped in self._decode(raw).transforms:
-            move, times = stamped.transform, self._times(stamped.header, raw)
+        for stamped in self.decode(raw).transforms:
+            move, times = stamped.transform, self.times(stamped.header, raw)
             self.tree.add_moving(*_frames_of(stamped), *times, move.translation, move.rotation)
 
     def add_static(self, raw: RawMessage) -> None:
-        for stamped in self._decode(raw).transforms:
+        for stamped in self.decode(raw).transforms:
             pose = pose_of(stamped.transform.translation, stamped.transform.rotation)
             self.tree.add_fixed(*_frames_of(stamped), pose)
 

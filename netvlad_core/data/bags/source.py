@@ -6,7 +6,7 @@ import logging
 from collections import Counter
 from collections.abc import Collection, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property, partial
 from pathlib import Path
 from typing import NamedTuple
@@ -15,7 +15,7 @@ import numpy as np
 
 from netvlad_core.data.bags.bag_file import Bag, Topic
 from netvlad_core.data.bags.calibration import read_camera
-from netvlad_core.data.bags.poses import BROKEN_POSE, PoseRecording, PoseTrack, header_time
+from netvlad_core.data.bags.poses import BROKEN_POSE, PoseRecording, PoseTrack, Reader
 from netvlad_core.data.bags.storage import RawMessage
 from netvlad_core.data.bags.topics import choose_image_topic, choose_pose_topic, existing, named
 from netvlad_core.data.camera import Camera
@@ -82,18 +82,20 @@ class BagSource:
 
     is_stream = True
 
-    def __init__(self, bag: Bag, images: _Images, poses: _Poses, options: SourceOptions) -> None:
+    def __init__(
+        self, bag: Bag, topic: Topic, images: _Images, poses: _Poses, options: SourceOptions
+    ) -> None:
         """Join what has been read, see `open`."""
         track = poses.track
         clock, self._stamps, self._reasons = images.judge()
         self.frame_id = (track.frame_id if track else "") or options.map_frame or "map"
         self.trajectory = track.trajectory if track else None
         origin = f"poses of {poses.origin}" if track else "no poses"
-        self.description = f"bag {bag.path.absolute().name}, images of {images.topic.name}, {origin}"
-        self.fingerprint = _fingerprint(bag, images.topic, poses, options)
+        self.description = f"bag {bag.path.absolute().name}, images of {topic.name}, {origin}"
+        self.fingerprint = _fingerprint(bag, topic, poses, options)
         self.remark = ""
         self._path = bag.path
-        self._topic = images.topic
+        self._topic = topic
         self._base_frame, self._origin = options.base_frame, poses.origin
         self._pose_rows = np.full(len(self._reasons), -1)
         if track is not None:
@@ -106,9 +108,9 @@ class BagSource:
             if options.poses_required:
                 self._reasons[rows[~has_pose]] = NO_POSE
             if 2 * len(self._sampled) < len(self._reasons):
-                self.remark = _compared_clocks(images.topic.name, clock, poses.origin, track, options.max_gap)
+                self.remark = _compared_clocks(topic.name, clock, poses.origin, track, options.max_gap)
         if clock.remark:
-            _log.warning("%s: %s", images.topic.name, clock.remark)
+            _log.warning("%s: %s", topic.name, clock.remark)
         self.skipped = poses.faults + Counter(self._reasons[self._reasons != ""].tolist())
 
     @classmethod
@@ -124,8 +126,8 @@ class BagSource:
         with Bag(Path(path).expanduser()) as bag:
             by_recording = existing(bag.topics, options.recording_time)
             topic = choose_image_topic(bag.topics, options.image_topic)
-            images = _Images(bag, topic, topic.name in by_recording)
-            poses = _read_poses(bag, images, options, by_recording)
+            images = _Images(bag.decode, topic.name in by_recording)
+            poses = _read_poses(bag, topic, images, options, by_recording)
         track = poses.track
         doubts = [f"{poses.origin}: {text}" for text in (track.remarks if track else ()) if text]
         for remark in [*bag.remarks, *doubts]:
@@ -138,7 +140,7 @@ class BagSource:
                 f"poses are wanted in {options.map_frame}, those of {poses.origin} are in {given}; choose "
                 "another pose topic, e.g. /tf, or leave the map frame open"
             )
-        source = cls(bag, images, poses, options)
+        source = cls(bag, topic, images, poses, options)
         if options.poses_required and source.skipped[NO_POSE] and not len(source._sampled):
             raise SourceError(f"no image of {source.description} has a pose at its stamp: {source.remark}")
         return source
@@ -169,26 +171,21 @@ class BagSource:
                     yield Frame(f"{self.image_topic}#{row}", int(self._stamps[row]), pose, decode)
 
 
-class _Images:
-    """Stamps of the images of a topic, the only thing of them that is read in advance."""
+@dataclass
+class _Images(Reader):
+    """Stamps of the images of a topic; no more of them is read in advance."""
 
-    def __init__(self, bag: Bag, topic: Topic, by_recording: bool) -> None:
-        self.topic = topic
-        self._decode = bag.decode
-        self._by_recording = by_recording
-        self._log = MessageLog(1)
+    log: MessageLog = field(default_factory=lambda: MessageLog(1))
 
     def add(self, raw: RawMessage) -> None:
         try:
-            stamp = header_time(self._decode(raw).header)
+            self.log.add(*self.times(self.decode(raw).header, raw), False)
         except BrokenMessage:
-            self._log.add(raw.received, raw.received, True)
-        else:
-            self._log.add(raw.received if self._by_recording else stamp, raw.received, False)
+            self.log.add(raw.received, raw.received, True)
 
     def judge(self) -> tuple[RecordedClock, np.ndarray, np.ndarray]:
         """Return the clock of the sound messages; of all N the stamps and the reasons to leave them out."""
-        stamps, received, is_broken = self._log.columns()
+        stamps, received, is_broken = self.log.columns()
         sound = np.flatnonzero(is_broken[:, 0] == 0)
         clock = judge_recording(stamps[sound], received[sound])
         stamps[sound] = clock.stamps
@@ -205,7 +202,9 @@ class _Poses(NamedTuple):
     faults: Counter[str]
 
 
-def _read_poses(bag: Bag, images: _Images, options: SourceOptions, by_recording: Collection[str]) -> _Poses:
+def _read_poses(
+    bag: Bag, images: Topic, stamps: _Images, options: SourceOptions, by_recording: Collection[str]
+) -> _Poses:
     """Read the stamps of the images and the poses, in one pass."""
     faults: Counter[str] = Counter()
     origin, track, recording = str(options.trajectory or ""), None, None
@@ -215,10 +214,10 @@ def _read_poses(bag: Bag, images: _Images, options: SourceOptions, by_recording:
             track = PoseTrack(read_tum(options.trajectory.expanduser()), "", "")
             if options.extrinsics is not None:
                 track = track.of_base(options.base_frame, options.extrinsics)
-        elif topic := choose_pose_topic(bag.topics, options.pose_topic, images.topic.name):
+        elif topic := choose_pose_topic(bag.topics, options.pose_topic, images.name):
             origin = topic.name
             recording = PoseRecording(bag, topic, options.base_frame, faults, origin in by_recording)
-    takers = {images.topic.name: images.add, **(recording.takers if recording else {})}
+    takers = {images.name: stamps.add, **(recording.takers if recording else {})}
     for raw in bag.messages(takers):
         try:
             takers[raw.topic](raw)
