@@ -66,6 +66,11 @@ def test_error_is_one_sentence_and_status_1(
     assert list(tmp_path.iterdir()) == []
 
 
+def test_the_readme_names_every_command() -> None:
+    readme = (_ROOT / "README.md").read_text()
+    assert [name for name in _COMMANDS if f"\n    netvlad {name} " not in readme] == []
+
+
 def test_ros2_run_has_an_executable_for_every_command() -> None:
     found = {path.name for path in (_ROOT / "netvlad_ros" / "executables").iterdir()}
     nodes = {name for name in found if name.endswith("_node")}
