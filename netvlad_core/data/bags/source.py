@@ -8,17 +8,17 @@ from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import cached_property, partial
-from pathlib import Path
+from itertools import islice
+from pathlib import Path, PurePosixPath
 from typing import NamedTuple
 
 import numpy as np
 
 from netvlad_core.data.bags.bag_file import Bag, Topic
-from netvlad_core.data.bags.calibration import read_camera
-from netvlad_core.data.bags.poses import BROKEN_POSE, PoseRecording, PoseTrack, Reader
+from netvlad_core.data.bags.poses import BROKEN_POSE, PoseRecording, PoseTrack, Reader, read_static_transforms
 from netvlad_core.data.bags.storage import RawMessage
 from netvlad_core.data.bags.topics import choose_image_topic, choose_pose_topic, existing, named
-from netvlad_core.data.camera import Camera
+from netvlad_core.data.camera import Camera, is_rectified
 from netvlad_core.data.frames import Frame, fingerprint_of
 from netvlad_core.data.geometry import Pose
 from netvlad_core.data.images import decode_message
@@ -26,7 +26,8 @@ from netvlad_core.data.judges.clocks import RecordedClock, clock_difference, jud
 from netvlad_core.data.judges.positions import doubts_about_units
 from netvlad_core.data.pose_log import MessageLog
 from netvlad_core.data.trajectory import MAX_GAP, read_tum
-from netvlad_core.errors import BrokenMessage, PoseError, SourceError
+from netvlad_core.data.transforms import frame_name
+from netvlad_core.errors import BrokenMessage, CameraError, PoseError, SourceError
 
 _log = logging.getLogger(__name__)
 
@@ -34,6 +35,10 @@ BROKEN_IMAGE = "broken image message"
 NO_POSE = "image without a pose at its stamp"
 # Metres; a robot that does not leave them has not driven, or they are degrees.
 _STANDING = 1.0
+
+_CALIBRATION = "sensor_msgs/CameraInfo"
+# Drivers send a few messages before their calibration is loaded; most of these have it.
+_ENOUGH = 50
 
 
 @dataclass(frozen=True)
@@ -89,7 +94,6 @@ class BagSource:
         track = poses.track
         clock, self._stamps, self._reasons = images.judge()
         self.frame_id = (track.frame_id if track else "") or options.map_frame or "map"
-        self.trajectory = track.trajectory if track else None
         origin = f"poses of {poses.origin}" if track else "no poses"
         self.description = f"bag {bag.path.absolute().name}, images of {topic.name}, {origin}"
         self.fingerprint = _fingerprint(bag, topic, poses, options)
@@ -152,7 +156,7 @@ class BagSource:
 
     @cached_property
     def camera(self) -> Camera | None:
-        return read_camera(self._path, self.image_topic, self._base_frame, self._origin)
+        return _read_camera(self._path, self.image_topic, self._base_frame, self._origin)
 
     @property
     def usable(self) -> int:
@@ -274,3 +278,42 @@ def _fingerprint(bag: Bag, images: Topic, poses: _Poses, options: SourceOptions)
     frames = (options.base_frame, options.map_frame, options.recording_time)
     values = (images.name, poses.origin, mounting, *frames, options.max_gap, options.poses_required)
     return fingerprint_of(files, values)
+
+
+def _read_camera(path: Path, image_topic: str, base_frame: str, pose_topic: str = "") -> Camera | None:
+    """Read the calibration of the camera of an image topic.
+
+    Parameters
+    ----------
+    image_topic : /camera/image_raw or one below it; its calibration is on /camera/camera_info.
+    base_frame : name of the robot's frame.
+    pose_topic : topic of the same robot, whose namespace the camera may not share.
+
+    Returns
+    -------
+    None if the bag holds no calibration, or /tf_static does not lead to the base. A camera is of use but not
+    required, so what is wrong with it goes to the log.
+    """
+    cameras: Counter[str] = Counter()
+    problems: Counter[str] = Counter()
+    with Bag(path) as bag:
+        parents = PurePosixPath(image_topic).parents
+        beside = [topic for parent in parents if (topic := bag.topics.get(str(parent / "camera_info")))]
+        topic = next((topic for topic in beside if topic.type == _CALIBRATION), None)
+        if topic is None or not topic.count:
+            return None
+        tree = read_static_transforms(bag, image_topic, pose_topic)
+        for raw in islice(bag.messages([topic.name]), _ENOUGH):
+            try:
+                info = bag.decode(raw)
+                frame = frame_name(info.header.frame_id)
+                mounting = tree.fixed_between(base_frame, frame)
+                if mounting is None:
+                    raise CameraError(f"/tf_static does not join the camera frame {frame} to {base_frame}")
+                cameras[Camera.from_message(info, mounting, is_rectified(image_topic)).to_json()] += 1
+            except (BrokenMessage, CameraError) as error:
+                problems[str(error)] += 1
+    if cameras:
+        return Camera.from_json(cameras.most_common(1)[0][0])
+    _log.warning("going on without the calibration on %s: %s", topic.name, problems.most_common(1)[0][0])
+    return None

@@ -1,9 +1,10 @@
 """A database and queries side by side, below a folder for each split or without one.
 
 `images/{train,val,test}/{database,queries}`, or `database` and `queries` alone; each is a folder of images or
-a catalogue `database.csv`, see `image_lists`. A file `ground_truth.csv` with the columns query and database,
-or `ground_truth.json` with {query: [database, ...]}, names or row numbers, says what is correct; it wins over
-positions.
+a catalogue `database.csv`, see `data.catalogue`. A file `ground_truth.csv` with the columns query, database, or
+`ground_truth.json` with {query: [database, ...]}, names or row numbers, says what is correct; it wins over
+positions. Or one table `dataset.csv` without positions: its columns are image (or image_path), label of the
+place, and split, which says database (or gallery, reference) or query (or queries).
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ from pathlib import Path
 
 import numpy as np
 
-from netvlad_core.data.image_lists import read_catalogue, read_folder
+from netvlad_core.data.catalogue import read_catalogue, read_folder
 from netvlad_core.data.place_sets.place_set import PlaceImages, PlaceSet, moved_apart
 from netvlad_core.data.tables import Table
 from netvlad_core.errors import SourceError
@@ -24,17 +25,21 @@ SPLITS = ("train", "val", "test")
 _DATABASES = ("database", "reference", "ref", "database.csv")
 _QUERIES = ("queries", "query", "queries.csv")
 _TRUTHS = ("ground_truth.csv", "ground_truth.json")
+_TABLE = "dataset.csv"
+_IS_QUERY = {"database": False, "gallery": False, "reference": False, "query": True, "queries": True}
 
 
 def splits(path: Path) -> list[str] | None:
     """See `Format`."""
     pairs = _pairs(path)
-    return [split for split in pairs if split] if pairs else None
+    return [split for split in pairs if split] if pairs or _table(path).is_file() else None
 
 
 def read(path: Path, split: str | None) -> PlaceSet:
     """See `Format`."""
     pairs = _pairs(path)
+    if not pairs:
+        return _read_table(_table(path).absolute())
     name = next(iter(pairs)) if split is None else split
     database, queries = pairs[name]
     truth = next((file for t in _TRUTHS if (file := database.parent / t).is_file()), None)
@@ -143,3 +148,17 @@ def _pairs_of_truth(path: Path) -> Iterable[tuple[str, str]]:
     except (OSError, ValueError, AttributeError, TypeError) as error:
         expected = "expected {query: [database, ...]}"
         raise SourceError(f"cannot read the ground truth {path}: {error}; {expected}") from error
+
+
+def _table(path: Path) -> Path:
+    return path if path.suffix == ".csv" else path / _TABLE
+
+
+def _read_table(file: Path) -> PlaceSet:
+    table = Table.read(file, ("label", "split"), "label, split, and image or image_path")
+    names = table["image" if "image" in table else "image_path"]
+    is_query = np.array(table.choices("split", _IS_QUERY, " or ".join(_IS_QUERY)))
+    table.require_files(file.parent, names)
+    images = PlaceImages(file.parent, names, labels=np.array(table["label"]))
+    description = f"table {file.name} with {len(set(table['label']))} place labels"
+    return PlaceSet(file.parent.name, description, images.take(~is_query), images.take(is_query))

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Protocol
 
-from netvlad_core.data.place_sets import folder_pairs, gsv_cities, labelled_table, msls, pitts, retrieval
+from netvlad_core.data.place_sets import folder_pairs, gsv_cities, msls, pitts, retrieval
 from netvlad_core.data.place_sets.place_set import PlaceSet
 from netvlad_core.errors import SourceError
 
@@ -23,7 +23,7 @@ class Format(Protocol):
 
 
 # A city of MSLS has folders like those of a pair, so that the order matters.
-_FORMATS: tuple[Format, ...] = (msls, gsv_cities, retrieval, pitts, folder_pairs, labelled_table)
+_FORMATS: tuple[Format, ...] = (msls, gsv_cities, retrieval, pitts, folder_pairs)
 _EXPECTED = (
     "expected a dbStruct .mat file (Pittsburgh, Tokyo), train_val/<city>/{query,database} (MSLS), Dataframes "
     "and Images (GSV-Cities), *_query.txt lists (Oxford, Paris), jpg/100000.jpg (Holidays), "

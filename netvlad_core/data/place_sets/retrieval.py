@@ -12,7 +12,7 @@ from pathlib import Path
 
 import numpy as np
 
-from netvlad_core.data.image_lists import image_names
+from netvlad_core.data.catalogue import image_names
 from netvlad_core.data.place_sets.place_set import PlaceImages, PlaceSet
 from netvlad_core.errors import SourceError
 
