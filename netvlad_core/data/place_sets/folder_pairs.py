@@ -1,7 +1,7 @@
 """A database and queries side by side, below a folder for each split or without one.
 
 `images/{train,val,test}/{database,queries}`, or `database` and `queries` alone; each is a folder of images or
-a catalogue `database.csv`, see `data.catalogue`. A file `ground_truth.csv` with the columns query, database, or
+a catalogue `database.csv`, see `data.catalogue`. `ground_truth.csv` with the columns query and database, or
 `ground_truth.json` with {query: [database, ...]}, names or row numbers, says what is correct; it wins over
 positions. Or one table `dataset.csv` without positions: its columns are image (or image_path), label of the
 place, and split, which says database (or gallery, reference) or query (or queries).
