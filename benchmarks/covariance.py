@@ -92,7 +92,7 @@ def measure(trial: Trial, folder: Path) -> list[list[str]]:
             continue
         localizer = localizer.with_options(replace(localizer.options, verification=verification))
         localizer.forget()
-        answers = localize_frames(localizer, trial.drive, trial.drive.skipped, track=True)
+        answers = localize_frames(localizer, trial.drive, trial.drive.skipped)
         posed = [(a.prior, f.pose) for f, a in answers if a.prior is not None and f.pose is not None]
         rows.append(row(trial, method, posed))
     return rows

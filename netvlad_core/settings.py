@@ -79,19 +79,16 @@ class Setting:
         value = list(value) if isinstance(value, tuple) else value
         if type(value) is int and type(self.default) is float:
             raise SettingError(f"{self.name} is the whole number {value}; write it as {value}.0")
-        if isinstance(self.default, list):
-            is_list = isinstance(value, list) and len(value) == len(self.default)
-            is_right = is_list and all(self._fits(number, float) for number in value)
-        else:
-            is_right = self._fits(value, type(self.default))
-        if not is_right:
+        parts, defaults = ([one] if type(one) is not list else one for one in (value, self.default))
+        is_same = type(value) is type(self.default) and len(parts) == len(defaults)
+        if not (is_same and all(map(self._fits, parts, defaults))):
             raise SettingError(f"{self.name} is {value!r}; expected {self.expected}")
         return value
 
-    def _fits(self, value: Any, kind: Any) -> bool:
-        if type(value) is not kind:
+    def _fits(self, value: Any, default: Any) -> bool:
+        if type(value) is not type(default):
             return False
-        if kind in (int, float):
+        if type(value) in (int, float):
             is_low_enough = self.high is None or value <= self.high
             return math.isfinite(value) and is_low_enough and (self.low is None or self.low <= value)
         return not self.choices or value in self.choices

@@ -102,6 +102,8 @@ def test_options_are_made_from_names_and_stay_as_they_are() -> None:
         ({"top_k": 0}, "top_k is 0; expected a whole number from 1 to 1000"),
         ({"top_k": 2.0}, "top_k is 2.0; expected a whole number from 1 to 1000"),
         ({"top_k": True}, "top_k is True; expected a whole number"),
+        ({"top_k": [3]}, r"top_k is \[3\]; expected a whole number"),
+        ({"sequence.gap_range": 1.0}, "gap_range is 1.0; expected a list of 2 numbers"),
         ({"verification": 1}, "verification is 1; expected true or false"),
         ({"transport": "theora"}, "transport is 'theora'; expected one of raw, compressed"),
         ({"sequence.gap_range": [1.0]}, "a list of 2 numbers, each with a decimal point from -10.0 to 10.0"),

@@ -35,12 +35,11 @@ def run(options: argparse.Namespace) -> int:
     source = common.open_source(options)
     left_out: Counter[str] = Counter()
     judge = DriveJudge(localizer, options.threshold)
-    frames, is_drive = bar(source, show=not options.quiet), localizer.options.sequence_filter
-    for frame, answer in localize_frames(localizer, frames, left_out, is_drive):
+    for frame, answer in localize_frames(localizer, bar(source, show=not options.quiet), left_out):
         judge.add(frame.pose, answer)
     result = judge.result()
     left_out += result.left_out + source.skipped
-    values = _as_values(result, localizer, left_out)
+    values = {**_as_values(result, localizer), "threshold_m": options.threshold, "left_out": left_out}
     if options.json:
         print(json.dumps(values, indent=2))
     else:
@@ -48,7 +47,7 @@ def run(options: argparse.Namespace) -> int:
     return common.finish(values["queries"], left_out, options.json, len(source), source.remark)
 
 
-def _as_values(result: DriveResult, localizer: Localizer, left_out: Counter[str]) -> dict[str, Any]:
+def _as_values(result: DriveResult, localizer: Localizer) -> dict[str, Any]:
     import numpy as np
 
     from netvlad_core.localization.localizer import State
@@ -64,14 +63,12 @@ def _as_values(result: DriveResult, localizer: Localizer, left_out: Counter[str]
         "judged_as": "drive" if options.sequence_filter else "single images",
         "queries": int(counted.sum()),
         "queries_without_positive": int((counted & ~result.recall.has_positive).sum()),
-        "threshold_m": result.threshold,
         "recall": {str(n): share for n, share in result.recall.at().items()},
         "states": result.counts(),
         "localized_at_a_correct_place": int((posed & result.is_correct).sum()),
         "poses": len(errors),
         "position_error_median_m": median,
         "position_error_95_percent_m": high,
-        "left_out": dict(left_out),
         "settings": {name: one.default for name, one in settings_of(options).items()},
     }
 

@@ -59,8 +59,8 @@ def run(options: argparse.Namespace) -> int:
         with table.open("w", newline="", encoding="utf-8", errors="surrogateescape") as file:
             writer = csv.writer(file)
             writer.writerow(_COLUMNS)
-            frames, is_drive = bar(source, show=not options.quiet), localizer.options.sequence_filter
-            for frame, answer in localize_frames(localizer, frames, left_out, is_drive):
+            frames = bar(source, show=not options.quiet)
+            for frame, answer in localize_frames(localizer, frames, left_out):
                 writer.writerow(_row(frame.name, answer))
                 states[answer.state.name] += 1
                 if answer.prior:

@@ -22,7 +22,6 @@ class DriveResult:
 
     Attributes
     ----------
-    threshold : metres within which a place is correct.
     recall : ranks among the matches of each image, up to the largest of RECALL_AT, whatever `top_k` is.
     states : (Q,) int, see `State`.
     is_correct : (Q,) bool, whether the place that the answer names is a correct one.
@@ -31,7 +30,6 @@ class DriveResult:
     left_out : reasons and counts of the images that do not count.
     """
 
-    threshold: float
     recall: Recall
     states: np.ndarray
     is_correct: np.ndarray
@@ -104,7 +102,6 @@ class DriveJudge:
         recall = recall_by_position(np.array(self._ranked), self._places, truth, self._threshold)
         trivial = Counter({"image for which every place of the map is correct": int(recall.is_trivial.sum())})
         return DriveResult(
-            self._threshold,
             recall,
             states,
             within(named[:, None], self._places, truth, self._threshold)[:, 0],

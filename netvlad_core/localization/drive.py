@@ -28,12 +28,13 @@ def observe_frames(
 
 
 def localize_frames(
-    localizer: Localizer, frames: Iterable[Frame], left_out: Counter[str], track: bool = False
+    localizer: Localizer, frames: Iterable[Frame], left_out: Counter[str]
 ) -> Iterator[tuple[Frame, Localization]]:
     """Localize a drive image by image; broken images are counted in `left_out`.
 
-    With `track` the images are judged as a sequence, and the frames' poses serve as odometry: only how they
-    change matters, not where they are.
+    With the option `sequence_filter` the images are judged as a drive, and the changes of the frames' poses
+    serve as odometry.
     """
+    judge = localizer.track if localizer.options.sequence_filter else localizer.locate
     for frame, observation in observe_frames(localizer, frames, left_out):
-        yield frame, localizer.track(observation) if track else localizer.locate(observation)
+        yield frame, judge(observation)

@@ -85,7 +85,7 @@ def test_a_threshold_accepts_what_the_filter_localizes_with_it(
         sequence = replace(options.sequence, min_belief=min_belief)
         runs = localizer.with_options(replace(options, sequence=sequence))
         runs.forget()
-        answers = [answer for _, answer in localize_frames(runs, frames, Counter(), track=True)]
+        answers = [answer for _, answer in localize_frames(runs, frames, Counter())]
         localized = [answer.prior is not None for answer in answers]
         assert localized == (scores >= min_belief).tolist()
         assert any(localized)
