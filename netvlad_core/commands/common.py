@@ -73,13 +73,8 @@ def add_fit(command: argparse.ArgumentParser) -> None:
     add("--backbone", metavar="NAME", default=DEFAULT_BACKBONE, help=text)
     text = "its weights: checkpoint, or `imagenet` for installed ones (default: the package's)"
     add("--backbone-weights", type=path, metavar="FILE", help=text)
-    add(
-        "--clusters",
-        type=at_least(2),
-        default=64,
-        metavar="K",
-        help="number of clusters (default: %(default)s)",
-    )
+    text = "number of clusters (default: %(default)s)"
+    add("--clusters", type=at_least(2), default=64, metavar="K", help=text)
     add("--whiten", type=at_least(1), metavar="D", help="whiten the descriptor to D dimensions")
     text = "assign to clusters by distance (equation 2 of the paper) instead of direction"
     add("--assignment-bias", action="store_true", help=text)

@@ -72,9 +72,9 @@ def _print_split(check: SplitCheck, options: argparse.Namespace) -> None:
     _line("images", f"{check.images['database']} in the database, {check.images['queries']} queries")
     for name, count in check.subsets.items():
         _line("", f"{count} of the queries: {name}")
-    common = list(check.sizes.items())[:_NAMED]
-    rest = sum(check.sizes.values()) - sum(count for _, count in common)
-    sizes = [f"{count} of {size} pixels" for size, count in common] + ([f"{rest} others"] if rest else [])
+    usual = list(check.sizes.items())[:_NAMED]
+    rest = sum(check.sizes.values()) - sum(count for _, count in usual)
+    sizes = [f"{count} of {size} pixels" for size, count in usual] + ([f"{rest} others"] if rest else [])
     _line("", ", ".join(sizes))
     _list("missing", total, [_short(path, options) for path in check.missing])
     broken = [f"{_short(path, options)}: {reason}" for path, reason in check.broken.items()]
