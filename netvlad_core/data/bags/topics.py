@@ -41,18 +41,17 @@ def choose_image_topic(topics: Mapping[str, Topic], wanted: str | None) -> Topic
     found = [t for t in topics.values() if t.type in IMAGE_TYPES and t.count]
     images = {t.name: t for t in found if not t.name.endswith(_DEPTH)}
     listing = f"image topics in the bag: {named(images.values())}"
+    cameras = {name.removesuffix(_COMPRESSED): topic for name, topic in images.items()}
+    usable = {**cameras, **images}
     if wanted is not None:
-        compressed = {name.removesuffix(_COMPRESSED): topic for name, topic in images.items()}
-        return _as_spelled(wanted, "image", {**compressed, **images}, topics, listing)
-    cameras = {name.removesuffix(_COMPRESSED) for name in images}
+        return _as_spelled(wanted, "image", usable, topics, listing)
     if len(cameras) > 1:
         raise SourceError(f"the bag holds several cameras, name one image topic; {listing}")
     if not cameras:
         is_video = any(topic.type.endswith(_VIDEO_TYPES) for topic in topics.values())
         advice = "; video is not read, decode it to sensor_msgs/CompressedImage" if is_video else ""
         raise SourceError(f"the bag holds no images; {listing}; all topics: {named(topics.values())}{advice}")
-    camera = cameras.pop()
-    return images.get(camera) or images[camera + _COMPRESSED]
+    return usable[next(iter(cameras))]
 
 
 def choose_pose_topic(topics: Mapping[str, Topic], wanted: str | None, images: str) -> Topic | None:
