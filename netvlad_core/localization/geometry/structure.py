@@ -13,7 +13,7 @@ from scipy.spatial.transform import Rotation
 from netvlad_core.data.camera import Camera
 from netvlad_core.data.geometry import Pose
 from netvlad_core.localization.geometry.local_features import LocalFeatures, match_features
-from netvlad_core.localization.pose_estimate import PoseEstimate
+from netvlad_core.localization.pose_prior import PoseEstimate
 
 _LEAST_PARALLAX = np.radians(1.0)
 FEWEST_POINTS = 15

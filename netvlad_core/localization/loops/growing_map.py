@@ -18,10 +18,10 @@ _APART = np.array([0.0, 0.0, 1e6])
 
 
 class GrowingMap(Places):
-    """Places of a drive that goes on; images are kept if asked for.
+    """Places of a drive that goes on, with poses in the frame of the odometry.
 
-    The rows of an earlier map come first, and their poses lie far off: nobody knows yet how the two belong
-    together. Poses are in the frame of the odometry. Memory is bounded: at `most` rows every second one goes.
+    The rows of an earlier map come first; their poses lie far off, since nobody knows yet how the two frames
+    belong together. Memory is bounded: at `most` rows every second one goes.
 
     Attributes
     ----------
@@ -60,15 +60,13 @@ class GrowingMap(Places):
         self.stamps[:] = earlier.stamps
         self.poses[:] = earlier.poses
         self.poses[:, :3] += _APART
-        steps = np.linalg.norm(np.diff(earlier.poses[:, :3], axis=0), axis=1)
-        self.distances[1:] = np.cumsum(steps)
+        self.distances[1:] = np.cumsum(np.linalg.norm(np.diff(earlier.poses[:, :3], axis=0), axis=1))
         self._images = [None] * count  # they stay in its file
 
     def _show(self, count: int) -> None:
         """Let the arrays show the first rows of the buffers."""
-        shown = {name: buffer[:count] for name, buffer in self._buffers.items()}
-        self.descriptors, self.stamps, self.poses = shown["descriptors"], shown["stamps"], shown["poses"]
-        self.ids, self.distances = shown["ids"], shown["distances"]
+        shown = (buffer[:count] for buffer in self._buffers.values())
+        self.descriptors, self.ids, self.stamps, self.poses, self.distances = shown
 
     @property
     def distance(self) -> float:
@@ -148,37 +146,28 @@ class GrowingMap(Places):
         MapError
             If there is no keyframe yet, or an earlier map and no joint.
         """
-        rows = slice(self.first_of_drive, len(self))
-        images = [image for image in self._images[rows] if image is not None]
-        drive = Places(
-            self.descriptors[rows].copy(),
-            self.stamps[rows].copy(),
-            self.poses[rows].copy(),
-            self.camera,
-            images if len(images) == len(self.stamps[rows]) else None,
-        )
-        if not len(drive):
+        first, earlier = self.first_of_drive, self.earlier
+        if first == len(self):
             raise MapError("there is no keyframe of this drive yet: nothing to save")
-        if self.earlier is None:
-            return drive
+        descriptors, stamps, poses = (a[first:].copy() for a in (self.descriptors, self.stamps, self.poses))
+        images = [image for image in self._images[first:] if image is not None]
+        has_images, camera = len(images) == len(stamps), self.camera
+        if earlier is None:
+            return Places(descriptors, stamps, poses, camera, images if has_images else None)
         if joint is None:
             raise MapError(
-                f"no place of the map {self.earlier.path} has been seen on this drive, so it cannot be "
+                f"no place of the map {earlier.path} has been seen on this drive, so it cannot be "
                 "extended; drive where it was recorded first"
             )
-        drive.poses[:, :3] = joint.rotation.apply(drive.poses[:, :3]) + joint.position
-        drive.poses[:, 3:] = (joint.rotation * Rotation.from_quat(drive.poses[:, 3:])).as_quat()
-        return _joined(self.earlier, drive)
-
-
-def _joined(earlier: PlaceMap, drive: Places) -> Places:
-    """Both, with what both have: a map has room for one calibration, and images of all places or of none."""
-    has_images = earlier.header.store_images == "full" and earlier.images is not None
-    cameras = [None if camera is None else camera.to_json() for camera in (earlier.camera, drive.camera)]
-    return Places(
-        np.concatenate([earlier.descriptors, drive.descriptors]),
-        np.concatenate([earlier.stamps, drive.stamps]),
-        np.concatenate([earlier.poses, drive.poses]),
-        earlier.camera if cameras[0] == cameras[1] else None,
-        [*(earlier.images or []), *drive.images] if has_images and drive.images is not None else None,
-    )
+        poses[:, :3] = joint.rotation.apply(poses[:, :3]) + joint.position
+        poses[:, 3:] = (joint.rotation * Rotation.from_quat(poses[:, 3:])).as_quat()
+        # A map has room for one calibration, and for images of all places or of none.
+        has_images &= earlier.header.store_images == "full"
+        is_one_camera = camera and earlier.camera and camera.to_json() == earlier.camera.to_json()
+        return Places(
+            np.concatenate([earlier.descriptors, descriptors]),
+            np.concatenate([earlier.stamps, stamps]),
+            np.concatenate([earlier.poses, poses]),
+            camera if is_one_camera else None,
+            [*(earlier.images or []), *images] if has_images else None,
+        )

@@ -22,12 +22,12 @@ from netvlad_core.model.packaged import PACKAGED_NETWORK
 
 @dataclass(frozen=True)
 class Keyframe:
-    """What the drive has taken of one image.
+    """One image that the drive has kept.
 
     Attributes
     ----------
     number : running number, as in `LoopClosure`.
-    closure : the loop that it closes, if it closes one.
+    closure : the loop that the image closes, or None.
     """
 
     number: int
@@ -37,14 +37,7 @@ class Keyframe:
 
 @dataclass(frozen=True, eq=False)
 class LiveDrive:
-    """One drive with its network; one thread may add images while another one saves.
-
-    Attributes
-    ----------
-    closer : finds the returns.
-    observer : sees the images.
-    weights : file of the network.
-    """
+    """One drive with the network in the file `weights`; one thread may add images while another one saves."""
 
     closer: LoopCloser
     observer: Observer
@@ -73,13 +66,10 @@ class LiveDrive:
             If the map or the network cannot be used, or do not belong together.
         """
         earlier = PlaceMap.open(map_path, verify=True) if map_path else None
-        path = weights or (PACKAGED_NETWORK if earlier is None else earlier.network_path)
-        if earlier is None:
-            extractor = Extractor.load(path, device, precision=precision)
-        else:
-            extractor = earlier.open_extractor(weights, device, precision)
-        verification = options.verification
-        observer = Observer(extractor, verification.features if verification else 0)
+        path = weights or (earlier.network_path if earlier else PACKAGED_NETWORK)
+        opened = earlier.open_extractor if earlier else Extractor.load
+        extractor = opened(path, device, precision=precision)
+        observer = Observer(extractor, options.verification.features if options.verification else 0)
         return cls(LoopCloser(options, earlier), observer, path)
 
     @property

@@ -9,21 +9,21 @@ import numpy as np
 
 from netvlad_core.data.geometry import Pose
 from netvlad_core.errors import ImageError, MapError, PoseError
+from netvlad_core.localization.elsewhere import MEASURED, Elsewhere, distance
 from netvlad_core.localization.geometry.verification import VerifiedMatch, Verifier
 from netvlad_core.localization.loops.growing_map import GrowingMap
 from netvlad_core.localization.loops.loop_options import LoopClosureOptions
 from netvlad_core.localization.loops.sequence_matcher import FEWEST, Recent, SequenceMatcher
 from netvlad_core.localization.observation import Observation
-from netvlad_core.localization.pose_estimate import PosedMatch
+from netvlad_core.localization.pose_prior import PosedMatch
 from netvlad_core.mapping.keyframes import KeyframeRule, has_moved
 from netvlad_core.mapping.place_map import PlaceMap
 from netvlad_core.mapping.places import Places
 from netvlad_core.mapping.statistics import neighbour_similarity, normalised
 
-_MEMORY = 50  # keyframes over which the usual similarity of neighbours is taken: the present street
-# Metres by which two metric matches may differ from the odometry between them: ten times the floor of their
-# standard deviations (0.3 m), and far less than the distance of two equal houses.
-_AGREEMENT = 3.0
+# Keyframes over which the usual similarity of neighbours is taken: the present street. By design; neighbours
+# were not tried.
+_MEMORY = 50
 
 
 @dataclass(frozen=True)
@@ -35,9 +35,9 @@ class LoopClosure:
     from_id, to_id : running numbers of the keyframes, the earlier one first.
     from_stamp, to_stamp : nanoseconds.
     relative : pose of `to` in the base frame of `from`.
-    covariance : (6, 6) float64 of it, order x y z roll pitch yaw, m^2 and rad^2, about the axes of `from`.
+    covariance : (6, 6) float64, order x y z roll pitch yaw, m^2 and rad^2, about the axes of `from`.
     similarity : inner product of the two descriptors.
-    inliers : local features that support it; 0 where geometry did not.
+    inliers : local features that support the closure; 0 without geometry.
     """
 
     from_id: int
@@ -53,10 +53,19 @@ class LoopClosure:
 class LoopCloser:
     """Finds returns in one drive, by appearance and odometry over the last metres, and by geometry if asked.
 
-    A single similar image proves nothing: buildings repeat. A closure is given when the images of the last
-    metres resemble, on average, the places that odometry predicts around the candidate, and no other place
-    does as well. With verification geometry must confirm the last image there; or it puts several of them
-    there by itself, and odometry agrees. Memory and time for an image are bounded by `most_keyframes`.
+    A single similar image proves nothing: buildings repeat. A place is a closure if the images of the last
+    metres resemble, on average, the places that odometry predicts around it, and no other place does as well.
+    With verification geometry must also confirm the current image there; several images that geometry and
+    odometry put at one place suffice, too. `most_keyframes` bounds memory and time for an image.
+
+    Parameters
+    ----------
+    earlier : map of an earlier drive, in which places are looked for as well; their ids are its rows.
+
+    Raises
+    ------
+    MapError
+        If the earlier map has no poses.
 
     Examples
     --------
@@ -72,17 +81,6 @@ class LoopCloser:
     """
 
     def __init__(self, options: LoopClosureOptions | None = None, earlier: PlaceMap | None = None) -> None:
-        """Begin a drive.
-
-        Parameters
-        ----------
-        earlier : map of an earlier drive, in which places are looked for as well; their ids are its rows.
-
-        Raises
-        ------
-        MapError
-            If it has no poses.
-        """
         if earlier is not None and not earlier.has_poses:
             raise MapError(f"the map {earlier.path} has no poses, so no drive can be joined to it")
         self.options = options or LoopClosureOptions()
@@ -125,9 +123,9 @@ class LoopCloser:
 
         Parameters
         ----------
-        observation : with odometry, and for verification with local features. A stamp before the last one is
-            a clock that was reset, and the drive begins anew.
-        image : (H, W, 3) uint8 RGB, to be kept for verification.
+        observation : with odometry, and for verification with local features. A stamp before the last one
+            means a clock that was reset: the drive begins anew.
+        image : (H, W, 3) uint8 RGB, kept for verification.
 
         Returns
         -------
@@ -169,7 +167,7 @@ class LoopCloser:
         similarities = similarities[: self._count_of_old(stamp)]
         verified = self._verify(similarities, observation, odometry)
         scores = normalised(similarities, self._neighbours)
-        self._recent.append(Recent.of(odometry, self._distance, scores, verified))
+        self._recent.append(Recent(odometry, self._distance, scores, verified))
         while len(self._recent) > FEWEST and self._distance - self._recent[1].distance >= self.options.window:
             self._recent.popleft()
         if self._distance - self._closed_at < self.options.spacing:
@@ -213,45 +211,39 @@ class LoopCloser:
             nearest = int(np.argmin(away))
             if away[nearest] <= self.options.radius and nearest not in rows:
                 rows = [nearest, *rows[:-1]]
-        return verifier.see(
-            observation, self._map.matches(rows, similarities[rows]), self.options.radius
-        ).verified
+        matches = self._map.matches(rows, similarities[rows])
+        return verifier.see(observation, matches, self.options.radius).verified
 
     def _by_geometry(self) -> PosedMatch | None:
         """The verified match of the current image, if enough of the window and most of it agree."""
-        now = self._recent[-1]
-        if now.verified is None or not now.verified.is_near:
+        current = self._recent[-1]
+        now = current.verified
+        if now is None or not now.is_near:
             return None
         # Rows of equal houses agree over tens of metres, but the image as a whole looks less like them.
-        if now.scores[now.verified.place] < self.options.min_score:
+        if current.scores[now.place] < self.options.min_score:
             return None
-        others = [r for r in list(self._recent)[:-1] if r.verified is not None]
-        agreeing = 1 + sum(self._agree(recent, now) for recent in others)
-        if agreeing < self.options.sightings or 2 * agreeing <= len(others) + 1:
-            return None
-        return now.verified
-
-    def _agree(self, one: Recent, other: Recent) -> bool:
-        """Whether odometry leads from one verified match to the other."""
-        if one.verified is None or other.verified is None:
-            return False
-        seen = one.verified.pose.inverse() @ other.verified.pose
-        driven = one.pose.inverse() @ other.pose
-        is_metric = one.verified.is_metric and other.verified.is_metric
-        away = np.linalg.norm(seen.position - driven.position)
-        return bool(away <= (_AGREEMENT if is_metric else self.options.radius))
+        count = agreeing = 1
+        for before in list(self._recent)[:-1]:
+            if (verified := before.verified) is not None:
+                seen = verified.pose.inverse() @ now.pose
+                driven = before.pose.inverse() @ current.pose
+                is_metric = verified.is_metric and now.is_metric
+                count += 1
+                agreeing += distance(seen, driven) <= (MEASURED if is_metric else self.options.radius)
+        return now if agreeing >= self.options.sightings and 2 * agreeing > count else None
 
     def _confirmed(self, found: PosedMatch) -> PosedMatch | None:
         """What appearance found; with verification only if geometry confirms it, and as it measures it."""
         if self._verifier is None:
             return found
-        verified = self._recent[-1].verified
+        verified, elsewhere = self._recent[-1].verified, Elsewhere(self.options.radius)
         if verified is None:
             return None
-        away = np.linalg.norm(verified.pose.position - found.pose.position)
+        away = distance(verified.pose, found.pose)
         if verified.is_metric:
-            return verified if away <= self.options.radius else None
-        return replace(found, inliers=verified.inliers) if away <= 2 * self.options.radius else None
+            return verified if away <= elsewhere.radius else None
+        return replace(found, inliers=verified.inliers) if away <= elsewhere.between_places else None
 
     # --- The drive so far -----------------------------------------------------------------------------------
 

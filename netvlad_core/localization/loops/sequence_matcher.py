@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 from scipy.spatial import cKDTree
@@ -13,24 +14,26 @@ from netvlad_core.data.geometry import Pose
 from netvlad_core.localization.geometry.verification import VerifiedMatch
 from netvlad_core.localization.loops.growing_map import GrowingMap
 from netvlad_core.localization.loops.loop_options import LoopClosureOptions
-from netvlad_core.localization.pose_estimate import PosedMatch
-from netvlad_core.localization.pose_prior import estimate_pose
+from netvlad_core.localization.pose_prior import PosedMatch, estimate_pose
 
 FEWEST = 5  # keyframes in the window, however far apart they are: fewer are one building, not a street
 # Facing as at the place, or the other way: a camera that sees all around recognizes it.
 _FACINGS = (0.0, np.pi)
 # Rows that a return may end at: the most similar to the current image, and for each image of the window those
-# to which its most similar ones lead. Bounds of time; the window decides among them.
+# to which its most similar ones lead. Bounds of time; the window decides among them. Not tuned.
 _CANDIDATES = 30
 _LED_BY_EACH = 3
-_BESIDE = 5  # keyframes before and behind a place, over which their spacing is taken
+_BESIDE = 5  # keyframes before and behind a place, over which their spacing is taken; not tuned
 _AROUND = 10  # matches around a place that make its pose, as many as the localizer takes
-# The current image needs this share of `min_score` if the window has all of it: the window may speak for the
-# place if a street leaves another one that looks like it.
+# The current image needs this share of `min_score`: a window in which all others match may be the end of a
+# street that has turned off a known one. By this reasoning; neighbours were not tried.
 _CURRENT_SHARE = 0.5
+# Spacings by which odometry may miss a keyframe on the way: half of the gap between two, and as much again.
+# By this reasoning; neighbours were not tried.
+_REACH = 1.5
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Recent:
     """A keyframe behind the robot.
 
@@ -39,20 +42,18 @@ class Recent:
     pose : odom <- base_link.
     distance : metres driven until there.
     scores : (K,) normalised similarity to each older keyframe.
-    best : rows of the most similar ones.
     verified : what geometry says of its image.
     """
 
     pose: Pose
     distance: float
     scores: np.ndarray
-    best: np.ndarray
     verified: VerifiedMatch | None
 
-    @classmethod
-    def of(cls, pose: Pose, distance: float, scores: np.ndarray, verified: VerifiedMatch | None) -> Recent:
-        """Sort the scores once, for as long as the keyframe is in the window."""
-        return cls(pose, distance, scores, np.argsort(-scores)[:_CANDIDATES], verified)
+    @cached_property
+    def best(self) -> np.ndarray:
+        """Rows of the most similar keyframes; they stay the same while the keyframe is in the window."""
+        return np.argsort(-self.scores)[:_CANDIDATES]
 
 
 @dataclass(frozen=True)
@@ -73,8 +74,8 @@ class SequenceMatcher:
     def find(self, similarities: np.ndarray, odometry: Pose) -> PosedMatch | None:
         """The place whose surroundings resemble the whole window more than those of any other place do."""
         options, oldest, scores = self.options, self.recent[0], self.recent[-1].scores
-        is_enough = len(self.recent) >= FEWEST and self._driven_since(oldest) >= options.window
-        if not is_enough or not len(oldest.scores):
+        is_full = len(self.recent) >= FEWEST and self._driven_since(oldest) >= options.window
+        if not is_full or not len(oldest.scores):
             return None
         candidates = self._candidates(len(scores))
         supports, facings = self._support(candidates, odometry)
@@ -107,21 +108,20 @@ class SequenceMatcher:
         """Mean score of the window along the path that ends at each candidate, and the better facing."""
         oldest = len(self.recent[0].scores)
         poses = self.places.poses
-        tree = cKDTree(poses[:oldest, :3])
-        reach = 1.5 * max(self.spacing, 1.0)
+        # Made anew for each keyframe, since the places that are old enough grow with the drive. Unbalanced it is
+        # made and searched in a quarter of the time; the product of descriptors takes as long.
+        tree = cKDTree(poses[:oldest, :3], compact_nodes=False, balanced_tree=False)
+        reach = _REACH * max(self.spacing, 1.0)
         back = odometry.inverse()
         behind = np.array([(back @ recent.pose).position for recent in self.recent])
         rotations = Rotation.from_quat(poses[candidates, 3:])
         supports = []
         for facing in _FACINGS:
             turned = Rotation.from_euler("z", facing).apply(behind)
-            shifts = rotations.as_matrix() @ turned.T  # (C, 3, W)
-            predicted = poses[candidates, :3, None] + shifts
+            predicted = poses[candidates, :3, None] + rotations.as_matrix() @ turned.T  # (C, 3, W)
             distances, nearest = tree.query(np.moveaxis(predicted, 1, 2))  # (C, W)
-            found = np.stack(
-                [recent.scores[nearest[:, index]] for index, recent in enumerate(self.recent)], axis=1
-            )
-            supports.append(np.where(distances <= reach, found, 0.0).mean(axis=1))
+            scores = [recent.scores[rows] for recent, rows in zip(self.recent, nearest.T)]
+            supports.append(np.where(distances <= reach, np.stack(scores, axis=1), 0.0).mean(axis=1))
         facing = np.argmax(supports, axis=0)
         return np.max(supports, axis=0), np.array(_FACINGS)[facing]
 

@@ -10,7 +10,7 @@ from scipy.stats import chi2
 from netvlad_core.data.geometry import Pose
 from netvlad_core.localization.geometry.local_features import match_features
 from netvlad_core.localization.geometry.structure import View, resect, triangulate
-from netvlad_core.localization.pose_estimate import PoseEstimate
+from netvlad_core.localization.pose_prior import PoseEstimate
 from support.scene import CAMERA, look, scattered
 
 # A map far from its origin, turned.

@@ -7,18 +7,23 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from scipy.stats import chi2
 
+from netvlad_core.data.camera import Camera
 from netvlad_core.data.catalogue import CatalogueSource
 from netvlad_core.data.frames import Frame
+from netvlad_core.data.geometry import Pose
 from netvlad_core.errors import MapError
-from netvlad_core.localization.geometry.local_features import find_features
-from netvlad_core.localization.geometry.verification import Seen, VerificationOptions, Verifier
+from netvlad_core.localization.elsewhere import Elsewhere
+from netvlad_core.localization.geometry.local_features import NO_FEATURES, LocalFeatures, find_features
+from netvlad_core.localization.geometry.verification import Seen, VerificationOptions, VerifiedMatch, Verifier
 from netvlad_core.localization.localizer import Localizer, LocalizerOptions, State
 from netvlad_core.localization.observation import Observation
 from netvlad_core.mapping.builder import BuildOptions, build_map
 from netvlad_core.mapping.place_map import PlaceMap
-from netvlad_core.mapping.places import Match
+from netvlad_core.mapping.places import Match, Places
 from netvlad_core.model.extractor import Extractor
+from support.scene import CAMERA, look, scattered
 from support.street import street, view, write_catalogue
 
 
@@ -44,10 +49,13 @@ def test_true_place_comes_first_and_others_are_not_confirmed(fronts_map: PlaceMa
 
 
 def test_inliers_weigh_only_beyond_what_other_places_reach_by_accident(fronts_map: PlaceMap) -> None:
-    verifier = Verifier(fronts_map)
-    (match,) = fronts_map.matches(np.array([3]), np.array([0.5]))
-    weights = [verifier.weight(replace(match, inliers=count)) for count in (0, 15, 30, 60, 240)]
-    assert weights == pytest.approx(np.log([1, 1, 2, 4, 16]))
+    counts = (0, 15, 30, 60, 240)
+    matches = fronts_map.matches(np.arange(5), np.full(5, 0.5))
+    matches = [replace(match, inliers=count) for match, count in zip(matches, counts, strict=True)]
+    query = Observation(0, np.zeros(1, np.float32))
+    seen = Seen(matches, [], None, Verifier(fronts_map), query, Elsewhere())
+    assert [seen.weights[place] for place in range(5)] == pytest.approx(np.log([1, 1, 2, 4, 16]))
+    match = matches[0]
     # A match with four times the inliers is twice as good.
     assert replace(match, inliers=40).score == pytest.approx(2 * replace(match, inliers=10).score)
 
@@ -122,3 +130,91 @@ def test_without_a_calibration_there_is_no_metric_pose(fronts_map: PlaceMap) -> 
     verified = _see(Verifier(fronts_map), view(street(seed=1, metres=80), 40.0), matches).verified
     assert verified is not None
     assert not verified.is_metric
+
+
+_RADIUS = 10.0
+_POINTS = scattered(300)
+
+
+class Street(Places):
+    """Places whose features are known; the images themselves are not needed."""
+
+    def __init__(self, at: list[Pose], camera: Camera | None = CAMERA) -> None:
+        poses = np.array([[*pose.position, *pose.quaternion] for pose in at])
+        super().__init__(np.zeros((len(at), 1), np.float32), np.arange(len(at)), poses, camera)
+
+
+def _verify(street: Street, features: list[LocalFeatures], query: LocalFeatures) -> VerifiedMatch | None:
+    verifier = Verifier(street, VerificationOptions(min_inliers=40))
+    verifier._geometry._features.update(enumerate(features))
+    matches = street.matches(np.arange(len(street)), np.full(len(street), 0.5))
+    observation = Observation(0, np.zeros(1, np.float32), features=query)
+    return verifier.see(observation, matches, _RADIUS).verified
+
+
+def _seen(at: list[Pose], noise: float = 0.3) -> list[LocalFeatures]:
+    return [look(_POINTS, pose, noise, seed=seed) for seed, pose in enumerate(at, start=1)]
+
+
+_ALONG = [Pose.from_xyz_yaw(x, 0.0) for x in (-2.0, 0.0, 2.0)]
+
+
+def test_pose_is_metric_between_places() -> None:
+    true = Pose.from_xyz_yaw(0.7, 1.2, yaw=0.1)
+    found = _verify(Street(_ALONG), _seen(_ALONG), look(_POINTS, true, 0.3))
+    assert found is not None
+    assert found.is_metric
+    assert found.is_near
+    assert found.inliers >= 40
+    error = found.pose.position - true.position
+    assert np.linalg.norm(error) < 0.4
+    assert error @ np.linalg.solve(found.covariance[:3, :3], error) < chi2.ppf(0.99, 3)
+
+
+def test_scene_without_the_points_that_the_place_is_known_by_is_none() -> None:
+    """Equal houses of another street match the image of a place, but are not where its points are."""
+    before, place, behind = _seen(_ALONG)
+    known = 60  # points that the neighbours show, too, and the query does not
+    before, behind = (look(_POINTS[:known], pose, 0.3) for pose in (_ALONG[0], _ALONG[2]))
+    at = Pose.from_xyz_yaw(0.0, 3.0, yaw=0.15)
+    query = look(_POINTS, at, 0.3)
+    elsewhere = query.take(np.arange(len(look(_POINTS[:known], at, 0.3)), len(query)))
+    assert _verify(Street(_ALONG), [before, place, behind], query) is not None
+    assert _verify(Street(_ALONG), [before, place, behind], elsewhere) is None
+    assert _verify(Street(_ALONG, camera=None), [before, place, behind], elsewhere) is not None
+
+
+def test_place_without_neighbours_to_measure_from_is_confirmed_without_metres() -> None:
+    query = look(_POINTS, Pose.from_xyz_yaw(0.0, 3.0, yaw=0.15), 0.3)
+    found = _verify(Street(_ALONG[1:2]), _seen(_ALONG[1:2]), query)
+    assert found is not None
+    assert not found.is_metric
+
+
+def test_without_calibration_the_place_is_all_that_is_known() -> None:
+    true = Pose.from_xyz_yaw(0.5, 0.0)
+    found = _verify(Street(_ALONG, camera=None), _seen(_ALONG), look(_POINTS, true, 0.3))
+    assert found is not None
+    assert not found.is_metric
+    assert found.pose.position.tolist() == found.pose.position.round().tolist()  # that of a place
+    assert np.sqrt(found.covariance[0, 0]) == pytest.approx(5.0)
+
+
+def test_place_seen_from_afar_is_not_near() -> None:
+    at = [Pose.from_xyz_yaw(0.0, 0.0)]
+    found = _verify(Street(at, camera=None), _seen(at), look(_POINTS, Pose.from_xyz_yaw(-15.0, 0.0), 0.3))
+    assert found is not None
+    assert not found.is_near
+
+
+def test_scene_that_stands_in_two_parts_of_the_map_is_none() -> None:
+    at = [*_ALONG, Pose.from_xyz_yaw(300.0, 0.0)]
+    features = [*_seen(_ALONG), look(_POINTS, _ALONG[1], 0.3, seed=9)]
+    assert _verify(Street(at), features, look(_POINTS, Pose.from_xyz_yaw(0.7, 0.0), 0.3)) is None
+
+
+def test_other_scene_and_missing_image_confirm_nothing() -> None:
+    query = look(_POINTS, _ALONG[1], 0.3)
+    assert _verify(Street(_ALONG), [NO_FEATURES] * 3, query) is None
+    other = [look(scattered(300, seed=5), pose, 0.3, wrong=1.0) for pose in _ALONG]
+    assert _verify(Street(_ALONG), other, query) is None
