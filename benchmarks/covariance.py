@@ -26,15 +26,13 @@ from netvlad_core.data.bags.source import BagSource
 from netvlad_core.data.catalogue import CatalogueSource
 from netvlad_core.data.frames import FrameSource
 from netvlad_core.data.geometry import Pose
-from netvlad_core.localization.drive import localize_frames
 from netvlad_core.localization.geometry.verification import VerificationOptions
-from netvlad_core.localization.localizer import Localizer
+from netvlad_core.localization.localizer import Localizer, localize_frames
 from netvlad_core.localization.pose_prior import PosePrior
 from netvlad_core.mapping.builder import BuildOptions, build_map
 from netvlad_core.mapping.keyframes import KEEP_ALL, KeyframeRule
 
 _THINNED = 10.0  # metres
-_ELLIPSE = float(chi2.ppf(0.95, 2))
 
 
 @dataclass(frozen=True, eq=False)
@@ -61,10 +59,7 @@ def row(trial: Trial, method: str, posed: list[tuple[PosePrior, Pose]]) -> list[
     if not posed:
         return [trial.name, trial.role, method, "0", *"-" * 8]
     offsets = np.array([prior.pose.position - truth.position for prior, truth in posed])
-    inside = [
-        offset[:2] @ np.linalg.solve(prior.covariance[:2, :2], offset[:2]) <= _ELLIPSE
-        for offset, (prior, _) in zip(offsets, posed)
-    ]
+    inside = [prior.holds(truth.position[:2]) for prior, truth in posed]
     thinned: list[list[float]] = []
     last: Pose | None = None
     for prior, truth in posed:

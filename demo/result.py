@@ -16,7 +16,9 @@ from matplotlib.figure import SubFigure
 
 from demo.play import Recording
 from netvlad_core.data.frames import Frame
+from netvlad_core.data.geometry import Pose
 from netvlad_core.data.radii import CORRECT_WITHIN, POSITIVE_WITHIN
+from netvlad_core.localization.pose_prior import PoseEstimate
 from netvlad_core.mapping.place_map import PlaceMap
 from netvlad_ros.msg import PlaceMatches
 
@@ -65,10 +67,10 @@ def compare(frames: list[Frame], recording: Recording, place_map: PlaceMap) -> l
         error, inside = None, None
         if published := recording.poses.get(frame.stamp):
             position = published.pose.pose.position
-            offset = np.array([position.x, position.y, position.z]) - truth
-            error = float(np.linalg.norm(offset))
-            covariance = np.array(published.pose.covariance).reshape(6, 6)[:2, :2]
-            inside = bool(offset[:2] @ np.linalg.solve(covariance, offset[:2]) <= 5.991)  # chi^2, 2 dof, 95 %
+            pose = Pose.from_xyz_yaw(position.x, position.y, position.z)
+            error = float(np.linalg.norm(pose.position - truth))
+            covariance = np.array(published.pose.covariance).reshape(6, 6)
+            inside = PoseEstimate(pose, covariance).holds(truth[:2])
         answers.append(Answer(frame, best.place_id, best.similarity, message.state, distance, error, inside))
     return answers
 

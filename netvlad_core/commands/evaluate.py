@@ -29,7 +29,7 @@ def add_arguments(command: argparse.ArgumentParser) -> None:
 
 def run(options: argparse.Namespace) -> int:
     from netvlad_core.evaluation.drive import DriveJudge
-    from netvlad_core.localization.drive import localize_frames
+    from netvlad_core.localization.localizer import localize_frames
 
     localizer = common.open_localizer(options)
     source = common.open_source(options)

@@ -44,7 +44,7 @@ def _table(text: str) -> Path:
 
 def run(options: argparse.Namespace) -> int:
     from netvlad_core.data.trajectory import write_tum
-    from netvlad_core.localization.drive import localize_frames
+    from netvlad_core.localization.localizer import localize_frames
     from netvlad_core.settings import parameters_text, settings_of
 
     tum, settings = beside(options.output, ".tum"), beside(options.output, ".settings.yaml")

@@ -13,8 +13,8 @@ from netvlad_core.data.frames import Frame
 from netvlad_core.data.radii import CORRECT_WITHIN
 from netvlad_core.evaluation.drive import DriveJudge, DriveResult
 from netvlad_core.evaluation.precision_recall import PrecisionRecall
-from netvlad_core.localization.drive import observe_frames
 from netvlad_core.localization.localizer import Localizer, State
+from netvlad_core.localization.observation import observe_frames
 from netvlad_core.localization.tracking.sequence_filter import HYSTERESIS
 
 # Accepts every answer of the sequence filter.
@@ -50,7 +50,7 @@ def score_drive(
     localizer.forget()
     judges = {name: DriveJudge(localizer, threshold) for name in (alone, "min_belief")}
     accepted = -np.inf  # the highest min_belief at which this image would be LOCALIZED
-    for frame, observation in observe_frames(localizer, frames, left_out):
+    for frame, observation in observe_frames(localizer.observe, frames, left_out):
         tracked = localizer.track(observation)
         kept = min(accepted, _kept(tracked.probability))
         is_possible = tracked.belief is not None and tracked.belief.state is State.LOCALIZED

@@ -5,19 +5,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Iterable, Iterator, Sequence
 from copy import copy
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
 
-from netvlad_core.data.camera import Camera
+from netvlad_core.data.frames import Frame
 from netvlad_core.data.geometry import Pose
 from netvlad_core.data.radii import POSITIVE_WITHIN
 from netvlad_core.errors import ImageError, MapError
 from netvlad_core.localization.geometry.verification import Seen, VerificationOptions, VerifiedMatch, Verifier
-from netvlad_core.localization.observation import Observation, Observer, StageTimer, untimed
+from netvlad_core.localization.observation import Observation, Observer, observe_frames
 from netvlad_core.localization.pose_prior import PosePrior, agrees, estimate_pose
 from netvlad_core.localization.tracking.sequence_filter import (
     SAME_SPOT,
@@ -51,7 +52,12 @@ NOTHING_AROUND = "the image resembles no place near the one that the drive leads
 class LocalizerOptions:
     """Thresholds that turn matches into a state; a file of settings has them by these names.
 
-    `min_similarity` and `min_agreement` apply to `locate` only, `sequence` to `track` only.
+    ============================================  =====================================================
+    `Localizer.locate`, an image by itself        `min_similarity`, `min_agreement`
+    `Localizer.track`, an image of a drive        `sequence`
+    both                                          `top_k`, `agreement_radius`, `verification`
+    nodes and commands, to choose between them    `sequence_filter`
+    ============================================  =====================================================
 
     Examples
     --------
@@ -101,15 +107,15 @@ class Localization:
 
     Attributes
     ----------
-    stamp : of the image, nanoseconds.
+    stamp : time of the image, nanoseconds.
     state : LOST, AMBIGUOUS or LOCALIZED.
     matches : best first.
     prior : pose and covariance, only when LOCALIZED.
     reason : one sentence why there is no pose, empty if there is one.
     descriptor : (D,) float32 of the image.
-    confidence : to rank the images of a drive by, the higher the surer: of the belief, or of an image that
-        was judged by itself its best similarity; verified, the lead of its best score over those elsewhere.
-    belief : of the sequence filter, None where the image was judged by itself.
+    confidence : ranking score, higher is surer. On a drive it is the belief's; for a single image it is the
+        best similarity, or with verification the margin over the best match elsewhere.
+    belief : result of the sequence filter, None for a single image.
 
     Examples
     --------
@@ -133,15 +139,15 @@ class Localization:
 
     @property
     def place(self) -> int:
-        """Place that state, pose and picture speak of: the believed one on a drive, else the best match."""
+        """Place that state, pose and picture refer to: the believed one on a drive, else the best match."""
         return self.matches[0].place if self.belief is None else self.belief.place
 
     @property
     def probability(self) -> float:
         """Probability in [0, 1] that the image shows that place or its surroundings.
 
-        A single image has no probability; the share of its matches' weight that supports its pose stands for
-        one, 0 without a pose.
+        A single image has none; in its place stands the share of the matches' weight that supports the pose,
+        0 without a pose.
         """
         if self.belief is not None:
             return self.belief.probability
@@ -155,6 +161,11 @@ class Localizer:
     ----------
     place_map : the map.
     extractor : must carry the map's own model.
+    options : fixed; `with_options` gives another localizer.
+
+    Attributes
+    ----------
+    observe : the `Observer` that makes observations of images; it finds local features if geometry verifies.
 
     Raises
     ------
@@ -181,19 +192,18 @@ class Localizer:
         self.extractor = extractor
         self.options = options or LocalizerOptions()
         self.index = open_index(place_map.descriptors)
+        self.observe = Observer(extractor)
         self._sequence = SequenceFilter(place_map.poses, place_map.stamps, self.options.sequence)
         self._last_descriptor: np.ndarray | None = None
-        self._observer = Observer(extractor)
+        self._usual = UsualSimilarity.of(place_map.descriptors)
         self._verifier: Verifier | None = None
         self._prepare_geometry()
-        self._usual = UsualSimilarity.of(place_map.descriptors)
 
     def _prepare_geometry(self) -> None:
         """Keep the verifier as long as the options allow it; what it has found in the map is worth much."""
-        options = self.options.verification
-        self._observer = replace(self._observer, features=options.features if options else 0)
-        if options is not None:
-            known = self._verifier
+        options, known = self.options.verification, self._verifier
+        self.observe = replace(self.observe, features=options.features if options else 0)
+        if options:
             self._verifier = (
                 known.with_options(options) if known else Verifier.of_map(self.place_map, options)
             )
@@ -220,14 +230,7 @@ class Localizer:
         options: LocalizerOptions | None = None,
         precision: str = "auto",
     ) -> Localizer:
-        """Open a map, every checksum compared, together with its network.
-
-        Parameters
-        ----------
-        weights : checkpoint or ONNX file; None takes the network in the map, or from where the map says it
-            was found.
-        precision : as in `Extractor.load`.
-        """
+        """Open a map, every checksum compared, with its network; see `PlaceMap.open_extractor`."""
         place_map = PlaceMap.open(map_path, verify=True)
         extractor = place_map.open_extractor(Path(weights) if weights else None, device, precision)
         return cls(place_map, extractor, options)
@@ -242,51 +245,30 @@ class Localizer:
         """Localize one image, uint8 RGB (H, W, 3); raises ImageError for anything else."""
         return self.locate(self.observe(image, stamp))
 
-    def observe(
-        self,
-        image: np.ndarray,
-        stamp: int = 0,
-        odometry: Pose | None = None,
-        camera: Camera | None = None,
-        *,
-        descriptor: np.ndarray | None = None,
-        timed: StageTimer = untimed,
-    ) -> Observation:
-        """Observe an image with the map's network, and its local features if geometry verifies.
-
-        See `Observer` for the parameters and errors.
-        """
-        return self._observer(image, stamp, odometry, camera, descriptor=descriptor, timed=timed)
-
     def locate(self, observation: Observation) -> Localization:
         """Localize one image by itself.
 
-        With verification geometry decides: a place that it confirms, and none elsewhere as well, is
-        LOCALIZED; other similar ones are AMBIGUOUS.
+        With verification geometry decides: LOCALIZED if it confirms a place and none elsewhere as well,
+        AMBIGUOUS if places are similar enough.
         """
         similarities, places = self.index.search(observation.descriptor[None], self.options.top_k)
         matches: Sequence[Match] = self.place_map.matches(places[0], similarities[0])
         confidence = matches[0].similarity
         is_similar = confidence >= self.min_similarity
-        unsure = State.AMBIGUOUS if is_similar else State.LOST
         if (seen := self._see(observation, matches)) is not None:
             matches, confidence = seen.matches, seen.confidence
             prior, reason = self._seen_prior(seen)
         elif not is_similar:
             prior, reason = None, NOT_SIMILAR
         else:
-            prior = estimate_pose(matches, self.place_map.header.spacing, self.options.agreement_radius)
+            prior = self._estimate(matches)
             reason = "" if prior else NO_POSES
             if prior is not None and prior.agreement < self.options.min_agreement:
                 prior, reason = None, DISAGREEMENT
+        unsure = State.AMBIGUOUS if is_similar else State.LOST
+        state = State.LOCALIZED if prior else unsure
         return Localization(
-            observation.stamp,
-            State.LOCALIZED if prior else unsure,
-            matches,
-            prior,
-            observation.descriptor,
-            confidence,
-            reason=reason,
+            observation.stamp, state, matches, prior, observation.descriptor, confidence, None, reason
         )
 
     def track(self, observation: Observation) -> Localization:
@@ -302,29 +284,37 @@ class Localizer:
         descriptor, odometry = observation.descriptor, observation.odometry
         if not np.isfinite(descriptor).all():  # it would stay in the belief for good
             raise ImageError("the descriptor of the image is not finite")
-        count = max(_CANDIDATES, self.options.top_k)
-        similarities, places = (rows[0] for rows in self.index.search(descriptor[None], count))
-        typical = self._usual.typical(descriptor)
         top_k = self.options.top_k
+        found = self.index.search(descriptor[None], max(_CANDIDATES, top_k))
+        similarities, places = found[0][0], found[1][0]
+        typical = self._usual.typical(descriptor)
         matches: Sequence[Match] = self.place_map.matches(places[:top_k], similarities[:top_k])
         evidence = similarities
         if (seen := self._see(observation, matches)) is not None:
             matches, weights = seen.matches, seen.weights  # what geometry has seen counts for the drive, too
             evidence = similarities + typical[1] * np.array([weights.get(int(p), 0.0) for p in places])
-        belief = self._sequence.update(
-            places, evidence, typical, observation.stamp, odometry, self._novelty(descriptor)
-        )
+        novelty = self._novelty(descriptor)
+        belief = self._sequence.update(places, evidence, typical, observation.stamp, odometry, novelty)
         prior, reason = None, belief.reason
         if belief.state is State.LOCALIZED:
-            prior = self._prior(belief, places, similarities, odometry is not None)
+            away = self._sequence.motion.distances_to(belief.place, places)
+            around = np.flatnonzero(away <= self.options.agreement_radius)[:top_k]
+            prior = self._estimate(self.place_map.matches(places[around], similarities[around]))
             if prior is None:
-                reason = NOTHING_AROUND if self._sequence.motion.has_poses else NO_POSES
-            elif seen is not None and not belief.is_reversed:
-                prior = _refined(prior, seen.verified)
+                reason = NOTHING_AROUND if np.isfinite(self.place_map.poses).any() else NO_POSES
+            elif not belief.is_reversed:
+                prior = _refined(prior, seen.verified if seen else None)
+            elif odometry is not None:
+                prior = replace(prior, pose=prior.pose @ _TURNED_ROUND)
         state = belief.state if prior or belief.state is State.LOST else State.AMBIGUOUS
         return Localization(
             observation.stamp, state, matches, prior, descriptor, belief.confidence, belief, reason
         )
+
+    def forget(self) -> None:
+        """Drop what `track` has learned: the robot was carried, or another drive begins."""
+        self._sequence.forget()
+        self._last_descriptor = None
 
     def _see(self, observation: Observation, matches: Sequence[Match]) -> Seen | None:
         """What geometry says of the image, if it is asked."""
@@ -339,35 +329,21 @@ class Localizer:
             return None, NOT_CONFIRMED if self.place_map.has_poses else NO_POSES
         if not verified.is_near:
             return None, FAR_AWAY
-        prior = estimate_pose(seen.confirmed, self.place_map.header.spacing, self.options.agreement_radius)
+        prior = self._estimate(seen.confirmed)
         if prior is None or (verified.is_metric and not agrees(prior, verified)):
             return None, CONTRADICTION if prior else NO_POSES
         return _refined(prior, verified), ""
 
-    def forget(self) -> None:
-        """Drop what `track` has learned: the robot was carried, or another drive begins."""
-        self._sequence.forget()
-        self._last_descriptor = None
+    def _estimate(self, matches: Sequence[Match]) -> PosePrior | None:
+        return estimate_pose(matches, self.place_map.header.spacing, self.options.agreement_radius)
 
     def _novelty(self, descriptor: np.ndarray) -> float:
-        """Difference from the last image that differed, in that of neighbouring places."""
+        """Difference from the last image that differed; 1 is that of neighbouring places."""
         last = self._last_descriptor
         novelty = 1.0 if last is None else self._usual.difference(last, descriptor)
         if novelty >= SAME_SPOT:
             self._last_descriptor = descriptor
         return novelty
-
-    def _prior(
-        self, belief: Belief, places: np.ndarray, similarities: np.ndarray, has_odometry: bool
-    ) -> PosePrior | None:
-        """Pose prior of the matches around the place believed in."""
-        distances = self._sequence.motion.distances_to(belief.place, places)
-        around = np.flatnonzero(distances <= self.options.agreement_radius)[: self.options.top_k]
-        matches = self.place_map.matches(places[around], similarities[around])
-        prior = estimate_pose(matches, self.place_map.header.spacing, self.options.agreement_radius)
-        if prior is not None and belief.is_reversed and has_odometry:
-            return replace(prior, pose=prior.pose @ _TURNED_ROUND)
-        return prior
 
 
 def _refined(prior: PosePrior, verified: VerifiedMatch | None) -> PosePrior:
@@ -375,3 +351,16 @@ def _refined(prior: PosePrior, verified: VerifiedMatch | None) -> PosePrior:
     if verified is None or not verified.is_metric or not agrees(prior, verified):
         return prior
     return replace(prior, pose=verified.pose, covariance=verified.covariance)
+
+
+def localize_frames(
+    localizer: Localizer, frames: Iterable[Frame], left_out: Counter[str]
+) -> Iterator[tuple[Frame, Localization]]:
+    """Localize a recorded drive image by image; broken images are counted in `left_out`.
+
+    With the option `sequence_filter` the images are judged as a drive, and the changes of the frames' poses
+    serve as odometry.
+    """
+    judge = localizer.track if localizer.options.sequence_filter else localizer.locate
+    for frame, observation in observe_frames(localizer.observe, frames, left_out):
+        yield frame, judge(observation)

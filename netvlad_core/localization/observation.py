@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
 from threading import Lock
@@ -10,16 +11,18 @@ from threading import Lock
 import numpy as np
 
 from netvlad_core.data.camera import Camera
+from netvlad_core.data.frames import Frame
 from netvlad_core.data.geometry import Pose
 from netvlad_core.localization.geometry.local_features import LocalFeatures, find_features
 from netvlad_core.model.extractor import Extractor
+from netvlad_core.model.streaming import describe_frames
 
-# Gives a context for the name of a stage, whose time somebody wants to know.
+# Gives a context for the name of a stage, to measure its time.
 StageTimer = Callable[[str], AbstractContextManager[object]]
 
 
 def untimed(stage: str) -> AbstractContextManager[object]:
-    """Nobody wants to know."""
+    """Measure nothing."""
     return nullcontext()
 
 
@@ -98,3 +101,16 @@ class Observer:
             with timed("local features"):
                 features = find_features(image, self.features)
         return Observation(stamp, descriptor, odometry, features, camera)
+
+
+def observe_frames(
+    observe: Observer, frames: Iterable[Frame], left_out: Counter[str]
+) -> Iterator[tuple[Frame, Observation]]:
+    """Observe a recorded drive, its poses as odometry; broken images are counted in `left_out`."""
+    for batch in describe_frames(frames, observe.extractor):
+        for described in batch:
+            frame, image, descriptor = described.frame, described.image, described.descriptor
+            if image is None or descriptor is None:
+                left_out[described.error or "broken image"] += 1
+            else:
+                yield frame, observe(image, frame.stamp, frame.pose, descriptor=descriptor)

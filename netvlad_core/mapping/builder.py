@@ -114,12 +114,19 @@ def build_map(source: FrameSource, output: Path, options: BuildOptions, progress
     extractor = Extractor.load(weights, options.device, options.batch_size, options.precision)
     journal.resume(extractor.dimension)
     try:
-        _describe_drive(source, rule, options, extractor, journal, progress)
+        with bar(title="mapping", total=len(source), unit="frame", show=progress) as shown:
+            keyframes = select_keyframes(_counted(source, shown, options.require_poses), rule)
+            remaining = islice(keyframes, len(journal.entries), None)
+            for batch in describe_frames(remaining, extractor):
+                _record(batch, options.store_images, journal)
+                shown.set_postfix(places=journal.place_count, refresh=False)
     finally:
         journal.close()
     if not journal.place_count:
         raise SourceError(nothing_usable(source, journal.broken))
-    return _finish(source, output, options, extractor, journal)
+    _write_map(source, output, options, extractor, journal)
+    shutil.rmtree(journal.folder)
+    return PlaceMap.open(output)
 
 
 def _fit_weights(
@@ -131,31 +138,11 @@ def _fit_weights(
 
     path = journal.folder / layout.NETWORK_FILE
     if not path.is_file():
-        network = fit_network(
-            sample_frames(source, rule, progress),
-            options.spec,
-            options.backbone_weights,
-            options.seed,
-            options.device,
+        images = sample_frames(source, rule, progress)
+        save_checkpoint(
+            fit_network(images, options.spec, options.backbone_weights, options.seed, options.device), path
         )
-        save_checkpoint(network, path)
     return path
-
-
-def _describe_drive(
-    source: FrameSource,
-    rule: KeyframeRule,
-    options: BuildOptions,
-    extractor: Extractor,
-    journal: Journal,
-    progress: bool,
-) -> None:
-    with bar(title="mapping", total=len(source), unit="frame", show=progress) as shown:
-        keyframes = select_keyframes(_counted(source, shown, options.require_poses), rule)
-        remaining = islice(keyframes, len(journal.entries), None)
-        for batch in describe_frames(remaining, extractor):
-            _record(batch, options.store_images, journal)
-            shown.set_postfix(places=journal.place_count, refresh=False)
 
 
 def _counted(source: FrameSource, shown: Any, require_poses: bool) -> Iterator[Frame]:
@@ -177,25 +164,22 @@ def _check_pose(source: FrameSource, frame: Frame) -> None:
 def _record(batch: list[DescribedFrame], storage: str, journal: Journal) -> None:
     entries, descriptors, images = [], [], []
     for described in batch:
-        frame = described.frame
-        if described.error is not None:
-            entries.append(Entry(frame.name, frame.stamp, error=described.error))
+        frame, image, descriptor = described.frame, described.image, described.descriptor
+        if image is None or descriptor is None:
+            entries.append(Entry(frame.name, frame.stamp, error=described.error or "broken image"))
             continue
-        assert described.image is not None
-        assert described.descriptor is not None
         if storage != "none":
-            image = described.image
             stored = resize_to_fit(image, _THUMBNAIL_PIXELS) if storage == "thumbnail" else image
             images.append(encode_jpeg(stored, _JPEG_QUALITY[storage]))
             journal.image_end += len(images[-1])
         entries.append(Entry.of_place(frame.name, frame.stamp, frame.pose, journal.image_end))
-        descriptors.append(described.descriptor)
+        descriptors.append(descriptor)
     journal.append(entries, descriptors, images)
 
 
-def _finish(
+def _write_map(
     source: FrameSource, output: Path, options: BuildOptions, extractor: Extractor, journal: Journal
-) -> PlaceMap:
+) -> None:
     header = MapHeader(
         model_id=extractor.model_id,
         frame_id=source.frame_id,
@@ -206,28 +190,25 @@ def _finish(
         store_images=options.store_images,
         skipped=dict(journal.broken + source.skipped),
     )
-    places = journal.places
+    entries = journal.places
+    poses = np.array([entry.pose or [np.nan] * 7 for entry in entries], dtype=np.float64)
+    stamps = np.array([entry.stamp for entry in entries])
+    places = Places(np.empty((0, 0), np.float32), stamps, poses, source.camera)
     with writing_map(output, header) as new:
-        _write_descriptors(
-            journal.descriptors_path, new / layout.DESCRIPTORS_FILE, len(places), extractor.dimension
-        )
-        poses = np.array([entry.pose or [np.nan] * 7 for entry in places], dtype=np.float64)
-        stamps = np.array([entry.stamp for entry in places])
-        described = Places(np.empty((0, 0), np.float32), stamps, poses, source.camera)
-        write_places(new, described, [entry.name for entry in places])
+        shape = (len(entries), extractor.dimension)
+        _write_descriptors(journal.descriptors_path, new / layout.DESCRIPTORS_FILE, shape)
+        write_places(new, places, [entry.name for entry in entries])
         if options.store_images != "none":
             shutil.copyfile(journal.images_path, new / layout.IMAGES_FILE)
-            ends = np.array([entry.image_end for entry in places], dtype=np.int64)
+            ends = np.array([entry.image_end for entry in entries], dtype=np.int64)
             np.save(new / layout.IMAGE_ENDS_FILE, ends)
         if options.weights is None:
             shutil.copyfile(journal.folder / layout.NETWORK_FILE, new / layout.NETWORK_FILE)
-    shutil.rmtree(journal.folder)
-    return PlaceMap.open(output)
 
 
-def _write_descriptors(raw: Path, path: Path, count: int, dimension: int) -> None:
+def _write_descriptors(raw: Path, path: Path, shape: tuple[int, int]) -> None:
     """Put the header of an array before its rows, file to file: it may exceed the memory."""
     with raw.open("rb") as rows, path.open("wb") as file:
-        header = {"descr": "<f4", "fortran_order": False, "shape": (count, dimension)}
+        header = {"descr": "<f4", "fortran_order": False, "shape": shape}
         np.lib.format.write_array_header_1_0(file, header)
         shutil.copyfileobj(rows, file, 1 << 20)

@@ -1,7 +1,7 @@
-"""What a build has done so far, on disk, so that a killed run is continued and not begun again.
+"""What a build has done so far, on disk, so that a killed run continues.
 
-Rows of descriptors and images are appended first and a line of the journal after them: what the journal does
-not name was not finished and is cut off at the next start.
+Rows of descriptors and images are written first and a line of the journal after them: what the journal does
+not name is unfinished, and the next start cuts it off.
 """
 
 from __future__ import annotations
@@ -27,11 +27,11 @@ _WRITTEN_TOGETHER = 16
 
 @dataclass(frozen=True)
 class Entry:
-    """One keyframe that has been dealt with: a place, or a frame left out for `error`.
+    """One finished keyframe: a place, or a frame left out because of `error`.
 
     Attributes
     ----------
-    name, stamp : of the frame.
+    name, stamp : name and stamp of the frame.
     pose : x y z qx qy qz qw, or None.
     image_end : offset in bytes behind the place's image in the images file.
     """
@@ -87,7 +87,7 @@ class Journal:
         return Counter(entry.error for entry in self.entries if entry.error is not None)
 
     def resume(self, dimension: int) -> None:
-        """Read what an earlier run has finished and open the files behind it, for descriptors (D,)."""
+        """Read what an earlier run has finished, and open the files to append to; D is the dimension."""
         path = self.folder / _JOURNAL_FILE
         lines = path.read_bytes().splitlines(keepends=True) if path.is_file() else []
         whole = [line for line in lines if line.endswith(b"\n")]
@@ -105,7 +105,7 @@ class Journal:
         if len(self.entries) < len(whole) or any(
             (file.stat().st_size if file.is_file() else 0) < size for file, size in sizes.items()
         ):
-            # The journal is damaged, or survived what it speaks of: nothing of this work can be trusted.
+            # The journal is damaged, or names what is gone: nothing of this work can be trusted.
             self.entries, self.image_end = [], 0
             sizes = dict.fromkeys(sizes, 0)
         self.place_count = len(self.places)
@@ -117,7 +117,7 @@ class Journal:
         self._journal = path.open("a")
 
     def append(self, entries: list[Entry], descriptors: list[np.ndarray], images: list[bytes]) -> None:
-        """Add entries, soon on disk: descriptors (D,) float32 and encoded images of those that are places."""
+        """Add entries, soon on disk, with descriptors (D,) float32 and encoded images of the places."""
         self._descriptors.write(b"".join(row.tobytes() for row in descriptors))
         self._images.write(b"".join(images))
         self._unwritten += [json.dumps(asdict(entry)) + "\n" for entry in entries]

@@ -48,16 +48,16 @@ KEEP_ALL = KeyframeRule(None, None, None)
 
 
 def default_rule(source: FrameSource, poses_required: bool = True) -> KeyframeRule:
-    """Every image of a collection; of a recording by way and turn, each second too if poses may lack."""
+    """All images of a collection; those of a recording by way and turn, and each second if poses may miss."""
     if not source.is_stream:
         return KEEP_ALL
     return KeyframeRule() if poses_required else KeyframeRule(time=1.0)
 
 
 def select_keyframes(frames: Iterable[Frame], rule: KeyframeRule) -> Iterator[Frame]:
-    """Yield the keyframes; the first frame always is one. The same frames give the same keyframes.
+    """Yield the keyframes, the first frame among them. The same frames give the same keyframes.
 
-    A frame without a pose can only be chosen by time; the first one with a pose after it is chosen, unless
+    Only time can choose a frame without a pose. The first frame with a pose after it is a keyframe, unless
     the rule is on time alone.
     """
     last: Frame | None = None

@@ -1,4 +1,4 @@
-"""The places of a map as a source of images: what one drive has recorded, another network can learn from."""
+"""The places of a map as a source of images, to train another network on them."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ def is_map(path: Path) -> bool:
 
 
 class MapSource:
-    """A map that keeps its images, a `FrameSource`; see there for the attributes."""
+    """The places of a map that keeps its images, as a `FrameSource`."""
 
     is_stream = False
     remark = ""
@@ -40,13 +40,7 @@ class MapSource:
 
     @classmethod
     def open(cls, path: Path) -> MapSource:
-        """Open a map folder.
-
-        Raises
-        ------
-        SourceError
-            If the map is damaged or keeps no images.
-        """
+        """Open a map folder; raises SourceError if the map is damaged or keeps no images."""
         try:
             return cls(PlaceMap.open(path))
         except MapError as error:

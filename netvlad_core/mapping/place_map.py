@@ -33,8 +33,8 @@ IMAGES_FILE = "images.bin"
 IMAGE_ENDS_FILE = "image_ends.npy"
 CAMERA_FILE = "camera.json"
 
-# Files up to this size are checked on every opening; larger ones on request, or a robot with 100 000 places
-# would read gigabytes before its first answer.
+# Files up to this size are checked on every opening; larger ones on request, since a robot with 100 000
+# places would read gigabytes before its first answer.
 _ALWAYS_CHECKED_BYTES = 1 << 24
 
 
@@ -102,8 +102,7 @@ class MapHeader:
 class PlaceMap(Places):
     """A map, opened for reading; its arrays are memory-mapped.
 
-    Once opened it does not look at the folder again (but for the network): it stays what it is while the
-    folder is replaced by a newer map.
+    Once opened it stays what it is even if a newer map replaces the folder; only the network is read later.
 
     Attributes
     ----------
@@ -127,9 +126,9 @@ class PlaceMap(Places):
         shape = (header.places,)
         images: Sequence[bytes] | None = None
         if header.store_images != "none":
-            images = _Files(
-                _map_bytes(path / IMAGES_FILE), _load_array(path / IMAGE_ENDS_FILE, np.int64, shape)
-            )
+            file = path / IMAGES_FILE
+            content = np.memmap(file, np.uint8, mode="r") if file.stat().st_size else np.empty(0, np.uint8)
+            images = _Files(content, _load_array(path / IMAGE_ENDS_FILE, np.int64, shape))
         super().__init__(
             _load_array(path / DESCRIPTORS_FILE, np.float32, (header.places, header.dimension)),
             _load_array(path / STAMPS_FILE, np.int64, shape),
@@ -145,26 +144,24 @@ class PlaceMap(Places):
 
         Parameters
         ----------
-        verify : compare the checksum of every file, also of the large ones (reads the whole map).
+        verify : whether to compare the checksums of large files, too (reads the whole map).
 
         Raises
         ------
         MapError
-            If it is missing, of another format version, or a file of it is missing, truncated or changed.
+            If the map is missing, of another format version, or a file in it missing, truncated or changed.
         """
         path = Path(path)
-        while True:
-            opened: PlaceMap | MapError
+        while True:  # a folder that is replaced meanwhile is read again: what was read may be of both maps
             with _held(path) as is_still_there:
                 try:
                     opened = cls._load(path, MapHeader.read(path / HEADER_FILE), verify)
-                except MapError as error:
-                    opened = error
-                if is_still_there():
-                    break  # else the folder was replaced meanwhile, and what was read may be of both maps
-        if isinstance(opened, MapError):
-            raise opened
-        return opened
+                except MapError:
+                    if is_still_there():
+                        raise
+                else:
+                    if is_still_there():
+                        return opened
 
     @classmethod
     def _load(cls, path: Path, header: MapHeader, verify: bool) -> PlaceMap:
@@ -186,17 +183,16 @@ class PlaceMap(Places):
     @property
     def network_path(self) -> Path:
         """File with the network that made the descriptors: in the map, or where it was found."""
-        inside = self.path / NETWORK_FILE
-        return inside if self.header.weights is None else Path(self.header.weights)
+        return self.path / NETWORK_FILE if self.header.weights is None else Path(self.header.weights)
 
     def open_extractor(
         self, weights: Path | None = None, device: str = "auto", precision: str = "auto"
     ) -> Extractor:
-        """The network that made the map, opened.
+        """Open the network that made the map.
 
         Parameters
         ----------
-        weights : checkpoint or ONNX file of it; None takes `network_path`.
+        weights : its checkpoint or ONNX file; None takes `network_path`.
         device, precision : as in `Extractor.load`.
 
         Raises
@@ -229,7 +225,7 @@ class PlaceMap(Places):
 
 
 class _Files(Sequence[bytes]):
-    """Files one after the other in a memory-mapped one; each ends where `ends` (N,) says."""
+    """Files one after the other in a memory-mapped one, with their ends (N,)."""
 
     def __init__(self, content: np.ndarray, ends: np.ndarray) -> None:
         self._content, self._ends = content, ends
@@ -288,8 +284,3 @@ def _load_array(path: Path, dtype: type, shape: tuple[int, ...]) -> np.ndarray:
         expected = f"{np.dtype(dtype)} {shape}"
         raise MapError(f"{path} holds {array.dtype} {array.shape}; map.json says {expected}")
     return array
-
-
-def _map_bytes(path: Path) -> np.ndarray:
-    """A file's content, uint8 (bytes,), memory-mapped."""
-    return np.memmap(path, np.uint8, mode="r") if path.stat().st_size else np.empty(0, np.uint8)

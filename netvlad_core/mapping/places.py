@@ -33,10 +33,10 @@ class Match:
 
     @property
     def score(self) -> float:
-        """Similarity, times the root of the inliers where there are any.
+        """Similarity, times the root of the inliers if there are any.
 
-        Retrieval sees what geometry does not and the other way round; the product is better than either. A
-        count is uncertain by its root, so differences of roots mean the same among few inliers as among many.
+        Retrieval and geometry see different things, and the product is better than either. A count is
+        uncertain by its root, so a difference of roots means the same among few inliers as among many.
         """
         return self.similarity * float(np.sqrt(max(1, self.inliers)))
 
@@ -49,7 +49,7 @@ class Places:
     descriptors : (N, D) float32.
     stamps : (N,) int64, nanoseconds.
     poses : (N, 7) float64, map <- base_link, x y z qx qy qz qw; NaN without a pose.
-    camera : calibration of the drive, None if it is not known or not the same for all places.
+    camera : calibration of the drive, None if it is unknown or differs between places.
     images : JPEG files of all places, None if not every place has one.
     """
 

@@ -12,8 +12,7 @@ from netvlad_core.data.frames import Frame
 from netvlad_core.data.geometry import Pose
 from netvlad_core.evaluation.calibration import propose, score_drive
 from netvlad_core.evaluation.precision_recall import precision_recall
-from netvlad_core.localization.drive import localize_frames
-from netvlad_core.localization.localizer import Localizer
+from netvlad_core.localization.localizer import Localizer, localize_frames
 from netvlad_core.mapping.place_map import PlaceMap
 from netvlad_core.model.extractor import Extractor
 from support.street import street, view

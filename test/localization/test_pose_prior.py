@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from netvlad_core.data.geometry import Pose
-from netvlad_core.localization.pose_prior import estimate_pose
+from netvlad_core.localization.pose_prior import PoseEstimate, estimate_pose
 from netvlad_core.mapping.places import Match
 
 
@@ -76,3 +76,16 @@ def test_places_far_apart_leave_the_query_anywhere_between_them() -> None:
 
 def test_best_match_without_a_pose_gives_none() -> None:
     assert estimate_pose([Match(0, 0, 0.9, None), _match(0, 0, 0.5)], spacing=1.0) is None
+
+
+def test_ellipse_holds_its_share_of_the_positions() -> None:
+    root = np.array([[2.0, 0.0, 0.0], [1.0, 0.5, 0.0], [0.0, 0.3, 0.1]])
+    covariance = np.zeros((6, 6))
+    covariance[:3, :3] = root @ root.T
+    estimate = PoseEstimate(Pose.from_xyz_yaw(5.0, -3.0, 1.0), covariance)
+    drawn = np.random.default_rng(0).normal(size=(2000, 3)) @ root.T + estimate.pose.position
+    assert np.mean([estimate.holds(position[:2]) for position in drawn]) == pytest.approx(0.95, abs=0.015)
+    assert np.mean([estimate.holds(position, 0.5) for position in drawn]) == pytest.approx(0.5, abs=0.04)
+    beside = Pose.from_xyz_yaw(14.0, -3.0, 1.0).position
+    assert estimate.holds(beside, covariance=100.0 * np.eye(3))
+    assert not estimate.holds(beside)

@@ -12,25 +12,21 @@ from scipy.ndimage import binary_dilation
 
 from netvlad_core.localization.geometry.local_features import LocalFeatures, match_features
 
-_GRID = (24, 32)  # rows and columns
+_GRID = (24, 32)  # rows and columns: cells of 10 pixels in an image of 320x240; not tuned
 # A cell belongs to the robot if its features stand still in this share of image pairs. Without any visible
-# robot part the share stayed below 0.08 (the vanishing point of a street).
+# robot part the share stayed below 0.08 (the vanishing point of a street). Neighbours were not tried.
 _SHARE = 0.1
-_FEWEST_VOTES = 3
-# A larger part of the image is not the robot, but a scene that all of the images show.
+_FEWEST_VOTES = 3  # pairs; two may agree by chance; not tuned
+# A larger part of the image is not the robot, but a scene that all of the images show. Not tuned.
 _MOST_OF_IMAGE = 0.5
 
 
 def find_ego_mask(pairs: Sequence[tuple[LocalFeatures, LocalFeatures]]) -> np.ndarray:
-    """Where features stand still though the robot does not.
+    """Cells of the image (24, 32) bool in which features stand still though the robot moves.
 
     Parameters
     ----------
-    pairs : images of one camera and size that show different scenes.
-
-    Returns
-    -------
-    (24, 32) bool, the image in cells; none where there are no pairs, or all of them show one scene.
+    pairs : images of one camera and size that show different scenes; if all show one, no cell is masked.
     """
     votes = np.zeros(_GRID)
     for one, other in pairs:

@@ -12,6 +12,7 @@ import numpy as np
 from netvlad_core.data.camera import Camera
 from netvlad_core.data.geometry import rotation_between
 from netvlad_core.errors import CameraError
+from netvlad_core.localization.elsewhere import Elsewhere, distance
 from netvlad_core.localization.geometry.ego_mask import find_ego_mask, without
 from netvlad_core.localization.geometry.local_features import NO_FEATURES, LocalFeatures, find_features
 from netvlad_core.localization.geometry.structure import View, triangulate
@@ -20,15 +21,13 @@ from netvlad_core.mapping.places import Places
 # Views to triangulate from: a smaller baseline gives no angle (0.5 m at 30 m of depth is one degree, the
 # least parallax of `structure.py`), a longer one too few features that match. By design, not tuned.
 _NEAREST, _FURTHEST = 0.5, 6.0  # metres
-_VIEWS = 4
-_LARGEST_TURN = np.radians(30.0)
+_VIEWS = 4  # bound of time
+_LARGEST_TURN = np.radians(30.0)  # half of a usual field of view; not tuned
 # Rows of the map beside a place in which such views are looked for: 12 m at the usual keyframe distance.
 _ROWS_AROUND = 12
-# Images in which the ego mask is looked for: while a drive goes on, when an image waits, and in a stored map,
-# before the first image. Bounds of time.
+# Images in which the ego mask is looked for: in a drive that goes on, while an image waits, and in a stored
+# map, before the first image. Bounds of time.
 _LOOKED_AT, LOOKED_AT_IN_MAP = 12, 24
-# Two images show different scenes if they were taken this far apart: the nearest scene has left the image.
-_OTHER_SCENE = 20.0  # metres
 # Places whose features (at most 270 MB) and points are kept: a drive asks for the same ones again.
 _KEPT = 512
 
@@ -36,13 +35,11 @@ Content = TypeVar("Content")
 
 
 class PlaceGeometry:
-    """Local features and points of places, found when they are asked for and kept.
-
-    What all images of the places show alike, the robot itself, is left out.
+    """Local features and points of places, without those of the robot itself; found on demand and kept.
 
     Parameters
     ----------
-    places : with images; full ones serve far better than thumbnails. One without an image has no features.
+    places : places with images, full ones rather than thumbnails; without an image a place has no features.
     features : largest number of local features in an image.
     """
 
@@ -56,7 +53,7 @@ class PlaceGeometry:
         self._lock = RLock()  # a robot's images and a service's are verified by two threads
 
     def features_of(self, place: int) -> LocalFeatures:
-        """Local features of a place's image, those of the robot itself left out."""
+        """Local features of a place's image, without those of the robot itself."""
         with self._lock:
             self.look_for_ego_mask()
             return _kept(self._features, place, lambda: without(self._find(place), self._ego_mask))
@@ -96,9 +93,7 @@ class PlaceGeometry:
 
     def _shows_another_scene(self, one: int, other: int) -> bool:
         a, b = self.places.pose(one), self.places.pose(other)
-        if a is None or b is None:
-            return one != other
-        return float(np.linalg.norm(a.position - b.position)) > _OTHER_SCENE
+        return one != other if a is None or b is None else distance(a, b) > Elsewhere().between_places
 
     def _triangulate(self, place: int) -> dict[int, np.ndarray]:
         view = self._view(place)
@@ -106,7 +101,7 @@ class PlaceGeometry:
         return triangulate(view, others) if view is not None else {}
 
     def _rows_beside(self, place: int) -> np.ndarray:
-        """Places beside one that look the same way from elsewhere, those with the largest angle first."""
+        """Places beside one that look the same way from elsewhere, those at a middle distance first."""
         rows = np.arange(max(0, place - _ROWS_AROUND), min(len(self.places), place + _ROWS_AROUND + 1))
         poses = np.asarray(self.places.poses[rows])
         away = np.linalg.norm(poses[:, :3] - self.places.poses[place, :3], axis=1)
@@ -129,7 +124,7 @@ def fitting(camera: Camera | None, features: LocalFeatures) -> Camera | None:
 
 
 def _kept(store: OrderedDict[int, Content], key: int, make: Callable[[], Content]) -> Content:
-    """The content of a key, made if it is missing; the one that was used longest ago goes."""
+    """The content of a key, made if it is missing; the least recently used one goes."""
     if key not in store:
         store[key] = make()
         if len(store) > _KEPT:

@@ -15,15 +15,19 @@ from netvlad_core.data.geometry import Pose
 from netvlad_core.localization.geometry.local_features import LocalFeatures, match_features
 from netvlad_core.localization.pose_prior import PoseEstimate
 
-_LEAST_PARALLAX = np.radians(1.0)
-FEWEST_POINTS = 15
-_LEAST_SHARE = 0.5  # of the points seen
-_TRIALS = 500
+# Numbers without a word on what was tried are by design; their neighbours were not tried.
+_LEAST_PARALLAX = np.radians(1.0)  # less gives no depth: features are found again within some 0.4 degrees
+_LEAST_DEPTH = 0.1  # metres before the camera
+FEWEST_POINTS = 15  # four times what PnP needs
+_LEAST_SHARE = 0.5  # of the points seen must support the pose
+_TRIALS = 500  # bound of time
 # Calibrated on drives whose poses are known, see docs/localization.md: the places' own poses err, and so do
-# the points; matches err together, e.g. along one facade.
+# the points; matches err together, e.g. along one facade. The other values tried are not recorded.
 _POSITION_FLOOR = 0.3  # metres, standard deviation
 _ROTATION_FLOOR = np.radians(1.0)
 _INFLATION = 4.5  # of standard deviations
+_RAYLEIGH_MEDIAN = 1.18  # sqrt(2 ln 2): median distance of two normal errors, in their standard deviation
+_LEAST_SPREAD = 0.25  # pixels on an axis: no feature is located better
 
 
 @dataclass(frozen=True, eq=False)
@@ -43,13 +47,13 @@ class View:
 def triangulate(view: View, others: Sequence[View]) -> dict[int, np.ndarray]:
     """Points of the map that a view shows: {row of its features: (3,) metres in the map frame}.
 
-    Each is taken from the other view that sees it under the largest angle; points that are seen under less
-    than a degree, or do not lie where both views say, are left out.
+    Of several other views the one with the largest angle counts. Points under an angle of less than a degree,
+    or not where both views see them, are left out.
     """
     points: dict[int, np.ndarray] = {}
     angles: dict[int, float] = {}
     origin = view.pose.position  # maps far from their own one, e.g. UTM, would cost digits
-    view, *others = (_moved(v, -origin) for v in (view, *others))
+    view, *others = (replace(v, pose=_shifted(v.pose, -origin)) for v in (view, *others))
     for other in others:
         matches = match_features(view.features, other.features)
         if not len(matches):
@@ -74,15 +78,13 @@ def resect(
 ) -> PoseEstimate | None:
     """Pose of the query that sees the points of a place, by PnP in RANSAC and a robust least squares fit.
 
+    None if too few points agree on one pose.
+
     Parameters
     ----------
     points : as `triangulate` returns them for the place.
-    matches : (M, 2) int, rows of the query's features and of the place's, that agree with one geometry.
-    camera : of the query.
-
-    Returns
-    -------
-    None where too few points agree on one pose.
+    matches : (M, 2) int, rows of the query's features and of the place's that agree with one geometry.
+    camera : camera of the query.
     """
     seen = [(points[int(b)], query.points[a]) for a, b in matches if int(b) in points]
     if len(seen) < FEWEST_POINTS:
@@ -103,9 +105,7 @@ def resect(
     start = Pose(-back.apply(shift.ravel()), back.as_quat()) @ camera.mounting.inverse()
     chosen = inliers.ravel()
     fitted = _refine(start, scene[chosen], rays[chosen], camera, tolerance, len(seen))
-    if fitted is None:
-        return None
-    return replace(fitted, pose=Pose(fitted.pose.position + origin, fitted.pose.quaternion))
+    return fitted and replace(fitted, pose=_shifted(fitted.pose, origin))
 
 
 def _refine(
@@ -128,7 +128,7 @@ def _refine(
     supporting = int((errors <= 2 * tolerance).sum())
     if supporting < max(FEWEST_POINTS, _LEAST_SHARE * seen):
         return None
-    spread = max(float(np.median(errors)) / 1.18, 0.25)  # pixels on an axis
+    spread = max(float(np.median(errors)) / _RAYLEIGH_MEDIAN, _LEAST_SPREAD)
     try:
         covariance = (_INFLATION * spread) ** 2 * np.linalg.inv(fit.jac.T @ fit.jac)
     except np.linalg.LinAlgError:
@@ -137,8 +137,8 @@ def _refine(
     return PoseEstimate(pose, (covariance + covariance.T) / 2 + np.diag(floor))
 
 
-def _moved(view: View, shift: np.ndarray) -> View:
-    return replace(view, pose=Pose(view.pose.position + shift, view.pose.quaternion))
+def _shifted(pose: Pose, shift: np.ndarray) -> Pose:
+    return Pose(pose.position + shift, pose.quaternion)
 
 
 def _projection(optical: Pose) -> np.ndarray:
@@ -151,7 +151,7 @@ def _errors(points: np.ndarray, optical: Pose, rays: np.ndarray) -> np.ndarray:
     """Distance of the projected points from the rays, infinite behind the camera; (N,)."""
     inverse = optical.inverse()
     local = inverse.rotation.apply(np.nan_to_num(points)) + inverse.position
-    is_ahead = local[:, 2] > 0.1
+    is_ahead = local[:, 2] > _LEAST_DEPTH
     depths = np.where(is_ahead, local[:, 2], 1.0)[:, None]
     return np.where(is_ahead, np.linalg.norm(local[:, :2] / depths - rays, axis=1), np.inf)
 

@@ -12,12 +12,15 @@ from scipy.spatial.transform import Rotation
 from netvlad_core.data.camera import Camera
 from netvlad_core.localization.geometry.local_features import LocalFeatures, match_features
 
+# Numbers without a word on what was tried are by design; their neighbours were not tried.
 _CONFIDENCE = 0.999
-_MOST_TRIALS = 2000
-_FEWEST_FEATURES = 20
-_FEWEST_MATCHES = 8
+_MOST_TRIALS = 2000  # bound of time
+_FEWEST_FEATURES = 20  # fewer are found in a dark, blank or blurred image
+_FEWEST_MATCHES = 8  # what a fundamental matrix needs
 # Share of the inliers that one homography, or one rotation, must explain to be the whole truth.
 _MOST = 0.9
+# A rotation is fitted this many times, each time to points within so many median errors.
+_FITS, _TRIMMED = 3, 1.5
 
 
 class Case(Enum):
@@ -37,12 +40,12 @@ class TwoViews:
 
     Attributes
     ----------
-    case : which of the cases.
+    case : what the comparison came to.
     inliers : (M, 2) int, rows of the features of query and place that agree with one geometry.
     rotation : place's optical frame <- query's, for calibrated cameras in the cases GENERAL and ROTATION.
     direction : (3,) float64, unit vector to the query's camera in the place's optical frame, in the case
         GENERAL; two images do not tell how far it is.
-    scale : how much larger the query shows the scene than the place does; above 1 it stands nearer to it.
+    scale : size of the scene in the query relative to the place; above 1 the query is nearer to the scene.
     """
 
     case: Case
@@ -63,8 +66,8 @@ def compare(
 ) -> TwoViews:
     """Compare two images by their features.
 
-    With both cameras it looks for an essential matrix, else for a fundamental one, by MAGSAC++ (Barath et
-    al., CVPR 2020) from a fixed seed.
+    With both cameras this finds an essential matrix, else a fundamental one, by MAGSAC++ (Barath et al., CVPR
+    2020) from a fixed seed.
 
     Parameters
     ----------
@@ -123,10 +126,10 @@ def _pure_rotation(a: np.ndarray, b: np.ndarray, focal: float, tolerance: float)
         for points in (a, b)
     )
     is_fitted = np.ones(len(a), bool)
-    for _ in range(3):
+    for _ in range(_FITS):
         rotation, _ = Rotation.align_vectors(rays_b[is_fitted], rays_a[is_fitted])
         errors = np.linalg.norm(rotation.apply(rays_a) - rays_b, axis=1) * focal
-        is_fitted = errors <= max(tolerance, 1.5 * float(np.median(errors)))
+        is_fitted = errors <= max(tolerance, _TRIMMED * float(np.median(errors)))
     return rotation if (errors <= tolerance).mean() >= _MOST else None
 
 

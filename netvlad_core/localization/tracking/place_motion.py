@@ -10,14 +10,15 @@ from scipy.spatial import cKDTree
 from netvlad_core.data.geometry import Pose, yaw_of
 from netvlad_core.mapping.statistics import median_spacing
 
-# Reached in one step; longer ways are gone in several.
+# Numbers without a word on what was tried are by design; their neighbours were not tried.
+# Places reached in one step; longer ways take several. Bound of time.
 _NEIGHBOURS = 16
-_REACH = 0.6  # of the distance to the farthest neighbour
+_REACH = 0.6  # of the distance to the farthest neighbour: a step must not end beyond all of them
 _MOST_STEPS = 20
-# A step has stayed on the map as far as the places around its end weigh this share of what those along a
-# street do. Without it belief would pile up on the last place of a street, which nothing leads away from.
+# A step has stayed on the map if the places around its end weigh this share of what those along a street do.
+# Without this rule belief would pile up on the last place of a street, which nothing leads away from.
 _ON_MAP = 0.8
-# Between two places that are further apart than others it has, too, within two standard deviations of them.
+# In a gap between places a step still counts as on the map within two standard deviations of either end.
 _BETWEEN = float(np.exp(-0.5 * 2.0**2))
 
 
@@ -30,7 +31,7 @@ class Motion:
     displacement : (3,) metres, x along the heading at the start, z up.
     turn : radians about z.
     distance_sigma, turn_sigma : standard deviations, metres and radians.
-    is_guess : there was no odometry, so its direction is unknown too.
+    is_guess : whether odometry is missing, so that the direction is unknown too.
     """
 
     displacement: np.ndarray
@@ -50,11 +51,6 @@ class Motion:
         )
 
     @classmethod
-    def unknown(cls) -> Motion:
-        """Before the first image."""
-        return cls(np.zeros(3), 0.0, np.inf, np.inf, True)
-
-    @classmethod
     def between(cls, before: Pose, after: Pose, share: float, turn_sigma: float) -> Motion:
         """Movement from one odometry pose to another, uncertain by a share of its length."""
         displacement = _along_heading(after.position - before.position, before.yaw)
@@ -68,12 +64,12 @@ class PlaceMotion:
 
     Parameters
     ----------
-    poses : (N, 7) float, x y z qx qy qz qw. Places without a finite pose are reached by nothing. A map in
-        which none has one becomes a line, a metre from place to place.
+    poses : (N, 7) float, x y z qx qy qz qw. No movement leads to places without a finite pose. A map without
+        poses becomes a line, a metre from place to place.
 
     Attributes
     ----------
-    positions : (N, 3) float64, metres; NaN where there is no pose.
+    positions : (N, 3) float64, metres; NaN without a pose.
     spacing : median distance between consecutive places, metres.
     has_poses : False for the line.
     """
@@ -111,7 +107,7 @@ class PlaceMotion:
         return _MOST_STEPS * self.reach
 
     def distances_to(self, place: int, places: np.ndarray | slice = slice(None)) -> np.ndarray:
-        """Metres from places (all by default) to one; NaN where there is no pose."""
+        """Metres from places (all by default) to one; NaN without a pose."""
         return np.linalg.norm(self.positions[places] - self.positions[place], axis=1)
 
     def move(self, probability: np.ndarray, motion: Motion, is_reversed: bool) -> np.ndarray:
@@ -132,33 +128,25 @@ class PlaceMotion:
         displacement = share * _along_heading(motion.displacement, 0.5 * motion.turn * (1 - share))
         if is_reversed:
             displacement *= [-1, -1, 1]
-        # The grid of places is no finer than its spacing.
+        # The places tell positions apart no finer than half of their spacing.
         distance_sigma = np.hypot(motion.distance_sigma * np.sqrt(share), 0.5 * self.spacing)
         turn_sigma = motion.turn_sigma * np.sqrt(share)
+        step = Motion(displacement.astype(np.float32), motion.turn * share, distance_sigma, turn_sigma)
         for _ in range(steps):
-            probability = self._step(
-                probability, displacement, motion.turn * share, distance_sigma, turn_sigma
-            )
+            probability = self._step(probability, step)
         return probability
 
-    def _step(
-        self,
-        probability: np.ndarray,
-        displacement: np.ndarray,
-        turn: float,
-        distance_sigma: float,
-        turn_sigma: float,
-    ) -> np.ndarray:
+    def _step(self, probability: np.ndarray, step: Motion) -> np.ndarray:
         active = np.flatnonzero(probability)
         if not len(active):
             return probability
-        misses = self.displacements[active] - displacement.astype(np.float32)
-        errors = (misses**2).sum(axis=-1) / distance_sigma**2
-        errors += (_wrapped(self.turns[active] - turn) / turn_sigma) ** 2
+        misses = self.displacements[active] - step.displacement
+        errors = (misses**2).sum(axis=-1) / step.distance_sigma**2
+        errors += (_wrapped(self.turns[active] - step.turn) / step.turn_sigma) ** 2
         weights = np.exp(-0.5 * errors)
-        along_a_street = np.sqrt(2 * np.pi) * distance_sigma / self.spacing
+        along_a_street = np.sqrt(2 * np.pi) * step.distance_sigma / self.spacing
         all_around = weights.sum(axis=1)
-        beyond = np.where(misses @ displacement.astype(np.float32) > 0, weights, 0.0).sum(axis=1)
+        beyond = np.where(misses @ step.displacement > 0, weights, 0.0).sum(axis=1)
         # 1 half-way between places that the street leads to and from, 0 past its end.
         between = 2 * np.minimum(beyond, all_around - beyond) / np.maximum(all_around, 1e-30)
         least = np.maximum(_BETWEEN, _ON_MAP * along_a_street * (1 - between))
@@ -168,7 +156,7 @@ class PlaceMotion:
 
 
 def _headings(poses: np.ndarray, positions: np.ndarray) -> np.ndarray:
-    """Yaw of each place, radians; the direction of travel where all places have one and the same rotation."""
+    """Yaw of each place, radians; the direction of travel if all places have one and the same rotation."""
     yaws = yaw_of(poses[:, 3:])
     finite = np.isfinite(positions).all(axis=1)
     if np.ptp(yaws[finite]) > 0 or finite.sum() < 2:

@@ -28,34 +28,39 @@ from netvlad_core.data.radii import POSITIVE_WITHIN
 from netvlad_core.localization.tracking.place_motion import Motion, PlaceMotion
 from netvlad_core.settings import setting
 
-# Of odds: a state is left later than it is entered.
+# Numbers without a word on what was tried are by design; their neighbours were not tried.
+# Odds of leaving a state are this much lower than those of entering it.
 HYSTERESIS = 4.0
-# Of the background: a smaller excess is dropped.
+# Share of the background below which an excess is dropped: bound of time.
 _NEGLIGIBLE = 0.05
-# Way, in spacings of the map, or turn that makes an image news at all; below it belief and evidence stand.
+# Way, in spacings of the map, or turn below which an image is no news: belief and evidence stand.
 _NEWS = 0.5
 _NEWS_TURN = np.radians(15)
-# Without odometry: an image so little different from the last one was taken on the same spot.
+# Without odometry: an image that differs less from the last one (1: neighbouring places) is of the same spot.
 SAME_SPOT = 0.3
-# Then the speed is one of these shares of the usual one, forward or backward, and seldom changes.
+# Without odometry the speed is one of these shares of the usual one, forward or backward. Between two images
+# it seldom changes to the next one, and the direction more seldom. Half to twice the usual speed is covered.
 _SPEEDS = (0.5, 0.71, 1.0, 1.41, 2.0)
 _SPEED_SIGMA = 0.15
 _SPEED_TURN_SIGMA = np.radians(60)
 _SPEED_CHANGE = 0.05
 _DIRECTION_CHANGE = 0.02
-# Odometry that says more has been reset.
-_FASTEST = 50.0  # m/s
-# Share of `radius` in which the place believed in may look best, against the rest of the map.
+_NEXT = np.eye(len(_SPEEDS), k=1) + np.eye(len(_SPEEDS), k=-1)
+_CHANGES = (1 - _SPEED_CHANGE) * np.eye(len(_SPEEDS)) + _SPEED_CHANGE * _NEXT / _NEXT.sum(axis=0)  # (V, V)
+# m/s; odometry that says more has been reset. Faster than any robot and most cars.
+_FASTEST = 50.0
+# Share of `radius` around the place believed in that is compared with the rest of the map.
 _BESIDE = 0.3
-# Standard deviations that some other part of any map reaches.
+# Standard deviations that some other part of any map reaches by chance.
 _USUAL_RIVAL = 1.0
-# Weight of an image in what the images of late say.
-_LATELY = 0.5
-# Share of a belief that stays on the map, at the least, when the robot does.
+# Weight of an image in the running mean of how much better than the rest the place believed in looks.
+_LATEST_WEIGHT = 0.5
+# Least share of a belief that stays on the map in a movement while the robot does.
 _STAYS = 0.5
 # Images after which what places usually look like is half forgotten.
 _MEMORY = 1000.0
-
+# Probability of being on the map before the first image.
+_ON_MAP_AT_FIRST = 0.1
 
 # Why there is no pose.
 NOT_ENOUGH_YET = "there is not enough evidence yet: a few more images of a moving robot are needed"
@@ -76,8 +81,8 @@ class State(IntEnum):
 class SequenceOptions:
     """How evidence becomes belief; defaults chosen on drives in changed light and unmapped streets.
 
-    What the sources say was tried is in `python -m benchmarks.filter_options`: two corridors and a loop, with
-    odometry and without, in maps that lack a part of them.
+    `python -m benchmarks.filter_options` measures what the sources say was tried: two corridors and a loop,
+    with odometry and without, in maps that lack a part of them.
     """
 
     min_belief: float = setting(
@@ -217,13 +222,13 @@ class Belief:
     ----------
     state : LOST, AMBIGUOUS or LOCALIZED.
     on_map : probability that the robot is on the map.
-    place : the most probable one.
-    probability : that the robot is within `radius` of that place.
+    place : the most probable place.
+    probability : probability that the robot is within `radius` of that place.
     spread : metres, standard deviation of the position there.
-    is_reversed : the robot faces against the heading of the place.
-    confidence : to rank images by: log-odds that go on where the probability comes near to 1, less by the
-        standard deviations by which the image itself prefers another part of the map. A drive that has just
-        left it still has a strong belief.
+    is_reversed : whether the robot faces against the heading of the place.
+    confidence : ranking score: log-odds of the place, which do not saturate as the probability does, minus
+        the standard deviations by which this image prefers another place: a drive that has just left the map
+        still has a strong belief.
     reason : one sentence why the state is not LOCALIZED, empty if it is.
     """
 
@@ -242,8 +247,8 @@ class SequenceFilter:
 
     Parameters
     ----------
-    poses : (N, 7) float64, map <- base_link of the places, x y z qx qy qz qw; NaN where unknown. A map
-        without any becomes a line with a metre from place to place.
+    poses : (N, 7) float64, map <- base_link of the places, x y z qx qy qz qw; NaN if unknown. A map without
+        any becomes a line, a metre from place to place.
     stamps : (N,) int64, nanoseconds, of the places; they tell the usual speed.
     """
 
@@ -259,9 +264,8 @@ class SequenceFilter:
         """A filter with other options that goes on from here; this one stays as it is."""
         changed = copy(self)
         changed.options = options
-        changed._scores_seen, changed._prior, changed._background, changed._excess = (
-            array.copy() for array in (self._scores_seen, self._prior, self._background, self._excess)
-        )
+        for name in ("_scores_seen", "_prior", "_background", "_excess"):
+            setattr(changed, name, getattr(self, name).copy())
         return changed
 
     def forget(self) -> None:
@@ -270,7 +274,7 @@ class SequenceFilter:
         self._last: tuple[int, Pose | None] | None = None
         self._seen = 0.0
         self._scores_seen = np.zeros(count)
-        self._on_map = 0.1
+        self._on_map = _ON_MAP_AT_FIRST
         self._doubt = self._gap = 0.0
         self._was_on_map = False
         self._spread_out()
@@ -297,32 +301,32 @@ class SequenceFilter:
         Parameters
         ----------
         places : (C,) int, the places most similar to the image, or all places.
-        similarities : (C,) float, theirs.
+        similarities : (C,) float, similarity of the image to each of them.
         typical : mean and standard deviation of the image's similarity to the places at large.
-        stamp : nanoseconds. A stamp before the last one is a clock that was reset: all is forgotten.
+        stamp : nanoseconds. A stamp before the last one means a clock that was reset: all is forgotten.
         odometry : odom <- base_link at the stamp, or None; without it time passes at the usual speed.
-        novelty : where there is no odometry, how much the image differs from the last one, 1 as much as
-            neighbouring places do; an image of a standing robot is no new evidence.
+        novelty : without odometry, how much the image differs from the last one (1: neighbouring places); an
+            image of a standing robot is no new evidence.
         """
         if self._last is not None and stamp < self._last[0]:
             self.forget()
-        motion = self._motion_to(stamp, odometry, novelty)
-        if motion is not None:
-            news = 1.0
-            if self._last is not None:
-                news = min(1.0, motion.length / self.motion.spacing + abs(motion.turn) / (2 * _NEWS_TURN))
-                self._move(motion)
-            self._last = (stamp, odometry)
-            self._weigh(places, similarities, typical, news)
-            self._belief = self._judge()
+        news = 1.0
+        if self._last is not None:
+            motion = self._motion_since(*self._last, stamp, odometry, novelty)
+            if motion is None:
+                return self._belief
+            news = min(1.0, motion.length / self.motion.spacing + abs(motion.turn) / (2 * _NEWS_TURN))
+            self._move(motion)
+        self._last = (stamp, odometry)
+        self._weigh(places, similarities, typical, news)
+        self._belief = self._judge()
         return self._belief
 
-    def _motion_to(self, stamp: int, odometry: Pose | None, novelty: float) -> Motion | None:
+    def _motion_since(
+        self, last_stamp: int, before: Pose | None, stamp: int, odometry: Pose | None, novelty: float
+    ) -> Motion | None:
         """Movement since the last image that counted; None if the robot has not moved enough since."""
         options = self.options
-        if self._last is None:
-            return Motion.unknown()
-        last_stamp, before = self._last
         seconds = (stamp - last_stamp) / 1e9
         if odometry is not None and before is not None and self.motion.has_poses:
             motion = Motion.between(before, odometry, options.odometry_sigma, options.turn_sigma)
@@ -355,16 +359,12 @@ class SequenceFilter:
             moved = (1 - _DIRECTION_CHANGE) * moved + _DIRECTION_CHANGE * moved[::-1]
         self._excess = (1 - leak) * moved
         self._background *= 1 - leak
-        self._carry_on(excess.sum(), moved.sum())
+        # In the midst of the map most of a belief stays on it; if it does not, the robot has left.
+        held = excess.sum()
+        on_map = self._on_map * (min(1.0, moved.sum() / (_STAYS * held)) if held > 0 else 1.0)
+        self._on_map = (1 - self.options.leave) * on_map + self.options.enter * (1 - on_map)
         missing = 1 - self._excess.sum() - self._background.sum() * excess.shape[2]
         self._background += missing * self._prior
-
-    def _carry_on(self, held: float, stayed: float) -> None:
-        """Odds of being on the map, when so much of a belief has stayed on it in a movement."""
-        # In the midst of the map most of it stays; where it does not, the robot has left.
-        share = min(1.0, stayed / (_STAYS * held)) if held > 0 else 1.0
-        on_map, options = self._on_map * share, self.options
-        self._on_map = (1 - options.leave) * on_map + options.enter * (1 - on_map)
 
     def _weigh(
         self, places: np.ndarray, similarities: np.ndarray, typical: tuple[float, float], news: float
@@ -389,7 +389,7 @@ class SequenceFilter:
         here = max(scores[distances <= beside].max(initial=-np.inf), 0.0)
         rival = max(scores[distances > options.radius].max(initial=-np.inf), _USUAL_RIVAL)
         self._gap = float(here - rival)
-        self._doubt -= _LATELY * news * (self._gap + self._doubt)
+        self._doubt -= _LATEST_WEIGHT * news * (self._gap + self._doubt)
         log_odds = news * options.gain * np.clip(self._gap - options.margin, *options.gap_range)
         self._on_map = _probability(np.log(_odds(self._on_map)) + log_odds)
 
@@ -445,19 +445,6 @@ class SequenceFilter:
         return RIVAL_PLACE if _probability(lead) <= self._on_map else NOT_ENOUGH_YET
 
 
-def _speed_changes() -> np.ndarray:
-    """(V, V) share of each speed that goes on as each other one: it is kept, or changes to a next one."""
-    count = len(_SPEEDS)
-    changes = (1 - _SPEED_CHANGE) * np.eye(count)
-    for speed in range(count):
-        others = [other for other in (speed - 1, speed + 1) if 0 <= other < count]
-        changes[others, speed] = _SPEED_CHANGE / len(others)
-    return changes
-
-
-_CHANGES = _speed_changes()
-
-
 def _odds(probability: float) -> float:
     return probability / max(1e-12, 1 - probability)
 
@@ -467,7 +454,7 @@ def _probability(log_odds: float) -> float:
 
 
 def _usual_speed(spacing: float, stamps: np.ndarray | None) -> float:
-    """Speed of the drive that made the map; a metre a second where its stamps say nothing."""
+    """Speed of the drive that made the map; a metre a second if its stamps say nothing."""
     steps = np.diff(stamps) / 1e9 if stamps is not None else np.empty(0)
     steps = steps[steps > 0]
     return spacing / float(np.median(steps)) if len(steps) else 1.0
