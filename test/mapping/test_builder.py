@@ -114,7 +114,7 @@ def test_other_options_do_not_continue_the_work_of_the_first(
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patch:
-        patch.setattr("netvlad_core.mapping.builder._finish", stop)
+        patch.setattr("netvlad_core.mapping.builder._write_map", stop)
         with pytest.raises(KeyboardInterrupt):
             _build(drive, tmp_path / "map", options)
     journal = tmp_path / ".map.partial" / "journal.jsonl"
