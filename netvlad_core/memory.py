@@ -1,4 +1,4 @@
-"""How a process that runs networks on the CPU deals with its memory."""
+"""Memory of a process that runs networks on the CPU."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ _AT_LEAST = 1 << 30
 
 
 def keep_freed_memory() -> None:
-    """Let the process keep memory that it frees, for the next image; for programs, not for libraries.
+    """Make the process keep freed memory for the next image; for programs, not for libraries.
 
-    A network frees and asks for the same megabytes with every image. glibc returns them to the system each
-    time, and the system clears each page anew: nearly half of the time of a small network. The peak of the
-    memory stays as it is. Other C libraries are left alone.
+    A network allocates and frees the same megabytes for every image. glibc returns them to the system each
+    time, and the system clears each page again, which takes nearly half the time of a small network. The peak
+    memory does not grow. Other C libraries are left alone.
     """
     try:
         mallopt = ctypes.CDLL(None).mallopt

@@ -77,15 +77,15 @@ def _threshold(name: str, curve: PrecisionRecall, localizer: Localizer, wanted: 
 
     known = settings_of(localizer.options)[name]
     if name == "min_inliers" and localizer.options.sequence_filter:
-        return float(known.default)  # the filter weighs by it, so min_belief holds for this one alone
+        return float(known.default)  # the filter weighs by it: min_belief is calibrated for this value
     usual = localizer.min_similarity if name == "min_similarity" else known.default
-    # A few mistakes on one drive do not prove that less than the lowest is enough anywhere else.
+    # A few mistakes on one drive do not prove that less than the low end of the range is enough elsewhere.
     threshold = max(propose(curve, wanted, usual, nothing=known.high or 1.0), known.low or 0.0)
     return float(math.ceil(threshold) if isinstance(known.default, int) else threshold)
 
 
 def _settings(options: LocalizerOptions, thresholds: Mapping[str, float]) -> dict[str, Setting]:
-    """What goes into the file: the thresholds, and what they hold for."""
+    """Settings for the file: the thresholds, and the settings for which they hold."""
     from netvlad_core.settings import settings_of, with_settings
 
     usual = settings_of(type(options)())

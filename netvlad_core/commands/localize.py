@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
     from netvlad_core.localization.localizer import Localization
 
-# `place` is the one that state and pose speak of; a higher `score` is surer.
+# State and pose refer to `place`; a higher `score` is more certain.
 _COLUMNS = [
     "image", "stamp", "state", "place", "score", "belief", "best_match", "similarity", "inliers",
     "x", "y", "z", "qx", "qy", "qz", "qw",
@@ -38,7 +38,7 @@ def add_arguments(command: argparse.ArgumentParser) -> None:
 def _table(text: str) -> Path:
     """Type of an argument: a file to write that is not named like the trajectory beside it."""
     if text.lower().endswith(".tum"):
-        raise argparse.ArgumentTypeError(f"{text} is to be a table; the trajectory goes beside it as .tum")
+        raise argparse.ArgumentTypeError(f"{text} must not end in .tum: the trajectory beside the table does")
     return common.output_file(text)
 
 

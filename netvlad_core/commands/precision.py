@@ -63,7 +63,7 @@ def run(options: argparse.Namespace) -> int:
 def _extractors(
     weights: Path, source: FrameSource, folder: Path, options: argparse.Namespace
 ) -> dict[str, Extractor]:
-    """By torch, and by ONNX Runtime; float32 by torch comes first."""
+    """Extractors by torch and by ONNX Runtime; float32 by torch comes first."""
     from netvlad_core.mapping.keyframes import KEEP_ALL, sample_frames
     from netvlad_core.model.checkpoints import load_checkpoint
     from netvlad_core.model.export import CALIBRATION_IMAGES, export, missing_packages

@@ -1,4 +1,4 @@
-"""What a network's precision costs and gains: one drive described in several precisions, against one map."""
+"""Recall and time of a network in several precisions: one drive, searched in one map."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Thresholds for one's own data: what a drive with known poses says about when to accept a place."""
+"""Thresholds from which a place is accepted, calibrated on a drive with known poses."""
 
 from __future__ import annotations
 

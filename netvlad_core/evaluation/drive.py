@@ -1,4 +1,4 @@
-"""A second drive held against a map: recall, states and position errors."""
+"""A drive compared with a map: recall, states and position errors."""
 
 from __future__ import annotations
 
@@ -18,14 +18,14 @@ from netvlad_core.mapping.place_map import PlaceMap
 
 @dataclass(frozen=True, eq=False)
 class DriveResult:
-    """What is known of Q answers to images with a true pose.
+    """Figures of Q answers to images with a true pose.
 
     Attributes
     ----------
     recall : ranks among the matches of each image, up to the largest of RECALL_AT, whatever `top_k` is.
     states : (Q,) int, see `State`.
     is_correct : (Q,) bool, whether the place that the answer names is a correct one.
-    scores : (Q,) float, higher is surer; -inf without a pose.
+    scores : (Q,) float, higher is more certain; -inf without a pose.
     position_errors : (Q,) metres; NaN without a pose.
     left_out : reasons and counts of the images that do not count.
     """

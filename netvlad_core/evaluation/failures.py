@@ -1,4 +1,4 @@
-"""Pictures of mistakes: the query, what was taken for it, and what would have been right."""
+"""Pictures of mistakes: the query, its wrong best match, and the nearest correct image."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ PICTURE_MARK = "netvlad evaluate-set"
 
 
 def worst_failures(result: SetResult, count: int) -> list[int]:
-    """Queries with a correct answer whose best match is wrong, the surest mistake first."""
+    """Queries that have a correct place but a wrong best match, the most similar one first."""
     wrong = np.flatnonzero(result.recall.has_positive & (result.recall.first_correct > 0))
     similarity = np.array([result.similarities[query][0] for query in wrong])
     return [int(query) for query in wrong[np.argsort(-similarity, kind="stable")][:count]]

@@ -82,7 +82,7 @@ def evaluate_place_set(
     """
     if not len(places.queries):
         raise SourceError(f"{places.name} has no queries, only places with labels; it cannot be evaluated on")
-    places.positives(within, heading)  # fails before the work, not after it
+    places.positives(within, heading)  # fail before the work, not after it
     left_out: dict[str, str] = {}
     index = open_index(np.empty((0, extractor.dimension), np.float32))
     database = []

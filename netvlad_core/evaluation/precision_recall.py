@@ -37,7 +37,7 @@ def precision_recall(scores: np.ndarray, correct: np.ndarray, answerable: np.nda
 
     Parameters
     ----------
-    scores : (Q,) float, higher is surer; -inf if no place is offered.
+    scores : (Q,) float, higher is more certain; -inf if no place is offered.
     correct : (Q,) bool, whether the place is a correct one.
     answerable : (Q,) bool, whether the map has a correct place at all. Images without one belong here too: a
         robot leaves its map.
