@@ -44,8 +44,8 @@ def run(options: argparse.Namespace) -> None:
             print("\nthe same command with --resume continues where this one stopped", file=sys.stderr)
         raise
     if int(os.environ.get("WORLD_SIZE", "1")) > 1:
-        # All files are written. Sometimes a communication thread outlives the interpreter and aborts the process
-        # at its end, which torchrun reports as a failed run.
+        # All files are written. Sometimes a communication thread outlives the interpreter and aborts the
+        # process at its end, which torchrun reports as a failed run.
         sys.stdout.flush()
         sys.stderr.flush()
         os._exit(0)
