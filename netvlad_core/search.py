@@ -28,16 +28,9 @@ class DescriptorIndex:
         self._blocks.append(np.array(descriptors, dtype=np.float32))
 
     def search(self, queries: np.ndarray, k: int) -> tuple[np.ndarray, np.ndarray]:
-        """Best rows for each query.
+        """Best rows for queries (Q, D) float32; at most len(self) come back.
 
-        Parameters
-        ----------
-        queries : (Q, D) float32.
-        k : rows wanted; at most len(self) come back.
-
-        Returns
-        -------
-        similarities (Q, k) float32, descending, and rows (Q, k) int64.
+        Returns similarities (Q, k) float32, descending, and rows (Q, k) int64.
         """
         k = min(k, len(self))
         if k == 0:
@@ -95,18 +88,13 @@ class _FaissIndex(DescriptorIndex):
 
 
 def open_index(descriptors: np.ndarray, backend: str = "auto", device: str = "auto") -> DescriptorIndex:
-    """Index a database.
+    """Index a database; raises NetvladError if the backend is "faiss" and it is not installed.
 
     Parameters
     ----------
     descriptors : (N, D) float32; may be memory-mapped.
     backend : "faiss", "torch", "numpy", or "auto": the first of these that is installed.
     device : "cpu", "cuda", or "auto": the GPU if the backend can use one.
-
-    Raises
-    ------
-    NetvladError
-        If the backend is "faiss" and it is not installed.
     """
     index: DescriptorIndex | None = None
     dimension = descriptors.shape[1]
@@ -128,16 +116,14 @@ def open_index(descriptors: np.ndarray, backend: str = "auto", device: str = "au
 
 
 def ranks_of_first_correct(ranked: Sequence[np.ndarray], correct: Sequence[np.ndarray]) -> np.ndarray:
-    """Rank of each query's first correct row.
+    """Rank of each query's first correct row: (Q,) float, from 0; inf if none is among the ranked ones.
+
+    The share of ranks below n is Recall@n.
 
     Parameters
     ----------
     ranked : for each query, rows, best first.
     correct : for each query, the correct rows.
-
-    Returns
-    -------
-    (Q,) float, from 0; inf if none is among the ranked ones. The share of ranks below n is Recall@n.
     """
     ranks = np.full(len(ranked), np.inf)
     for query, (rows, right) in enumerate(zip(ranked, correct, strict=True)):

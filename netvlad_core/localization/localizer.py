@@ -34,7 +34,7 @@ from netvlad_core.model.extractor import Extractor
 from netvlad_core.search import open_index
 from netvlad_core.settings import group, setting
 
-# Candidates that the filter weighs; GPU indexes give no more than twice as many.
+# Places that the filter weighs: a bound of time; GPU indexes of FAISS give no more than twice as many.
 _CANDIDATES = 1000
 _TURNED_ROUND = Pose.from_xyz_yaw(0.0, 0.0, yaw=np.pi)
 
@@ -52,12 +52,12 @@ NOTHING_AROUND = "the image resembles no place near the one that the drive leads
 class LocalizerOptions:
     """Thresholds that turn matches into a state; a file of settings has them by these names.
 
-    ============================================  =====================================================
-    `Localizer.locate`, an image by itself        `min_similarity`, `min_agreement`
-    `Localizer.track`, an image of a drive        `sequence`
-    both                                          `top_k`, `agreement_radius`, `verification`
-    nodes and commands, to choose between them    `sequence_filter`
-    ============================================  =====================================================
+    ==========================================  =======================================
+    `Localizer.locate`, an image by itself      `min_similarity`, `min_agreement`
+    `Localizer.track`, an image of a drive      `sequence`
+    both                                        `top_k`, `agreement_radius`, `verification`
+    nodes and commands, to choose between them  `sequence_filter`
+    ==========================================  =======================================
 
     Examples
     --------
@@ -76,15 +76,21 @@ class LocalizerOptions:
         -1.0,
         1.0,
         none=-1.0,
+        source="`similarity_elsewhere` of the map; `netvlad calibrate` proposes another one",
     )
     min_agreement: float = setting(
         0.5,
         "For a single image: share of the matches' weight that must support one pose, else AMBIGUOUS.",
         0.0,
         1.0,
+        source="a majority; neighbours were not tried",
     )
     agreement_radius: float = setting(
-        POSITIVE_WITHIN, "Metres within which two matches support the same pose.", 0.0, 1000.0
+        POSITIVE_WITHIN,
+        "Metres within which two matches support the same pose.",
+        0.0,
+        1000.0,
+        source="the paper's positive radius, which verification takes for `Elsewhere`, too",
     )
     sequence_filter: bool = setting(
         True, "Judge images as a drive, with odometry; false judges each one by itself."

@@ -80,18 +80,13 @@ class Observer:
         descriptor: np.ndarray | None = None,
         timed: StageTimer = untimed,
     ) -> Observation:
-        """Observe an image.
+        """Observe an image; raises ImageError if it is no such array.
 
         Parameters
         ----------
         image : (H, W, 3) uint8 RGB.
         descriptor : (D,) float32 if the network has seen the image already, e.g. in a batch.
         timed : context manager for the stages "network" and "local features".
-
-        Raises
-        ------
-        ImageError
-            If `image` is not such an array.
         """
         if descriptor is None:
             with self.network_lock, timed("network"):

@@ -17,10 +17,6 @@ import numpy as np
 
 from netvlad_core.data.geometry import Pose
 
-_KEY_FILE = "key"
-_JOURNAL_FILE = "journal.jsonl"
-_DESCRIPTORS_FILE = "descriptors.f32"
-_IMAGES_FILE = "images.bin"
 # A write for each line would cost as much as preparing what is written.
 _WRITTEN_TOGETHER = 16
 
@@ -59,7 +55,10 @@ class Journal:
 
     def __init__(self, folder: Path, key: str) -> None:
         self.folder = folder
-        key_path = folder / _KEY_FILE
+        self.descriptors_path = folder / "descriptors.f32"
+        self.images_path = folder / "images.bin"
+        self._path = folder / "journal.jsonl"
+        key_path = folder / "key"
         if not key_path.is_file() or key_path.read_text() != key:
             shutil.rmtree(folder, ignore_errors=True)
             folder.mkdir(parents=True)
@@ -68,14 +67,6 @@ class Journal:
         self.place_count = 0
         self.image_end = 0
         self._unwritten: list[str] = []
-
-    @property
-    def descriptors_path(self) -> Path:
-        return self.folder / _DESCRIPTORS_FILE
-
-    @property
-    def images_path(self) -> Path:
-        return self.folder / _IMAGES_FILE
 
     @property
     def places(self) -> list[Entry]:
@@ -88,8 +79,7 @@ class Journal:
 
     def resume(self, dimension: int) -> None:
         """Read what an earlier run has finished, and open the files to append to; D is the dimension."""
-        path = self.folder / _JOURNAL_FILE
-        lines = path.read_bytes().splitlines(keepends=True) if path.is_file() else []
+        lines = self._path.read_bytes().splitlines(keepends=True) if self._path.is_file() else []
         whole = [line for line in lines if line.endswith(b"\n")]
         try:
             self.entries = [Entry(**json.loads(line)) for line in whole]
@@ -100,7 +90,7 @@ class Journal:
         sizes = {
             self.descriptors_path: len(places) * dimension * 4,
             self.images_path: self.image_end,
-            path: sum(map(len, whole)),
+            self._path: sum(map(len, whole)),
         }
         if len(self.entries) < len(whole) or any(
             (file.stat().st_size if file.is_file() else 0) < size for file, size in sizes.items()
@@ -114,7 +104,7 @@ class Journal:
             os.truncate(file, size)
         self._descriptors = self.descriptors_path.open("ab")
         self._images = self.images_path.open("ab")
-        self._journal = path.open("a")
+        self._journal = self._path.open("a")
 
     def append(self, entries: list[Entry], descriptors: list[np.ndarray], images: list[bytes]) -> None:
         """Add entries, soon on disk, with descriptors (D,) float32 and encoded images of the places."""

@@ -22,7 +22,10 @@ SAMPLE_IMAGES = 500
 
 @dataclass(frozen=True)
 class KeyframeRule:
-    """A frame becomes a keyframe when the camera has moved, turned or waited enough since the last one."""
+    """A frame becomes a keyframe when the camera has moved, turned or waited enough since the last one.
+
+    The defaults are by design: several places within the positive radius of 10 m. Neighbours were not tried.
+    """
 
     distance: float | None = setting(
         1.0,

@@ -21,7 +21,7 @@ from netvlad_core.mapping.statistics import median_spacing, similarity_elsewhere
 
 
 def check_output(output: Path) -> None:
-    """Refuse to write where something stands that is no map; raises MapError."""
+    """Raise MapError if something else than a map or an empty folder is at the output."""
     if output.exists() and not (output / layout.HEADER_FILE).is_file():
         is_empty = output.is_dir() and not any(output.iterdir())
         if not is_empty:
@@ -65,14 +65,10 @@ def write_places(folder: Path, places: Places, names: Sequence[str]) -> None:
 
 
 def copy_map(place_map: PlaceMap, target: Path) -> None:
-    """Write an open map to another folder, the copy appearing whole or not at all.
+    """Write an open map to another folder, whole or not at all.
 
-    Raises
-    ------
-    MapError
-        If the target is something else than a map, or the map on disk is not the one that was opened.
-    OSError
-        If it cannot be written.
+    Raises MapError if the target is something else than a map, or the map on disk is not the one that was
+    opened; OSError if it cannot be written.
     """
     check_output(target)
     with _new_folder(target) as new:

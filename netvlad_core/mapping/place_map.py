@@ -190,17 +190,12 @@ class PlaceMap(Places):
     ) -> Extractor:
         """Open the network that made the map.
 
+        Raises CheckpointError if there is no such file or it is damaged, MapError if it is another network.
+
         Parameters
         ----------
         weights : its checkpoint or ONNX file; None takes `network_path`.
         device, precision : as in `Extractor.load`.
-
-        Raises
-        ------
-        CheckpointError
-            If there is no such file, or it is damaged.
-        MapError
-            If it is another network.
         """
         from netvlad_core.model.extractor import Extractor  # a map is also opened where no network runs
 

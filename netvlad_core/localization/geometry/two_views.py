@@ -19,7 +19,7 @@ _FEWEST_FEATURES = 20  # fewer are found in a dark, blank or blurred image
 _FEWEST_MATCHES = 8  # what a fundamental matrix needs
 # Share of the inliers that one homography, or one rotation, must explain to be the whole truth.
 _MOST = 0.9
-# A rotation is fitted this many times, each time to points within so many median errors.
+# A rotation is fitted three times, each time to the points within 1.5 median errors of the last fit.
 _FITS, _TRIMMED = 3, 1.5
 
 
@@ -71,7 +71,7 @@ def compare(
 
     Parameters
     ----------
-    query_camera, place_camera : for images of the size of the features'.
+    query_camera, place_camera : calibrations for the size of these images.
     """
     if min(len(query), len(place)) < _FEWEST_FEATURES:
         return TwoViews(Case.FEW_FEATURES, _NO_INLIERS)

@@ -48,20 +48,15 @@ class GrowingMap(Places):
         self._show(0)
         self._images: list[bytes | None] = []
         if earlier is not None:
-            self._remember(earlier)
+            count = len(earlier)
+            self._grow(earlier.header.dimension, count)
+            self._show(count)
+            self.descriptors[:], self.ids[:] = earlier.descriptors, np.arange(count)
+            self.stamps[:], self.poses[:] = earlier.stamps, earlier.poses
+            self.poses[:, :3] += _APART
+            self.distances[1:] = np.cumsum(np.linalg.norm(np.diff(earlier.poses[:, :3], axis=0), axis=1))
+            self._images = [None] * count  # they stay in its file
         self.next_id = max(len(self), next_id)
-
-    def _remember(self, earlier: PlaceMap) -> None:
-        count = len(earlier)
-        self._grow(earlier.header.dimension, count)
-        self._show(count)
-        self.descriptors[:] = earlier.descriptors
-        self.ids[:] = np.arange(count)
-        self.stamps[:] = earlier.stamps
-        self.poses[:] = earlier.poses
-        self.poses[:, :3] += _APART
-        self.distances[1:] = np.cumsum(np.linalg.norm(np.diff(earlier.poses[:, :3], axis=0), axis=1))
-        self._images = [None] * count  # they stay in its file
 
     def _show(self, count: int) -> None:
         """Let the arrays show the first rows of the buffers."""
@@ -79,19 +74,21 @@ class GrowingMap(Places):
         known = 0 if self.earlier is None else len(self.earlier)
         return int(np.searchsorted(self.ids, known))
 
-    def _is_earlier(self, row: int) -> bool:
-        return self.earlier is not None and self.ids[row] < len(self.earlier)
+    def _map_of(self, row: int) -> PlaceMap | None:
+        """The earlier map if the row is from there."""
+        return self.earlier if self.earlier is not None and self.ids[row] < len(self.earlier) else None
 
     def image(self, row: int) -> np.ndarray | None:
         """Image of a row, uint8 RGB (H, W, 3), or None if it was not kept."""
-        if self.earlier is not None and self._is_earlier(row):
-            return self.earlier.image(int(self.ids[row]))
+        if earlier := self._map_of(row):
+            return earlier.image(int(self.ids[row]))
         encoded = self._images[row]
         return None if encoded is None else decode_picture(encoded)
 
     def camera_of(self, row: int) -> Camera | None:
-        """Calibration of the camera that took the image of a row, None if it is not known."""
-        return self.earlier.camera if self.earlier is not None and self._is_earlier(row) else self.camera
+        """Calibration of the camera that took the image of a row, None if it is unknown."""
+        earlier = self._map_of(row)
+        return earlier.camera if earlier else self.camera
 
     def append(
         self,
@@ -137,14 +134,8 @@ class GrowingMap(Places):
     def keyframes(self, joint: Pose | None) -> Places:
         """The drive so far; with an earlier map its places too, in its frame.
 
-        Parameters
-        ----------
-        joint : frame of the earlier map <- odom, None while it is not known.
-
-        Raises
-        ------
-        MapError
-            If there is no keyframe yet, or an earlier map and no joint.
+        `joint` is that frame <- odom, None while it is unknown. Raises MapError if there is no keyframe yet,
+        or an earlier map and no joint.
         """
         first, earlier = self.first_of_drive, self.earlier
         if first == len(self):

@@ -53,17 +53,12 @@ class LiveDrive:
         device: str = "auto",
         precision: str = "auto",
     ) -> LiveDrive:
-        """Begin a drive.
+        """Begin a drive; raises NetvladError if the map or the network cannot be used, or do not fit.
 
         Parameters
         ----------
         map_path : map of an earlier drive, in which places are looked for as well.
         weights : checkpoint or ONNX file; None takes that of the map, without a map the packaged one.
-
-        Raises
-        ------
-        NetvladError
-            If the map or the network cannot be used, or do not belong together.
         """
         earlier = PlaceMap.open(map_path, verify=True) if map_path else None
         path = weights or (earlier.network_path if earlier else PACKAGED_NETWORK)
@@ -104,17 +99,13 @@ class LiveDrive:
     def save(self, output: Path, frame_id: str, has_images: bool = False) -> None:
         """Write the keyframes so far as a map, with an earlier map the two together.
 
+        Raises MapError if there is nothing to save, the two maps are not joined yet, or something else is at
+        `output`; OSError if it cannot be written.
+
         Parameters
         ----------
-        frame_id : frame of the odometry; places of an earlier map keep its frame, and so does all else.
+        frame_id : frame of the odometry; with an earlier map all poses are in the frame of that map.
         has_images : whether to keep the images, which only a drive with verification has.
-
-        Raises
-        ------
-        MapError
-            If there is nothing to save, the two maps are not joined yet, or something else is at `output`.
-        OSError
-            If it cannot be written.
         """
         check_output(output)
         with self.lock:

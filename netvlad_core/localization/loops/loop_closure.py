@@ -119,24 +119,16 @@ class LoopCloser:
         return self._last is None or has_moved(odometry, self._last, self._rule)
 
     def add(self, observation: Observation, image: np.ndarray | None = None) -> LoopClosure | None:
-        """Take the next image.
+        """Take the next image and return a closure, or None.
+
+        None means no keyframe, no place that is old enough, or none that stands out. Raises ImageError if the
+        descriptor is not finite, PoseError if there is no odometry.
 
         Parameters
         ----------
-        observation : with odometry, and for verification with local features. A stamp before the last one
-            means a clock that was reset: the drive begins anew.
+        observation : needs odometry, and for verification local features. A stamp before the last one means a
+            clock that was reset: the drive begins anew.
         image : (H, W, 3) uint8 RGB, kept for verification.
-
-        Returns
-        -------
-        A closure, or None: no keyframe, no place that is old enough, or none that stands out.
-
-        Raises
-        ------
-        ImageError
-            If the descriptor is not finite.
-        PoseError
-            If there is no odometry.
         """
         descriptor, stamp, odometry = observation.descriptor, observation.stamp, observation.odometry
         if odometry is None:
@@ -265,11 +257,8 @@ class LoopCloser:
     def keyframes(self) -> Places:
         """The drive so far, to be written as a map; with an earlier map its places too, in its frame.
 
-        Raises
-        ------
-        MapError
-            If there is no keyframe yet, or none has been seen in the earlier map: then nobody knows how the
-            two belong together.
+        Raises MapError if there is no keyframe yet, or none has been seen in the earlier map: then nobody
+        knows how the two belong together.
         """
         return self._map.keyframes(self._joint)
 

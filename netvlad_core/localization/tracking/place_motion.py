@@ -111,16 +111,11 @@ class PlaceMotion:
         return np.linalg.norm(self.positions[places] - self.positions[place], axis=1)
 
     def move(self, probability: np.ndarray, motion: Motion, is_reversed: bool) -> np.ndarray:
-        """Move probability along.
+        """Move probability (N,) float64 along; what is then missing from its sum has left the map.
 
         Parameters
         ----------
-        probability : (N,) float64.
-        is_reversed : the robot faces against the heading of the places.
-
-        Returns
-        -------
-        (N,) float64; what is missing from its sum has left the map.
+        is_reversed : whether the robot faces against the heading of the places.
         """
         steps = int(np.clip(np.ceil(motion.length / self.reach), 1, _MOST_STEPS))
         share = 1.0 / steps

@@ -99,16 +99,14 @@ class SequenceOptions:
         "Metres (places, in a map without poses) that count as the surroundings of a place.",
         0.1,
         1000.0,
-        source="the paper's positive radius; 2.5 to 40 tried: 20 gives more right poses, 40 gives 19 wrong "
-        "ones",
+        source="the paper's; 2.5 to 40 tried: 20 gives more right poses, 40 gives 19 wrong ones",
     )
     sharpness: float = setting(
         0.6,
         "Log-likelihood of a place per standard deviation of similarity, up to highest_score.",
         0.0,
         10.0,
-        source="0.15 to 2.4 tried: below 0.3 half of the poses go, from 1.2 on the corridor of 111 images "
-        "has wrong ones",
+        source="0.15 to 2.4 tried: below 0.3 half of the poses go; from 1.2 on some of 111 are wrong",
     )
     highest_score: float = setting(
         6.0,
@@ -152,8 +150,7 @@ class SequenceOptions:
         "Bounds of the standard deviations beyond the margin that count.",
         -100.0,
         100.0,
-        source="a quarter to four times as wide tried: half to four times behave alike; a quarter halves the"
-        " right poses of the short corridor",
+        source="a quarter to four times tried: half to four behave alike; a quarter halves the right poses",
     )
     leave: float = setting(
         0.002,
@@ -282,7 +279,7 @@ class SequenceFilter:
 
     def _spread_out(self) -> None:
         count = len(self.motion.positions)
-        # Along and against the heading; a second axis for the speeds, where they are guessed.
+        # First axis: along and against the heading; second: speeds, if they are guessed.
         self._prior = np.array([1 - self.options.against, self.options.against]) / count
         self._background = self._prior.copy()
         self._excess = np.zeros((2, 1, count))
