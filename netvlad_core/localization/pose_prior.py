@@ -107,7 +107,10 @@ def estimate_pose(
         return None
     positions = np.array([match.pose.position for match in posed if match.pose])
     quaternions = np.array([match.pose.quaternion for match in posed if match.pose])
-    weights = _weights(np.array([match.score for match in posed]))
+    scores = np.array([match.score for match in posed])
+    weights = scores - scores.min()
+    if not weights.any():
+        weights = np.ones_like(weights)
     agrees = np.linalg.norm(positions - positions[0], axis=1) <= radius
     agrees &= rotation_between(quaternions, quaternions[0]) <= _AGREEMENT_ANGLE
     agreement = weights[agrees].sum() / weights.sum()
@@ -125,7 +128,7 @@ def _floor(spread: np.ndarray, spacing: float) -> np.ndarray:
     along = _ALONG**2 + spacing**2 / 12
     extents, axes = np.linalg.eigh(spread)
     path = axes[:, -1] if extents[-1] > _NO_SPREAD else np.zeros(3)
-    across = max(_ACROSS**2, along)  # of maps whose places are far apart the path is not known either
+    across = max(_ACROSS**2, along)  # if places are far apart, the path is unknown, too
     floor = np.diag(np.repeat([across, _ROTATION_FLOOR**2], 3))
     floor[:3, :3] -= (across - along) * np.outer(path, path)
     return floor
@@ -134,8 +137,3 @@ def _floor(spread: np.ndarray, spacing: float) -> np.ndarray:
 def agrees(prior: PosePrior, measured: PoseEstimate) -> bool:
     """Whether a measured position lies where the matches allow it (99.9 % of their common covariance)."""
     return prior.holds(measured.pose.position, _AGREEMENT_PROBABILITY, measured.covariance[:3, :3])
-
-
-def _weights(scores: np.ndarray) -> np.ndarray:
-    contrast = scores - scores.min()
-    return contrast if contrast.any() else np.ones_like(contrast)

@@ -40,7 +40,7 @@ _ALWAYS_CHECKED_BYTES = 1 << 24
 
 @dataclass(frozen=True, kw_only=True)
 class MapHeader:
-    """Content of map.json; what has a default is computed when the map is written.
+    """Content of map.json; ids, counts, figures and files are computed when the map is written.
 
     Attributes
     ----------

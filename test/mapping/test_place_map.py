@@ -55,6 +55,17 @@ def test_other_format_version_is_refused(map_copy: Path) -> None:
         PlaceMap.open(map_copy)
 
 
+@pytest.mark.parametrize("name", ["map_id", "spacing", "skipped", "colour"])
+def test_field_that_is_missing_or_unknown_is_named(map_copy: Path, name: str) -> None:
+    header = map_copy / "map.json"
+    values = json.loads(header.read_text())
+    if values.pop(name, None) is None:
+        values[name] = "red"
+    header.write_text(json.dumps(values))
+    with pytest.raises(MapError, match=f"lacks fields or has unknown ones: {name}"):
+        PlaceMap.open(map_copy)
+
+
 @pytest.mark.parametrize("content", ["", "{", "[]", '{"format": "something else"}'])
 def test_header_that_is_none_is_refused(map_copy: Path, content: str) -> None:
     (map_copy / "map.json").write_text(content)
