@@ -24,9 +24,9 @@ from netvlad_core.data.frames import Frame, FrameSource
 from netvlad_core.data.geometry import Pose
 from netvlad_core.mapping.builder import BuildOptions, build_map
 from netvlad_core.mapping.place_map import PlaceMap
+from netvlad_core.model.backbones import PACKAGED_NETWORK
 from netvlad_core.model.checkpoints import load_checkpoint
 from netvlad_core.model.extractor import Extractor
-from netvlad_core.model.packaged import PACKAGED_NETWORK
 from netvlad_core.model.spec import NetworkSpec
 from netvlad_core.model.streaming import describe_frames
 

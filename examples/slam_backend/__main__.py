@@ -38,7 +38,7 @@ from netvlad_core.data.sources import open_source
 from netvlad_core.data.trajectory import Trajectory, write_tum
 from netvlad_core.errors import NetvladError, SourceError
 from netvlad_core.localization.loops.loop_options import LoopClosureOptions
-from netvlad_core.model.packaged import PACKAGED_NETWORK
+from netvlad_core.model.backbones import PACKAGED_NETWORK
 from netvlad_core.progress import bar
 from netvlad_ros.conversions import image_to_message, pose_to_message, stamp_from_nanoseconds
 from netvlad_ros.executor import ThreadedExecutor

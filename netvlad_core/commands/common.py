@@ -210,7 +210,7 @@ def output_file(text: str) -> Path:
 
 def weights_file(text: str) -> Path:
     """Type of an argument: a file, or `packaged` for the network of this package."""
-    from netvlad_core.model.packaged import PACKAGED_NETWORK
+    from netvlad_core.model.backbones import PACKAGED_NETWORK
 
     return PACKAGED_NETWORK if text == "packaged" else path(text)
 

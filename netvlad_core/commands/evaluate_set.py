@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 from netvlad_core.commands import common
 from netvlad_core.data.radii import CORRECT_WITHIN
 from netvlad_core.files import check_outputs, written_whole
-from netvlad_core.model.packaged import PACKAGED_NETWORK
+from netvlad_core.model.backbones import PACKAGED_NETWORK
 
 if TYPE_CHECKING:
     from netvlad_core.evaluation.place_recognition import SetResult

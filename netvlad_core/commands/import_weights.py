@@ -28,13 +28,12 @@ def run(options: argparse.Namespace) -> None:
     from netvlad_core.model.importers import import_weights
 
     check_outputs({options.output: CHECKPOINT_FORMAT}, (options.file,))
-    imported = import_weights(options.file)
-    network = imported.network
+    network, project = import_weights(options.file)
     if options.dimension:
         network = network.crop(options.dimension)
     model_id = save_checkpoint(network, options.output)
     spec = network.spec
-    print(f"{options.file}: {imported.layout}")
+    print(f"{options.file}: {project}")
     print(f"  backbone       {spec.backbone}")
     bias = "with" if spec.assignment_bias else "without"
     print(f"  clusters       {spec.clusters}, assignment {bias} bias")

@@ -5,6 +5,7 @@ The table itself needs no torch, so that a machine without it can read what a ne
 
 from __future__ import annotations
 
+import sys
 from collections import OrderedDict
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -17,8 +18,15 @@ from netvlad_core.model.preprocessing import Preprocessing
 if TYPE_CHECKING:
     from torch import nn
 
+DEFAULT_BACKBONE = "efficientnet_lite0"
+# The network of this package: DEFAULT_BACKBONE with 64 clusters, in float16; see docs/model_card.md.
+PACKAGED_NETWORK = Path(__file__).with_name("weights") / f"{DEFAULT_BACKBONE}_netvlad64.safetensors"
+
 IMAGENET_MEAN = (123.675, 116.28, 103.53)
 IMAGENET_STD = (58.395, 57.12, 57.375)
+
+
+_operator_schemas: list[Any] = []  # of torchvision: they live as long as their objects
 
 
 @dataclass(frozen=True)
@@ -27,12 +35,11 @@ class Backbone:
 
     Attributes
     ----------
-    channels : D of the feature map (B, D, H / stride, W / stride).
-    stride : pixels of the input per cell of the feature map.
+    channels, stride : D of the feature map (B, D, H / stride, W / stride), and pixels per cell.
     preprocessing : what the published ImageNet weights expect.
-    build : makes the cut network with random weights.
-    prefix : what names of the cut's tensors begin with in a checkpoint of the whole network.
-    find_weights : path of ImageNet weights that are installed, or None if there are none.
+    build : function that makes the cut network with random weights.
+    prefix : beginning of the names of its tensors in a checkpoint of the whole network.
+    find_weights : function that returns the path of installed ImageNet weights, or None.
     """
 
     channels: int
@@ -43,24 +50,41 @@ class Backbone:
     find_weights: Callable[[], Path | None] = lambda: None
 
 
-def _torchvision(name: str) -> Any:
-    from netvlad_core.model.torchvision_models import torchvision_models
+def torchvision_model(name: str) -> Any:
+    """A network of torchvision with random weights, also beside a torch that it was not compiled for.
 
-    return getattr(torchvision_models(), name)(weights=None)
+    There the compiled operators are missing and the import fails on their names. The classification networks
+    need none of them, so declaring the schemas is enough.
+    """
+    import torch
+
+    try:
+        import torchvision.models as models
+    except RuntimeError as error:
+        if "torchvision::nms" not in str(error):
+            raise
+        for module in [m for m in sys.modules if m.split(".")[0] == "torchvision"]:
+            del sys.modules[module]
+        library = torch.library.Library("torchvision", "DEF")
+        for operator in ("nms", "qnms"):
+            library.define(f"{operator}(Tensor dets, Tensor scores, float iou_threshold) -> Tensor")
+        _operator_schemas.append(library)
+        import torchvision.models as models
+    return getattr(models, name)(weights=None)
 
 
 def _without_last_pool(name: str) -> nn.Module:
-    return _torchvision(name).features[:-2]  # without the last ReLU either, as in the paper
+    return torchvision_model(name).features[:-2]  # without the last ReLU either, as in the paper
+
+
+def _mobilenet_v3() -> nn.Module:
+    return torchvision_model("mobilenet_v3_large").features[:13]
 
 
 def _resnet(name: str) -> nn.Module:
     from torch import nn
 
-    return nn.Sequential(OrderedDict(list(_torchvision(name).named_children())[:-3]))
-
-
-def _mobilenet_v3() -> nn.Module:
-    return _torchvision("mobilenet_v3_large").features[:13]
+    return nn.Sequential(OrderedDict(list(torchvision_model(name).named_children())[:-3]))
 
 
 def _efficientnet_lite0() -> nn.Module:
@@ -104,8 +128,6 @@ BACKBONES: dict[str, Backbone] = {
     "dinov2_vits14": Backbone(384, 14, _IMAGENET_322, lambda: _dinov2(384, 6)),
     "dinov2_vitb14": Backbone(768, 14, _IMAGENET_322, lambda: _dinov2(768, 12)),
 }
-
-DEFAULT_BACKBONE = "efficientnet_lite0"
 
 
 def backbone_named(name: str) -> Backbone:

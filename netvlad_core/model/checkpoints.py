@@ -8,12 +8,12 @@ from pathlib import Path
 import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
-from torch import Tensor
 
 from netvlad_core.errors import CheckpointError
 from netvlad_core.files import written_whole
 from netvlad_core.model.network import PlaceNetwork
 from netvlad_core.model.spec import NetworkSpec
+from netvlad_core.model.torch_files import misfits
 
 CHECKPOINT_FORMAT = "netvlad_ros checkpoint 1"
 
@@ -27,13 +27,12 @@ def save_checkpoint(network: PlaceNetwork, path: Path, is_half: bool = False) ->
     ----------
     is_half : round the weights to float16, in the network too, for a file of half the size.
     """
-    if is_half:
-        network.load_state_dict({key: _half(value) for key, value in network.state_dict().items()})
-    model_id = network.fingerprint()
-    metadata = {"format": CHECKPOINT_FORMAT, "model_id": model_id, "spec": network.spec.to_json()}
     tensors = {key: value.detach().cpu().contiguous() for key, value in network.state_dict().items()}
     if is_half:
-        tensors = {key: _half(value) for key, value in tensors.items()}
+        tensors = {key: t.half() if t.dtype == torch.float32 else t for key, t in tensors.items()}
+        network.load_state_dict(tensors)
+    model_id = network.fingerprint()
+    metadata = {"format": CHECKPOINT_FORMAT, "model_id": model_id, "spec": network.spec.to_json()}
     with written_whole(path) as partial:
         partial.write_bytes(_in_order(save(tensors, metadata)))
     return model_id
@@ -60,8 +59,10 @@ def load_checkpoint(path: Path) -> PlaceNetwork:
             # Nothing is allocated for what the description declares, only for what the file has.
             with torch.device("meta"):
                 network = PlaceNetwork(spec)
-            state = {key: _single(file.get_tensor(key)) for key in file.keys()}  # noqa: SIM118
-        _check_entries(state, network)
+            state = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118
+            state = {key: t.float() if t.is_floating_point() else t for key, t in state.items()}
+        if wrong := misfits(network, state, {}):
+            raise CheckpointError(f"the checkpoint {path} does not fit its description: {wrong}")
         network.load_state_dict(state, assign=True)
     except CheckpointError as error:
         raise error if str(path) in str(error) else CheckpointError(f"{path}: {error}") from error
@@ -73,14 +74,6 @@ def load_checkpoint(path: Path) -> PlaceNetwork:
     return network.requires_grad_(True).eval()
 
 
-def _half(tensor: Tensor) -> Tensor:
-    return tensor.half() if tensor.dtype == torch.float32 else tensor
-
-
-def _single(tensor: Tensor) -> Tensor:
-    return tensor.float() if tensor.dtype == torch.float16 else tensor
-
-
 def _in_order(content: bytes) -> bytes:
     """The same safetensors file with its metadata in alphabetic order; the library's own order is random."""
     end = 8 + int.from_bytes(content[:8], "little")
@@ -88,11 +81,3 @@ def _in_order(content: bytes) -> bytes:
     header["__metadata__"] = dict(sorted(header["__metadata__"].items()))
     text = json.dumps(header, separators=(",", ":"), ensure_ascii=False).encode()
     return content[:8] + text.ljust(end - 8) + content[end:]
-
-
-def _check_entries(state: dict[str, Tensor], network: PlaceNetwork) -> None:
-    for key, wanted in network.state_dict().items():
-        if key in state and state[key].dtype != wanted.dtype:
-            raise ValueError(f"{key} has the type {state[key].dtype}, expected {wanted.dtype}")
-        if key in state and not torch.isfinite(state[key]).all():
-            raise ValueError(f"{key} has entries that are not finite")

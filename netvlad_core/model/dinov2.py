@@ -7,6 +7,8 @@ output are not used.
 
 from __future__ import annotations
 
+from collections import OrderedDict
+
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
@@ -84,14 +86,17 @@ class _Block(nn.Module):
         super().__init__()
         self.norm1 = nn.LayerNorm(channels, _LAYER_NORM_EPSILON)
         self.attn = _Attention(channels, heads)
-        self.ls1 = _LayerScale(channels)
+        self.ls1 = nn.ParameterDict({"gamma": torch.ones(channels)})
         self.norm2 = nn.LayerNorm(channels, _LAYER_NORM_EPSILON)
-        self.mlp = _Perceptron(channels)
-        self.ls2 = _LayerScale(channels)
+        wide = _MLP_RATIO * channels
+        self.mlp = nn.Sequential(
+            OrderedDict(fc1=nn.Linear(channels, wide), gelu=nn.GELU(), fc2=nn.Linear(wide, channels))
+        )
+        self.ls2 = nn.ParameterDict({"gamma": torch.ones(channels)})
 
     def forward(self, tokens: Tensor) -> Tensor:
-        tokens = tokens + self.ls1(self.attn(self.norm1(tokens)))
-        return tokens + self.ls2(self.mlp(self.norm2(tokens)))
+        tokens = tokens + self.attn(self.norm1(tokens)) * self.ls1["gamma"]
+        return tokens + self.mlp(self.norm2(tokens)) * self.ls2["gamma"]
 
 
 class _Attention(nn.Module):
@@ -105,22 +110,3 @@ class _Attention(nn.Module):
         query, key, value = self.qkv(tokens).unflatten(2, (3, self.heads, -1)).permute(2, 0, 3, 1, 4)
         attended = functional.scaled_dot_product_attention(query, key, value)
         return self.proj(attended.transpose(1, 2).flatten(2))
-
-
-class _Perceptron(nn.Module):
-    def __init__(self, channels: int) -> None:
-        super().__init__()
-        self.fc1 = nn.Linear(channels, _MLP_RATIO * channels)
-        self.fc2 = nn.Linear(_MLP_RATIO * channels, channels)
-
-    def forward(self, tokens: Tensor) -> Tensor:
-        return self.fc2(functional.gelu(self.fc1(tokens)))
-
-
-class _LayerScale(nn.Module):
-    def __init__(self, channels: int) -> None:
-        super().__init__()
-        self.gamma = nn.Parameter(torch.ones(channels))
-
-    def forward(self, tokens: Tensor) -> Tensor:
-        return tokens * self.gamma

@@ -85,7 +85,7 @@ def export(
     if precision == "int8":
         model = _quantized(_traced(graph), samples)
     else:
-        model = _traced(graph.to_precision(precision))
+        model = _traced(_Graph(network, precision).eval())
     _describe(model, network, precision)
     with written_whole(path) as partial:
         partial.write_bytes(model.SerializeToString())
@@ -110,19 +110,14 @@ class _Graph(nn.Module):
     mean: Tensor
     std: Tensor
 
-    def __init__(self, network: PlaceNetwork) -> None:
+    def __init__(self, network: PlaceNetwork, precision: str = "float32") -> None:
         super().__init__()
         self.network = copy.deepcopy(network).cpu()
-        self.dtype = torch.float32
+        self.dtype = getattr(torch, precision)
+        self.network.backbone.to(self.dtype)
         preprocessing = network.spec.preprocessing
         self.register_buffer("mean", torch.tensor(preprocessing.mean).view(1, 3, 1, 1))
         self.register_buffer("std", torch.tensor(preprocessing.std).view(1, 3, 1, 1))
-
-    def to_precision(self, precision: str) -> _Graph:
-        converted = copy.deepcopy(self)
-        converted.dtype = getattr(torch, precision)
-        converted.network.backbone.to(converted.dtype)
-        return converted
 
     def forward(self, images: Tensor) -> Tensor:
         inputs = (images.permute(0, 3, 1, 2) - self.mean) / self.std
@@ -174,12 +169,10 @@ def _quantized(model: Any, samples: list[np.ndarray]) -> Any:
     from onnxruntime.quantization import CalibrationDataReader, QuantType, quantize_static
 
     class Samples(CalibrationDataReader):
-        def __init__(self) -> None:
-            self.remaining = iter(samples)
+        remaining = iter([{INPUT: sample.astype(np.float32)} for sample in samples])
 
         def get_next(self) -> dict[str, np.ndarray] | None:
-            sample = next(self.remaining, None)
-            return None if sample is None else {INPUT: sample.astype(np.float32)}
+            return next(self.remaining, None)
 
     constants = {tensor.name for tensor in model.graph.initializer}
     backbone = list(takewhile(lambda node: _ASSIGNMENT not in node.input, model.graph.node))
@@ -205,21 +198,11 @@ def _describe(model: Any, network: PlaceNetwork, precision: str) -> None:
     from onnx.helper import set_model_props
 
     # What the exporter notes for its own authors, with paths of this machine in it.
-    for part in (
-        *model.graph.node,
-        *model.graph.value_info,
-        *model.graph.input,
-        *model.graph.output,
-        model.graph,
-    ):
+    graph = model.graph
+    for part in (graph, *graph.node, *graph.value_info, *graph.input, *graph.output):
         del part.metadata_props[:]
-    metadata = {
-        "format": FORMAT,
-        "model_id": network.fingerprint(),
-        "spec": network.spec.to_json(),
-        "precision": precision,
-    }
-    set_model_props(model, metadata)
+    stated = {"format": FORMAT, "model_id": network.fingerprint(), "spec": network.spec.to_json()}
+    set_model_props(model, {**stated, "precision": precision})
 
 
 def _random_pictures(preprocessing: Preprocessing) -> list[np.ndarray]:

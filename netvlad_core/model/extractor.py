@@ -3,48 +3,23 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Callable, Sequence
-from contextlib import AbstractContextManager
+from collections.abc import Sequence
 from importlib.util import find_spec
 from pathlib import Path
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from netvlad_core.errors import CheckpointError, NetvladError
-from netvlad_core.model.packaged import PACKAGED_NETWORK
+from netvlad_core.model.backbones import PACKAGED_NETWORK
+from netvlad_core.model.engine import Engine
 from netvlad_core.model.preprocessing import as_rgb
-from netvlad_core.model.spec import PRECISIONS, NetworkSpec
+from netvlad_core.model.spec import PRECISIONS
 
 if TYPE_CHECKING:
     from netvlad_core.model.network import PlaceNetwork
 
 Images = np.ndarray | Sequence[np.ndarray]
-
-
-class Engine(Protocol):
-    """What runs a network.
-
-    Attributes
-    ----------
-    model_id : fingerprint of the network in float32, whichever the precision.
-    spec : description of the network.
-    device : name of the device, for display.
-    precision : one of PRECISIONS.
-    """
-
-    model_id: str
-    spec: NetworkSpec
-    device: str
-    precision: str
-
-    def describe(self, images: Sequence[np.ndarray]) -> np.ndarray:
-        """Resize, normalise, run: images (H, W, 3) uint8 RGB of one size -> (B, D) float32."""
-        ...
-
-    def limit_threads(self, count: int) -> AbstractContextManager[Callable[[], None]]:
-        """For a while, limit each call to `count` threads; each calling thread must run what this yields."""
-        ...
 
 
 class Extractor:
@@ -55,14 +30,13 @@ class Extractor:
     Parameters
     ----------
     engine : runs the network.
-    batch_size : images that go through the network together; None takes what suits the device.
+    batch_size : images that go through the network together; default: what suits the device.
 
     Attributes
     ----------
-    model_id : fingerprint of the network.
+    engine, batch_size : as given.
+    model_id, spec, device, precision : those of the engine.
     dimension : D of the descriptors.
-    spec : description of the network.
-    device, precision : with which it runs.
 
     Examples
     --------
@@ -75,13 +49,12 @@ class Extractor:
     """
 
     def __init__(self, engine: Engine, batch_size: int | None = None) -> None:
-        self._engine = engine
-        self.model_id = engine.model_id
-        self.spec = engine.spec
+        self.engine = engine
+        self.model_id, self.spec = engine.model_id, engine.spec
+        self.device, self.precision = engine.device, engine.precision
         self.dimension = self.spec.dimension
-        self.device = engine.device
-        self.batch_size = batch_size or _best_batch_size(self.device)
-        self.precision = engine.precision
+        # On a CPU the activations of a single image stay in its caches; eight together run at half the speed.
+        self.batch_size = batch_size or (1 if self.device.lower().startswith("cpu") else 16)
 
     @classmethod
     def of(
@@ -91,13 +64,7 @@ class Extractor:
         batch_size: int | None = None,
         precision: str = "float32",
     ) -> Extractor:
-        """Run a network by torch.
-
-        Parameters
-        ----------
-        device : "auto" (CUDA if there is one), "cpu", "cuda", "cuda:1", ...
-        precision : "float32", "bfloat16" or "float16".
-        """
+        """Run a network by torch; parameters as in `TorchEngine`."""
         from netvlad_core.model.torch_engine import TorchEngine
 
         return cls(TorchEngine(network, device, precision), batch_size)
@@ -115,6 +82,7 @@ class Extractor:
         Parameters
         ----------
         weights : checkpoint, or ONNX file; default: the network of this package.
+        device : "auto" (CUDA if there is one), "cpu", "cuda", "cuda:1", ...
         precision : one of PRECISIONS; "auto" takes the file's own, float32 for a checkpoint. What the file
             cannot do here (int8 and, on a machine without torch, any checkpoint) is looked for beside it: a
             file like `model.int8.onnx` for `model.safetensors`.
@@ -155,7 +123,8 @@ class Extractor:
         ImageError
             If an array is no uint8 image or a side is shorter than 16 pixels.
         """
-        batch = _as_list(images)
+        listed = [images] if isinstance(images, np.ndarray) and images.ndim in (2, 3) else images
+        batch = [as_rgb(image) for image in listed]
         descriptors = np.empty((len(batch), self.dimension), dtype=np.float32)
         by_shape: dict[tuple[int, ...], list[int]] = defaultdict(list)
         for index, image in enumerate(batch):
@@ -163,16 +132,12 @@ class Extractor:
         for indices in by_shape.values():
             for start in range(0, len(indices), self.batch_size):
                 rows = indices[start : start + self.batch_size]
-                descriptors[rows] = self._engine.describe([batch[row] for row in rows])
+                descriptors[rows] = self.engine.describe([batch[row] for row in rows])
         return descriptors
-
-    def limit_threads(self, count: int) -> AbstractContextManager[Callable[[], None]]:
-        """See `Engine.limit_threads`."""
-        return self._engine.limit_threads(count)
 
 
 def variant_path(weights: Path, precision: str) -> Path:
-    """Where the ONNX file of a precision stands beside the weights that it was made from."""
+    """Path of the ONNX file of a precision, beside the weights that it was made from."""
     name = weights.stem
     for suffix in PRECISIONS:
         name = name.removesuffix(f".{suffix}")
@@ -193,15 +158,5 @@ def _existing_variant(weights: Path, precision: str) -> Path:
     )
 
 
-def _best_batch_size(device: str) -> int:
-    # On a CPU the activations of a single image stay in its caches; eight together run at half the speed.
-    return 1 if device.lower().startswith("cpu") else 16
-
-
 def _has_torch() -> bool:
     return find_spec("torch") is not None
-
-
-def _as_list(images: Images) -> list[np.ndarray]:
-    batch = [images] if isinstance(images, np.ndarray) and images.ndim in (2, 3) else list(images)
-    return [as_rgb(image) for image in batch]

@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from contextlib import AbstractContextManager, nullcontext
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from netvlad_core.errors import CheckpointError, NetvladError
+from netvlad_core.model.engine import Engine, allowed_threads
 from netvlad_core.model.preprocessing import resize
 from netvlad_core.model.spec import NetworkSpec
-from netvlad_core.model.threads import allowed_threads
 
 # The metadata of the file; `netvlad_core.model.export` writes them.
 FORMAT = "netvlad_ros network 1"
@@ -21,8 +20,8 @@ INPUT, OUTPUT = "images", "descriptors"
 _LOG_ERRORS = 3
 
 
-class OnnxEngine:
-    """Runs a file that `netvlad export` has written; see `Engine` for the contract.
+class OnnxEngine(Engine):
+    """Runs a file that `netvlad export` has written; all calls share the session's threads.
 
     Parameters
     ----------
@@ -49,9 +48,6 @@ class OnnxEngine:
     def describe(self, images: Sequence[np.ndarray]) -> np.ndarray:
         return self.run(resize(images, self.spec.preprocessing).astype(np.float32, copy=False))
 
-    def limit_threads(self, count: int) -> AbstractContextManager[Callable[[], None]]:
-        return nullcontext(lambda: None)  # all calls share the session's threads
-
     def run(self, resized: np.ndarray) -> np.ndarray:
         """Descriptors of images that have their size already: (B, H, W, 3) float32, RGB 0 to 255."""
         return self._session.run([OUTPUT], {INPUT: resized})[0]
@@ -72,9 +68,7 @@ def _open_session(path: Path, device: str) -> Any:
         options.log_severity_level = _LOG_ERRORS
         options.intra_op_num_threads = allowed_threads()
         return onnxruntime.InferenceSession(path, options, providers=providers)
-    except (
-        Exception
-    ) as error:  # ONNX Runtime has a class of its own for each way in which a file can be broken
+    except Exception as error:  # ONNX Runtime raises a different class for each way a file can be broken
         reason = str(error).splitlines()[0]
         raise CheckpointError(f"ONNX Runtime cannot open {path}: {reason}") from error
 

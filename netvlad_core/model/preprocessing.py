@@ -25,10 +25,10 @@ class Preprocessing:
 
     Attributes
     ----------
-    resize : "keep" leaves the image as it is; "shorter" scales it, aspect kept, to a shorter side of size[0]
-        pixels; "limit" shrinks it, aspect kept, to a longer side of at most size[0]; "exact"
-        scales it to a height of size[0] and a width of size[1].
-    size : pixels, as many as the rule needs.
+    resize : "keep" leaves the image as it is; "shorter" scales it, aspect kept, to a shorter side of size[0];
+        "limit" shrinks it, aspect kept, to a longer side of at most size[0]; "exact" scales it to a height of
+        size[0] and a width of size[1].
+    size : pixels.
     mean, std : by RGB channel, in units of 0 to 255: the network sees (image - mean) / std.
     filter : "antialias" (bilinear, widened when shrinking, as in Pillow), "antialias-unrounded" (the same,
         not rounded to whole grey levels), "bilinear" (of the four nearest pixels, whatever the scale) or
@@ -81,9 +81,9 @@ def scaled_size(height: int, width: int, preprocessing: Preprocessing) -> tuple[
 
 
 def resize(images: Sequence[np.ndarray], preprocessing: Preprocessing) -> np.ndarray:
-    """Scale images of one size as the torch path does on the CPU, to the same pixels within one grey level.
+    """Scale images of one size as torch does on the CPU, to the same pixels within one grey level.
 
-    OpenCV has no antialiased filter: its area filter differs by up to 38 levels from that of Pillow.
+    OpenCV has no antialiased filter: its area filter differs by up to 38 levels from Pillow's.
 
     Parameters
     ----------
@@ -97,33 +97,31 @@ def resize(images: Sequence[np.ndarray], preprocessing: Preprocessing) -> np.nda
     height, width = scaled_size(source_height, source_width, preprocessing)
     if (height, width) == images[0].shape[:2]:
         return np.stack(images)
-    if preprocessing.filter == "antialias":
-        from PIL import Image
+    if preprocessing.filter == "bilinear":
+        import cv2
 
-        size = (width, height)
-        scaled = (Image.fromarray(image).resize(size, Image.Resampling.BILINEAR) for image in images)
-        return np.stack([np.asarray(image) for image in scaled])
-    if preprocessing.filter == "antialias-unrounded":
-        from PIL import Image
-
-        channels = [Image.fromarray(image[..., c].astype(np.float32)) for image in images for c in range(3)]
-        floats = [np.asarray(c.resize((width, height), Image.Resampling.BILINEAR)) for c in channels]
-        return np.stack(floats).reshape(len(images), 3, height, width).transpose(0, 2, 3, 1)
+        return np.stack([cv2.resize(image.astype(np.float32), (width, height)) for image in images])
     if preprocessing.filter == "area":
-        rows, columns = area_weights(images[0].shape[0], height), area_weights(images[0].shape[1], width)
-        channels = (rows @ np.stack(images).transpose(0, 3, 1, 2) @ columns.T).astype(np.float32)
-        return channels.transpose(0, 2, 3, 1)
-    import cv2
+        rows, columns = area_weights(source_height, height), area_weights(source_width, width)
+        return (rows @ np.stack(images).transpose(0, 3, 1, 2) @ columns.T).transpose(0, 2, 3, 1)
+    from PIL import Image
 
-    return np.stack([cv2.resize(image.astype(np.float32), (width, height)) for image in images])
+    def scaled(image: np.ndarray) -> np.ndarray:
+        return np.asarray(Image.fromarray(image).resize((width, height), Image.Resampling.BILINEAR))
+
+    if preprocessing.filter == "antialias":
+        return np.stack([scaled(image) for image in images])
+    # Pillow has no colour images of floats, so each channel is scaled by itself.
+    channels = [[scaled(image[..., c].astype(np.float32)) for c in range(3)] for image in images]
+    return np.array(channels).transpose(0, 2, 3, 1)
 
 
 def area_weights(source: int, target: int) -> np.ndarray:
-    """How much each of `source` pixels in a row counts in each of `target` <= source pixels.
+    """Shares of the area of each of `target` pixels that each of `source` >= target pixels covers.
 
     Returns
     -------
-    (target, source) float32 whose rows sum to 1: shares of the area that a new pixel covers.
+    (target, source) float32 whose rows sum to 1.
     """
     edges = np.arange(target + 1) * (source / target)
     pixels = np.arange(source)

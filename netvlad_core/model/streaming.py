@@ -13,9 +13,9 @@ import numpy as np
 
 from netvlad_core.data.frames import Frame
 from netvlad_core.errors import ImageError
+from netvlad_core.model.engine import allowed_threads
 from netvlad_core.model.extractor import Extractor
 from netvlad_core.model.preprocessing import check_image
-from netvlad_core.model.threads import allowed_threads
 
 _log = logging.getLogger(__name__)
 
@@ -29,10 +29,8 @@ class DescribedFrame:
 
     Attributes
     ----------
-    frame : the frame of the source.
-    image : uint8 RGB (H, W, 3), or None if it could not be decoded.
-    descriptor : (D,) float32, or None.
-    error, detail : why there is none, the `kind` of the ImageError and its sentence.
+    image, descriptor : uint8 RGB (H, W, 3) and (D,) float32; both None if the image could not be used.
+    error, detail : `kind` of the ImageError then, and its sentence.
     """
 
     frame: Frame
@@ -45,17 +43,17 @@ class DescribedFrame:
 def describe_frames(frames: Iterable[Frame], extractor: Extractor) -> Iterator[list[DescribedFrame]]:
     """Decode and describe frames in order, a batch at a time.
 
-    Each worker takes a batch through decoder and network. With one thread for each, a small network runs at
-    nearly twice the speed of one image on two cores, whose threads would wait for each other at every layer.
-    Twice as many batches as workers are in memory, and one with the caller. Broken images come back with
-    the kind of their error; the first of each kind is a warning in the log.
+    Each worker takes a batch through decoder and network, with its share of the threads: a small network runs
+    at nearly twice the speed of one image on two cores, whose threads would wait for each other at every
+    layer. Twice as many batches as workers are in memory, and one with the caller. Broken images come back
+    with the kind of their error; the first of each kind is a warning in the log.
     """
     threads = allowed_threads()
     told: set[str] = set()
     workers = min(threads, _MOST_WORKERS)
     waiting: deque[Future[list[DescribedFrame]]] = deque()
     with (
-        extractor.limit_threads(threads // workers) as limit_threads,
+        extractor.engine.limit_threads(threads // workers) as limit_threads,
         ThreadPoolExecutor(workers, "describe", initializer=limit_threads) as pool,
     ):
         remaining = iter(frames)

@@ -11,13 +11,14 @@ from torch import Tensor
 from torch.nn import functional
 
 from netvlad_core.errors import NetvladError
+from netvlad_core.model.engine import Engine
 from netvlad_core.model.network import PlaceNetwork
 from netvlad_core.model.preprocessing import Preprocessing, area_weights, scaled_size
 from netvlad_core.model.spec import TORCH_PRECISIONS
 
 
-class TorchEngine:
-    """Runs a PlaceNetwork; see `Engine` for the contract.
+class TorchEngine(Engine):
+    """Runs a PlaceNetwork.
 
     Parameters
     ----------

@@ -1,20 +1,23 @@
-"""Files of `torch.save`, read without running anything that is in them."""
+"""Weights in files of `torch.save`, read without running anything that is in them."""
 
 from __future__ import annotations
 
 import re
 import warnings
 import zipfile
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import torch
+from torch import Tensor, nn
 
 from netvlad_core.errors import CheckpointError
 
 _ZIP_MAGIC = b"PK\x03\x04"
 _TAR_MAGIC = b"ustar"
 _TAR_MAGIC_AT = 257
+_MOST_NAMED = 6
 
 
 class _Inert:
@@ -36,13 +39,60 @@ _STAND_INS: list[Any] = [
     for name in (
         "numpy.dtype",
         "numpy.ndarray",
-        *(
-            f"numpy.{core}.multiarray.{name}"
-            for core in ("core", "_core")
-            for name in ("scalar", "_reconstruct")
-        ),
+        *(f"numpy.{c}.multiarray.{name}" for c in ("core", "_core") for name in ("scalar", "_reconstruct")),
     )
 ]
+
+
+def read_state(path: Path) -> dict[str, Tensor]:
+    """The named tensors of a checkpoint, whatever stands around them; `module.` of DataParallel is dropped.
+
+    Raises
+    ------
+    CheckpointError
+        As `read_torch_file`, or if there are none.
+    """
+    content = read_torch_file(path)
+    if isinstance(content, Mapping):
+        inner = (content.get(key) for key in ("state_dict", "model_state_dict"))
+        content = next((value for value in inner if isinstance(value, Mapping)), content)
+    state = {
+        ".".join(part for part in key.split(".") if part != "module"): value
+        for key, value in (content.items() if isinstance(content, Mapping) else ())
+        if isinstance(key, str) and isinstance(value, Tensor)
+    }
+    if not state:
+        raise CheckpointError(f"{path} holds no state dict of named tensors")
+    return state
+
+
+def misfits(
+    module: nn.Module, tensors: Mapping[str, Tensor], names: Mapping[str, str], unused: tuple[str, ...] = ()
+) -> str:
+    """Say which tensors are missing or wrong for a module; empty if they are its weights.
+
+    Parameters
+    ----------
+    tensors : tensors by their names in the module; counts of training steps may be missing.
+    names : name in the file of each, for the sentence; default: its name in the module.
+    unused : names of others that should have been of use.
+    """
+    wrong = []
+    for key, wanted in module.state_dict().items():
+        found, name = tensors.get(key), names.get(key, key)
+        if found is None:
+            # Files from before PyTorch 0.4.1 lack this count of training steps; no descriptor depends on it.
+            if not key.endswith("num_batches_tracked"):
+                wrong.append(f"{name} is missing")
+        elif found.shape != wanted.shape:
+            wrong.append(f"{name} has the shape {tuple(found.shape)}, expected {tuple(wanted.shape)}")
+        elif found.is_floating_point() != wanted.is_floating_point():
+            wrong.append(f"{name} has the type {found.dtype}, expected {wanted.dtype}")
+        elif not torch.isfinite(found).all():
+            wrong.append(f"{name} has entries that are not finite")
+    wrong += [f"{name} belongs to no part of it" for name in unused]
+    more = [f"and {len(wrong) - _MOST_NAMED} others"] if len(wrong) > _MOST_NAMED else []
+    return "; ".join(wrong[:_MOST_NAMED] + more)
 
 
 def read_torch_file(path: Path) -> Any:

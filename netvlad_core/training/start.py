@@ -9,10 +9,10 @@ import numpy as np
 
 from netvlad_core.errors import ImageError
 from netvlad_core.mapping.keyframes import step_of
+from netvlad_core.model.backbones import PACKAGED_NETWORK
 from netvlad_core.model.checkpoints import load_checkpoint, save_checkpoint
 from netvlad_core.model.fitting import fit_network
 from netvlad_core.model.network import PlaceNetwork
-from netvlad_core.model.packaged import PACKAGED_NETWORK
 from netvlad_core.model.spec import NetworkSpec
 from netvlad_core.training.config import TrainingConfig
 from netvlad_core.training.processes import Processes

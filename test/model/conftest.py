@@ -8,11 +8,11 @@ import numpy as np
 import pytest
 import torch
 
+from netvlad_core.model.backbones import torchvision_model
 from netvlad_core.model.checkpoints import load_checkpoint, save_checkpoint
 from netvlad_core.model.export import export
 from netvlad_core.model.extractor import variant_path
 from netvlad_core.model.network import PlaceNetwork
-from netvlad_core.model.torchvision_models import torchvision_models
 from support.networks import random_network
 from support.shared import made_once
 from support.street import street, view
@@ -48,5 +48,5 @@ def small_checkpoint(street_views: list[np.ndarray], tmp_path_factory: pytest.Te
 def resnet_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A ResNet-18 of random weights as torchvision writes it."""
     path = tmp_path_factory.mktemp("weights") / "resnet18.pth"
-    torch.save(torchvision_models().resnet18(weights=None).state_dict(), path)
+    torch.save(torchvision_model("resnet18").state_dict(), path)
     return path

@@ -9,10 +9,9 @@ import pytest
 import torch
 
 from netvlad_core.errors import CheckpointError
-from netvlad_core.model.backbones import BACKBONES
+from netvlad_core.model.backbones import BACKBONES, torchvision_model
 from netvlad_core.model.extractor import Extractor
 from netvlad_core.model.pretrained import load_pretrained
-from netvlad_core.model.torchvision_models import torchvision_models
 from support.street import street, view
 
 TORCHVISION = ("vgg16", "alexnet", "resnet18", "resnet50")
@@ -21,10 +20,12 @@ TORCHVISION = ("vgg16", "alexnet", "resnet18", "resnet50")
 def published_state(name: str) -> dict[str, torch.Tensor]:
     """Random tensors in torchvision's layout of the whole classifier; those of its head take no memory."""
     with torch.device("meta"):
-        whole = getattr(torchvision_models(), name)(weights=None).state_dict()
+        whole = torchvision_model(name).state_dict()
     is_head = ("classifier.", "fc.", "layer4.")
     return {
-        key: torch.zeros(()).expand(value.shape) if key.startswith(is_head) else torch.rand(value.shape)
+        key: torch.zeros(()).expand(value.shape)
+        if key.startswith(is_head)
+        else torch.rand(value.shape).to(value.dtype)
         for key, value in whole.items()
     }
 
@@ -63,17 +64,17 @@ def test_missing_tensor_is_named(tmp_path: Path) -> None:
     state = published_state("resnet18")
     del state["layer2.0.conv1.weight"]
     torch.save(state, tmp_path / "w.pth")
-    with pytest.raises(CheckpointError, match=r"w\.pth: tensor layer2\.0\.conv1\.weight is missing"):
+    with pytest.raises(CheckpointError, match=r"weights of resnet18: layer2\.0\.conv1\.weight is missing"):
         load_pretrained("resnet18", tmp_path / "w.pth")
 
 
 def test_other_network_is_refused_by_shape(resnet_file: Path, tmp_path: Path) -> None:
-    with pytest.raises(CheckpointError, match=r"tensor features\.0\.weight is missing"):
+    with pytest.raises(CheckpointError, match=r"weights of vgg16: features\.0\.weight is missing"):
         load_pretrained("vgg16", resnet_file)
     state = published_state("resnet18") | {"conv1.weight": torch.zeros(64, 3, 3, 3)}
     torch.save(state, tmp_path / "w.pth")
     with pytest.raises(
-        CheckpointError, match=r"conv1\.weight has shape \(64, 3, 3, 3\); expected \(64, 3, 7, 7\)"
+        CheckpointError, match=r"conv1\.weight has the shape \(64, 3, 3, 3\), expected \(64, 3, 7, 7\)"
     ):
         load_pretrained("resnet18", tmp_path / "w.pth")
 

@@ -12,9 +12,9 @@ import torch
 
 from netvlad_core.data.frames import Frame
 from netvlad_core.errors import ImageError
+from netvlad_core.model.engine import allowed_threads
 from netvlad_core.model.extractor import Extractor
 from netvlad_core.model.streaming import DescribedFrame, describe_frames
-from netvlad_core.model.threads import allowed_threads
 from support.street import street, view
 
 FRONTS = street(seed=8, metres=60)

@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from scipy.io import savemat
 
-from netvlad_core.model.importers import ImportedWeights
+from netvlad_core.model.network import PlaceNetwork
 from netvlad_core.model.preprocessing import Preprocessing
 from support.reference import ALEXNET, VGG16, unit, vgg16_numbers
 
@@ -128,10 +128,10 @@ def agree(found: Preprocessing, expected: Preprocessing) -> None:
     np.testing.assert_allclose(found.std, expected.std, atol=1e-3)
 
 
-def descriptor(imported: ImportedWeights, x: np.ndarray) -> np.ndarray:
+def descriptor(network: PlaceNetwork, x: np.ndarray) -> np.ndarray:
     """Run an imported network on one preprocessed image (3, H, W)."""
     with torch.no_grad():
-        return imported.network(torch.from_numpy(x[None].astype(np.float32)))[0].numpy()
+        return network(torch.from_numpy(x[None].astype(np.float32)))[0].numpy()
 
 
 def preprocessed_image(random: np.random.Generator) -> np.ndarray:

@@ -12,9 +12,9 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
+from netvlad_core.model.backbones import PACKAGED_NETWORK
 from netvlad_core.model.checkpoints import load_checkpoint, save_checkpoint
 from netvlad_core.model.network import PlaceNetwork
-from netvlad_core.model.packaged import PACKAGED_NETWORK
 
 
 def average(initial: PlaceNetwork, trained: PlaceNetwork, share: float) -> PlaceNetwork:

@@ -16,8 +16,8 @@ from netvlad_core.localization.loops.loop_options import LoopClosureOptions
 from netvlad_core.localization.observation import Observation, Observer, StageTimer, untimed
 from netvlad_core.mapping.map_writer import check_output, write_places, writing_map
 from netvlad_core.mapping.place_map import NETWORK_FILE, MapHeader, PlaceMap
+from netvlad_core.model.backbones import PACKAGED_NETWORK
 from netvlad_core.model.extractor import Extractor
-from netvlad_core.model.packaged import PACKAGED_NETWORK
 
 
 @dataclass(frozen=True)

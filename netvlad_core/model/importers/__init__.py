@@ -1,5 +1,45 @@
-"""Weights of other projects, recognised by their content: `import_weights`."""
+"""Weights of other projects become networks; the content of a file tells which project it comes from."""
 
-from netvlad_core.model.importers.recognise import ImportedWeights, import_weights
+from __future__ import annotations
 
-__all__ = ["ImportedWeights", "import_weights"]
+from pathlib import Path
+
+from netvlad_core.data.mat_file import is_mat_file
+from netvlad_core.errors import CheckpointError
+from netvlad_core.model.importers import hloc
+from netvlad_core.model.importers.torch_layouts import LAYOUTS
+from netvlad_core.model.network import PlaceNetwork
+from netvlad_core.model.torch_files import read_state
+
+_MOST_KEYS = 8
+
+
+def import_weights(path: Path) -> tuple[PlaceNetwork, str]:
+    """Convert a file of weights of another project; nothing in it is executed.
+
+    Returns
+    -------
+    A network that computes what the project computes, its preprocessing included, and the project's name.
+
+    Raises
+    ------
+    CheckpointError
+        If there is no file, its layout is unknown, or it is damaged: the message names the tensors that are
+        missing or wrong.
+    """
+    if not path.is_file():
+        raise CheckpointError(f"there is no file of weights {path}")
+    with path.open("rb") as file:
+        head = file.read(128)
+    if is_mat_file(head):
+        return hloc.take(path).assemble(path, hloc.NAME), hloc.NAME
+    state = read_state(path)
+    # A damaged file fits none: the one with the most tensors in their places names what is missing.
+    layout = next((each for each in LAYOUTS if each.fits(state)), None)
+    layout = layout or max(LAYOUTS, key=lambda each: each.matches(state))
+    if not layout.matches(state):
+        keys = sorted(state)
+        shown = ", ".join(keys[:_MOST_KEYS]) + (", ..." if len(keys) > _MOST_KEYS else "")
+        known = "; ".join([*(each.name for each in LAYOUTS), hloc.NAME])
+        raise CheckpointError(f"{path} has none of the known layouts ({known}); its tensors are {shown}")
+    return layout.take(state).assemble(path, layout.name), layout.name

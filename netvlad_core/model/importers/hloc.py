@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -19,14 +20,26 @@ NAME = "hloc's export of the authors' MATLAB network"
 _LONGEST_SIDE = 1024
 _MOST_COMPRESSION = 8  # trained weights are noise, which hardly compresses
 _CONVOLUTIONS = (0, 2, 5, 7, 10, 12, 14, 17, 19, 21, 24, 26, 28)
-_NETVLAD, _WHITENING = 30, 33
+_CHANNELS = 512
+# Name of a tensor in a `PlaceNetwork`: layer and number of the weight in the file, and how it becomes ours.
+# Convolutions are (height, width, in, out) in MATLAB. Layer 30 holds the assignment (D, K) and MINUS the
+# centroids (D, K); layer 33 the whitening (D K, P), its rows counting the clusters fastest.
+_TENSORS: dict[str, tuple[int, int, Callable[[Tensor], Tensor]]] = {
+    **{f"backbone.{n}.weight": (n, 0, lambda t: t.permute(3, 2, 0, 1)) for n in _CONVOLUTIONS},
+    **{f"backbone.{n}.bias": (n, 1, Tensor.contiguous) for n in _CONVOLUTIONS},
+    "netvlad.assignment.weight": (30, 0, lambda t: t.t()[:, :, None, None]),
+    "netvlad.centroids": (30, 1, lambda t: -t.t()),
+    "whitening.projection.weight": (
+        33,
+        0,
+        lambda t: t.unflatten(0, (_CHANNELS, -1)).permute(2, 1, 0).flatten(1),
+    ),
+    "whitening.projection.bias": (33, 1, Tensor.contiguous),
+}
 
 
 def take(path: Path) -> Parts:
     """Read the file; what is missing is left out.
-
-    Layer 30 holds the assignment (D, K) and MINUS the centroids (D, K); layer 33 the whitening (D K, P), its
-    rows counting the clusters fastest.
 
     Raises
     ------
@@ -37,54 +50,20 @@ def take(path: Path) -> Parts:
         path, CheckpointError, _MOST_COMPRESSION, struct_as_record=False, squeeze_me=True
     )
     net: Any = variables.get("net")
-    layers = np.atleast_1d(getattr(net, "layers", np.empty(0, object)))
     try:
         mean = np.asarray(net.meta.normalization.averageImage, np.float64).reshape(-1, 3)[0]
         red, green, blue = mean.tolist()
-        preprocessing = Preprocessing(
-            "limit", (_LONGEST_SIDE,), (red, green, blue), (1.0, 1.0, 1.0), filter="area"
-        )
+        preprocessing = Preprocessing("limit", (_LONGEST_SIDE,), (red, green, blue), (1.0,) * 3, "area")
     except (AttributeError, ValueError, TypeError) as error:
         raise CheckpointError(
             f"{path} is a MATLAB file without net.meta.normalization.averageImage: no network of {NAME}"
         ) from error
+    layers = np.atleast_1d(getattr(net, "layers", np.empty(0, object)))
     tensors, names = {}, {}
-    for key, name, value in _entries(layers):
-        names[key] = name
-        if value is not None:
-            tensors[key] = value
+    for key, (layer, number, convert) in _TENSORS.items():
+        names[key] = f"net.layers{{{layer + 1}}}.weights{{{number + 1}}}"  # as MATLAB counts
+        # What is missing, or of a shape that cannot be converted, is named by `Parts.assemble`.
+        with suppress(IndexError, AttributeError, TypeError, ValueError, RuntimeError):
+            tensors[key] = torch.from_numpy(np.array(layers[layer].weights[number], np.float32))
+            tensors[key] = convert(tensors[key])
     return Parts("vgg16", preprocessing, tensors, names)
-
-
-def _entries(layers: np.ndarray) -> Iterator[tuple[str, str, Tensor | None]]:
-    """Our name, the file's name and the tensor of each, or None if it is missing."""
-    for index in _CONVOLUTIONS:
-        weight = _weight(layers, index, 0)
-        if weight is not None and weight.ndim == 4:
-            weight = weight.permute(3, 2, 0, 1)  # MATLAB: height, width, in, out
-        yield f"backbone.{index}.weight", _name(index, 0), weight
-        yield f"backbone.{index}.bias", _name(index, 1), _weight(layers, index, 1)
-    assignment, centroids = (_weight(layers, _NETVLAD, number) for number in (0, 1))
-    if assignment is not None and assignment.ndim == 2:
-        assignment = assignment.T[:, :, None, None]
-    if centroids is not None and centroids.ndim == 2:
-        centroids = -centroids.T
-    yield "netvlad.assignment.weight", _name(_NETVLAD, 0), assignment
-    yield "netvlad.centroids", _name(_NETVLAD, 1), centroids
-    projection = _weight(layers, _WHITENING, 0)
-    if projection is not None and centroids is not None and projection.shape[0] == centroids.numel():
-        projection = projection.reshape(*centroids.T.shape, -1).permute(2, 1, 0).flatten(1)
-    yield "whitening.projection.weight", _name(_WHITENING, 0), projection
-    yield "whitening.projection.bias", _name(_WHITENING, 1), _weight(layers, _WHITENING, 1)
-
-
-def _name(layer: int, weight: int) -> str:
-    return f"net.layers{{{layer + 1}}}.weights{{{weight + 1}}}"  # as MATLAB counts
-
-
-def _weight(layers: np.ndarray, layer: int, weight: int) -> Tensor | None:
-    """A weight without the axes of length one that MATLAB puts around it, or None if there is none."""
-    try:
-        return torch.from_numpy(np.array(layers[layer].weights[weight], np.float32))
-    except (IndexError, AttributeError, TypeError, ValueError):
-        return None

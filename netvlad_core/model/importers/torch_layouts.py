@@ -7,8 +7,7 @@ or behind its third stage (ResNet), and flatten the descriptor cluster by cluste
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
-from typing import Any
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
@@ -19,9 +18,12 @@ from netvlad_core.model.preprocessing import Preprocessing
 
 # Backbones that those projects use.
 _BACKBONES = ("vgg16", "alexnet", "resnet18", "resnet50")
-_EXACT_480 = Preprocessing("exact", (480, 640), IMAGENET_MEAN, IMAGENET_STD)
+_KEEP = Preprocessing("keep", (), IMAGENET_MEAN, IMAGENET_STD)
+_EXACT_480 = replace(_KEEP, resize="exact", size=(480, 640))
+_EXACT_480_UNSCALED = replace(_EXACT_480, mean=(123.68, 116.779, 103.939), std=(1.0, 1.0, 1.0))
 # The benchmark resizes after its normalisation, in floating point.
-_EXACT_480_UNROUNDED = Preprocessing("exact", (480, 640), IMAGENET_MEAN, IMAGENET_STD, "antialias-unrounded")
+_UNROUNDED = replace(_EXACT_480, filter="antialias-unrounded")
+_VG = "the deep-VG benchmark"
 
 
 @dataclass(frozen=True)
@@ -31,14 +33,14 @@ class TorchLayout:
     Attributes
     ----------
     name : name of the project.
-    backbone, layer, whitening : prefixes of their tensors; no whitening: None.
-    preprocessing : what the project does to its images; None of the files records it.
+    backbone, layer, whitening : prefixes of their tensors; no whitening: empty.
+    preprocessing : resizing and normalisation of the project; no file records it.
     """
 
     name: str
     backbone: str
     layer: str
-    whitening: str | None
+    whitening: str
     preprocessing: Preprocessing
 
     def matches(self, state: Mapping[str, Tensor]) -> int:
@@ -75,45 +77,11 @@ class TorchLayout:
 
 LAYOUTS = (
     TorchLayout("Patch-NetVLAD", "encoder.", "pool.", "WPCA.0.", _EXACT_480),
-    TorchLayout(
-        "Nanne/pytorch-NetVlad",
-        "encoder.",
-        "pool.",
-        None,
-        Preprocessing("keep", (), IMAGENET_MEAN, IMAGENET_STD),
-    ),
-    TorchLayout(
-        "OpenIBL",
-        "base_model.base.",
-        "net_vlad.",
-        "pca_layer.",
-        Preprocessing("exact", (480, 640), (123.68, 116.779, 103.939), (1.0, 1.0, 1.0)),
-    ),
-    TorchLayout(
-        "the deep-VG benchmark, with a linear layer",
-        "backbone.",
-        "aggregation.0.",
-        "aggregation.1.",
-        _EXACT_480_UNROUNDED,
-    ),
-    TorchLayout("the deep-VG benchmark", "backbone.", "aggregation.", None, _EXACT_480_UNROUNDED),
+    TorchLayout("Nanne/pytorch-NetVlad", "encoder.", "pool.", "", _KEEP),
+    TorchLayout("OpenIBL", "base_model.base.", "net_vlad.", "pca_layer.", _EXACT_480_UNSCALED),
+    TorchLayout(f"{_VG}, with a linear layer", "backbone.", "aggregation.0.", "aggregation.1.", _UNROUNDED),
+    TorchLayout(_VG, "backbone.", "aggregation.", "", _UNROUNDED),
 )
-
-
-def state_of(content: Any) -> dict[str, Tensor]:
-    """The tensors of a checkpoint, whatever stands around them; `module.` of DataParallel is dropped."""
-    if isinstance(content, Mapping):
-        for key in ("state_dict", "model_state_dict"):
-            if isinstance(content.get(key), Mapping):
-                content = content[key]
-                break
-    if not isinstance(content, Mapping):
-        return {}
-    return {
-        ".".join(part for part in key.split(".") if part != "module"): value
-        for key, value in content.items()
-        if isinstance(key, str) and isinstance(value, Tensor)
-    }
 
 
 def _numbered(name: str, prefix: str) -> dict[str, tuple[str, tuple[int, ...]]]:

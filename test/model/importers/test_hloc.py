@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import torch
 
-from netvlad_core.model.importers import ImportedWeights, import_weights
+from netvlad_core.model.importers import import_weights
 from netvlad_core.model.preprocessing import Preprocessing
 from support import foreign_weights as foreign
 from support import reference
@@ -30,13 +30,13 @@ def test_descriptor_of_the_matlab_file(is_compressed: bool, tmp_path: Path) -> N
     vlad = reference.netvlad(reference.vgg16(x, weights), assignment, None, centroids)
     expected = reference.unit(projection.astype(np.float32) @ vlad.T.ravel() + offset)
 
-    imported = import_weights(path)
-    assert "hloc" in imported.layout
+    network, project = import_weights(path)
+    assert "hloc" in project
     foreign.agree(
-        imported.network.spec.preprocessing,
+        network.spec.preprocessing,
         Preprocessing("limit", (1024,), foreign.MEAN, (1.0, 1.0, 1.0), filter="area"),
     )
-    assert np.abs(foreign.descriptor(imported, x) - expected).max() < 1e-5
+    assert np.abs(foreign.descriptor(network, x) - expected).max() < 1e-5
 
 
 def test_cropping_keeps_the_first_entries(tmp_path: Path) -> None:
@@ -49,13 +49,13 @@ def test_cropping_keeps_the_first_entries(tmp_path: Path) -> None:
     state |= foreign.tensors({"centroids": centroids, "conv.weight": assignment[:, :, None, None]}, "pool.")
     state |= foreign.tensors({"weight": projection[:, :, None, None], "bias": offset}, "WPCA.0.")
     torch.save({"num_pcs": 4096, "state_dict": state}, tmp_path / "weights")
-    network = import_weights(tmp_path / "weights").network
+    network, _ = import_weights(tmp_path / "weights")
     images = [foreign.preprocessed_image(random) for _ in range(3)]
     vlads = [
         reference.netvlad(reference.alexnet(x, weights), assignment, None, centroids).ravel() for x in images
     ]
     for cropped, dimension in ((network.crop(512), 512), (network.crop(512).crop(128), 128)):
         expected = np.stack([reference.unit((projection @ vlad + offset)[:dimension]) for vlad in vlads])
-        found = np.stack([foreign.descriptor(ImportedWeights(cropped, ""), x) for x in images])
+        found = np.stack([foreign.descriptor(cropped, x) for x in images])
         np.testing.assert_allclose(found @ found.T, expected @ expected.T, atol=1e-5)
         np.testing.assert_allclose(found, expected, atol=1e-5)

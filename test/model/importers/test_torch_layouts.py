@@ -112,11 +112,11 @@ def test_descriptor_is_the_projects_own(name: str, tmp_path: Path) -> None:
     path = tmp_path / "weights"
     torch.save(case.wrap(state), path)
 
-    imported = import_weights(path)
-    assert case.project in imported.layout
-    assert imported.network.spec.backbone == case.backbone
-    foreign.agree(imported.network.spec.preprocessing, case.preprocessing)
-    assert np.abs(foreign.descriptor(imported, x) - expected).max() < 1e-5
+    network, project = import_weights(path)
+    assert case.project in project
+    assert network.spec.backbone == case.backbone
+    foreign.agree(network.spec.preprocessing, case.preprocessing)
+    assert np.abs(foreign.descriptor(network, x) - expected).max() < 1e-5
 
 
 def _as_in_file(case: Case, weights: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
