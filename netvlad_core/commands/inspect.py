@@ -38,6 +38,7 @@ def _map_values(path: Path) -> dict[str, Any]:
 
 
 def _network_values(path: Path) -> dict[str, Any]:
+    values: dict[str, Any]
     if path.suffix == ".onnx":
         from netvlad_core.model.onnx_engine import OnnxEngine
 

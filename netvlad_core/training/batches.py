@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Protocol
 
 import numpy as np
 import torch
@@ -15,57 +14,35 @@ from netvlad_core.training.losses import multi_similarity_loss, triplet_ranking_
 from netvlad_core.training.places import TrainingSet
 
 
-class Batch(Protocol):
-    """Images and what their descriptors should be like."""
-
-    @property
-    def rows(self) -> np.ndarray:
-        """(M,) int64, rows of the views."""
-        ...
-
-    @property
-    def size(self) -> int:
-        """Tuples, or images."""
-        ...
-
-    def without(self, broken: np.ndarray) -> Batch:
-        """What is left when some rows of the views cannot be read."""
-        ...
-
-    def loss(self, descriptors: Tensor, config: TrainingConfig) -> tuple[Tensor, int]:
-        """Loss of descriptors (M, D), and how many triplets or pairs contribute to it."""
-        ...
-
-
 @dataclass(frozen=True, eq=False)
 class TupleBatch:
-    """Tuples (T, 2 + negatives) as `Mined` has them; an image that several tuples share is there once."""
+    """Tuples (T, 2 + negatives) as `Mined` has them."""
 
     tuples: np.ndarray
 
     @property
     def rows(self) -> np.ndarray:
+        """(M,) int64, rows of the views; an image that several tuples share is there once."""
         return np.unique(self.tuples[self.tuples >= 0])
 
     @property
     def size(self) -> int:
+        """Number of tuples."""
         return len(self.tuples)
 
     def without(self, broken: np.ndarray) -> TupleBatch:
+        """The tuples that have none of the rows that cannot be read."""
         return TupleBatch(self.tuples[~np.isin(self.tuples, broken).any(axis=1)])
 
     def loss(self, descriptors: Tensor, config: TrainingConfig) -> tuple[Tensor, int]:
+        """Loss of descriptors (M, D), and the number of violating triplets."""
         places = torch.from_numpy(np.searchsorted(self.rows, self.tuples)).to(descriptors.device)
         owners, columns = (
             torch.from_numpy(found).to(descriptors.device) for found in np.nonzero(self.tuples[:, 2:] >= 0)
         )
-        return triplet_ranking_loss(
-            descriptors[places[:, 0]],
-            descriptors[places[:, 1]],
-            descriptors[places[owners, columns + 2]],
-            owners,
-            config.margin,
-        )
+        queries, positives = descriptors[places[:, 0]], descriptors[places[:, 1]]
+        negatives = descriptors[places[owners, columns + 2]]
+        return triplet_ranking_loss(queries, positives, negatives, owners, config.margin)
 
 
 @dataclass(frozen=True, eq=False)
@@ -77,21 +54,22 @@ class PlaceBatch:
 
     @property
     def size(self) -> int:
+        """Number of images."""
         return len(self.rows)
 
     def without(self, broken: np.ndarray) -> PlaceBatch:
+        """The images that can be read."""
         keep = ~np.isin(self.rows, broken)
         return PlaceBatch(self.rows[keep], self.labels[keep])
 
     def loss(self, descriptors: Tensor, config: TrainingConfig) -> tuple[Tensor, int]:
-        return multi_similarity_loss(
-            descriptors,
-            torch.from_numpy(self.labels).to(descriptors.device),
-            config.ms_alpha,
-            config.ms_beta,
-            config.ms_base,
-            config.ms_epsilon,
-        )
+        """Loss of descriptors (M, D), and the number of pairs that its mining has left."""
+        labels = torch.from_numpy(self.labels).to(descriptors.device)
+        weights = config.ms_alpha, config.ms_beta, config.ms_base, config.ms_epsilon
+        return multi_similarity_loss(descriptors, labels, *weights)
+
+
+Batch = TupleBatch | PlaceBatch
 
 
 def tuple_batches(tuples: np.ndarray, size: int) -> list[Batch]:

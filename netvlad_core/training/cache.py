@@ -18,9 +18,9 @@ class DescriptorCache:
 
     Parameters
     ----------
-    path : path of the file; a file of another size is begun anew.
+    path : file of the rows.
     shape : (N, D), images and dimensions.
-    kind : "float32" or "float16"; half the disk, and distances that are 1e-3 off at most.
+    kind : "float32" or "float16", with half the disk space and distances that are 1e-3 off at most.
     """
 
     def __init__(self, path: Path, shape: tuple[int, int], kind: str = "float32") -> None:
@@ -28,27 +28,15 @@ class DescriptorCache:
         self._shape = shape
         self._type = np.dtype(kind)
 
-    @property
-    def exists(self) -> bool:
-        return self.path.is_file() and self.path.stat().st_size == self._bytes
-
-    @property
-    def _bytes(self) -> int:
-        return self._shape[0] * self._shape[1] * self._type.itemsize
-
     def prepare(self) -> None:
-        """Make the file, sparse, if it is not there."""
-        if not self.exists:
+        """Make the file, sparse, if there is none of this size."""
+        size = self._shape[0] * self._shape[1] * self._type.itemsize
+        if not self.path.is_file() or self.path.stat().st_size != size:
             with self.path.open("wb") as file:
-                file.truncate(self._bytes)
+                file.truncate(size)
 
     def refresh(
-        self,
-        extractor: Extractor,
-        views: Views,
-        rows: np.ndarray,
-        processes: Processes,
-        progress: bool = True,
+        self, extractor: Extractor, views: Views, rows: np.ndarray, processes: Processes, progress: bool
     ) -> np.ndarray:
         """Describe the images of these rows anew, each process its share; all return when all have.
 
@@ -60,14 +48,11 @@ class DescriptorCache:
             self.prepare()
         processes.wait()
         own = processes.share(rows)
-        batches = describe_frames((views.frames[row] for row in own), extractor)
-        show = progress and processes.is_first
-        done = 0
-        is_broken = np.zeros(len(views), np.int64)
-        with bar(title="descriptors", total=len(own), show=show) as shown:
-            for batch in batches:
+        done, is_broken = 0, np.zeros(len(views), np.int64)
+        nothing = np.full(self._shape[1], np.nan, np.float32)
+        with bar(title="descriptors", total=len(own), show=progress and processes.is_first) as shown:
+            for batch in describe_frames((views.frames[row] for row in own), extractor):
                 here = own[done : done + len(batch)]
-                nothing = np.full(self._shape[1], np.nan, np.float32)
                 described = [nothing if frame.descriptor is None else frame.descriptor for frame in batch]
                 self.write(here, np.stack(described))
                 is_broken[here] = [frame.descriptor is None for frame in batch]

@@ -19,9 +19,8 @@ if sys.version_info >= (3, 11):
 else:
     import tomli as tomllib
 
-_PLACES = "multi-similarity"
 _PATHS = ("weights", "backbone_weights", "collection", "validation_collection")
-_NO_PATHS = ("imagenet", "packaged")  # what may stand in place of one
+_NO_PATHS = ("", "imagenet", "packaged")  # what may stand in place of one
 _LISTS_OF_PATHS = ("database", "queries", "validation_database", "validation_queries")
 
 
@@ -34,30 +33,24 @@ class TrainingConfig:
     database, queries : sources of images with poses (bags, maps, catalogues, folders), all in one coordinate
         frame; without queries each image of the database is a query for the others.
     validation_database, validation_queries : the same for other places; without them nothing is validated.
-    collection, split : a set of a known format (docs/datasets.md), instead of database and queries.
-    validation_collection, validation_split : the same, instead of validation_database and validation_queries.
-    image_topic, pose_topic : topics of bags; empty: the only ones.
-    weights : checkpoint to begin with, "packaged" for the package's own; empty: clusters are fitted on the
-        database.
-    backbone : of the network that is fitted.
-    backbone_weights : its weights: a file, or "imagenet" for installed ones; empty: the package's own.
     trainable : "head", "all", or the number of last blocks of the backbone that learn with the head.
-    device : "auto" (CUDA if there is one), "cpu", "cuda", "cuda:1".
     """
 
     database: tuple[str, ...] = ()
     queries: tuple[str, ...] = ()
     validation_database: tuple[str, ...] = ()
     validation_queries: tuple[str, ...] = ()
-    collection: str = ""
-    split: str = ""
-    validation_collection: str = ""
-    validation_split: str = ""
-    image_topic: str = ""
-    pose_topic: str = ""
-    weights: str = ""
-    backbone: str = DEFAULT_BACKBONE
-    backbone_weights: str = ""
+    collection: str = setting(
+        "", "Set of a known format (docs/datasets.md), instead of database and queries."
+    )
+    split: str = setting("", "Part of the collection; empty: the only one.")
+    validation_collection: str = setting("", "Collection to validate on, instead of validation_database.")
+    validation_split: str = setting("", "Part of it.")
+    image_topic: str = setting("", "Image topic of bags; empty: the only one.")
+    pose_topic: str = setting("", "Pose topic of bags; empty: the only one.")
+    weights: str = setting("", "Checkpoint to begin with, or packaged; empty: clusters are fitted.")
+    backbone: str = setting(DEFAULT_BACKBONE, "Backbone of the network that is fitted.")
+    backbone_weights: str = setting("", "File with its weights, or imagenet; empty: the package's own.")
     clusters: int = setting(64, "Clusters of the network that is fitted.", 2)
     positive_radius: float = setting(POSITIVE_WITHIN, "Metres; a nearer image may be a positive.", 0)
     min_distance: float = setting(1.0, "Metres; a positive is farther than this.", 0)
@@ -65,7 +58,9 @@ class TrainingConfig:
     negative_radius: float = setting(NEGATIVE_BEYOND, "Metres beyond which an image is a negative.", 0)
     time_exclusion: float = setting(30.0, "Seconds; nearer images of one drive are no positives.", 0)
     correct_radius: float = setting(CORRECT_WITHIN, "Metres within which an answer is correct.", 0)
-    loss: str = setting("triplet", "Ranking loss, or a loss over places.", choices=("triplet", _PLACES))
+    loss: str = setting(
+        "triplet", "Ranking loss, or a loss over places.", choices=("triplet", "multi-similarity")
+    )
     margin: float = setting(0.1, "Margin of the triplet loss, in squared distance.", 0)
     negatives: int = setting(10, "Most violating negatives of a tuple, hardest first.", 1)
     random_negatives: int = setting(1000, "Negatives sampled for each query at each mining.", 0)
@@ -94,12 +89,16 @@ class TrainingConfig:
     checkpoint_steps: int = setting(100, "Steps between checkpoints to resume from.", 1)
     workers: int = setting(2, "Threads that read images, in each process.", 1)
     seed: int = setting(0, "Seed of everything random.", 0)
-    device: str = "auto"
+    device: str = setting("auto", "auto (CUDA if there is one), cpu, cuda, cuda:1.")
 
     def __post_init__(self) -> None:
         for name, declared in settings_of(self).items():
             declared.check(getattr(self, name))
-        is_count = isinstance(self.trainable, int) and self.trainable >= 0
+        for name in _LISTS_OF_PATHS:
+            value = getattr(self, name)
+            is_list = isinstance(value, tuple) and all(isinstance(part, str) for part in value)
+            _expect(is_list, name, value, "a list of paths")
+        is_count = type(self.trainable) is int and self.trainable >= 0
         expected = 'one of "head", "all" and a number of blocks'
         _expect(is_count or self.trainable in ("head", "all"), "trainable", self.trainable, expected)
         for prefix in ("", "validation_"):
@@ -124,35 +123,27 @@ class TrainingConfig:
         except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
             raise NetvladError(f"cannot read the configuration {path}: {error}") from error
         defaults = {field.name: field.default for field in fields(cls)}
+        base = path.absolute().parent
+        for key, value in values.items():
+            if key not in defaults:
+                near = difflib.get_close_matches(key, defaults, 1, cutoff=0.0)[0]
+                raise NetvladError(f"{path}: unknown option {key!r}; the nearest known one is {near!r}")
+            if isinstance(defaults[key], float) and type(value) is int:
+                values[key] = float(value)
+            elif isinstance(value, list):
+                values[key] = tuple(value)
         try:
-            config = cls(**{key: _as_type_of(defaults, key, value) for key, value in values.items()})
+            config = cls(**values)
         except NetvladError as error:
             raise NetvladError(f"{path}: {error}") from error
-        base = path.absolute().parent
-        found: dict[str, Any] = {
-            name: str(base / Path(getattr(config, name)).expanduser())
-            for name in _PATHS
-            if getattr(config, name) not in ("", *_NO_PATHS)
-        }
-        for name in _LISTS_OF_PATHS:
-            found[name] = tuple(str(base / Path(part).expanduser()) for part in getattr(config, name))
+
+        def absolute(text: str) -> str:
+            return str(base / Path(text).expanduser())
+
+        texts = {name: getattr(config, name) for name in _PATHS}
+        found: dict[str, Any] = {name: absolute(t) for name, t in texts.items() if t not in _NO_PATHS}
+        found |= {name: tuple(map(absolute, getattr(config, name))) for name in _LISTS_OF_PATHS}
         return replace(config, **found)
-
-
-def _as_type_of(defaults: dict[str, Any], key: str, value: Any) -> Any:
-    if key not in defaults:
-        near = difflib.get_close_matches(key, defaults, 1, cutoff=0.0)[0]
-        raise NetvladError(f"unknown option {key!r}; the nearest known one is {near!r}")
-    default = defaults[key]
-    if isinstance(default, tuple):
-        is_list = isinstance(value, list) and all(isinstance(part, str) for part in value)
-        _expect(is_list, key, value, "a list of paths")
-        return tuple(value)
-    if isinstance(default, float) and type(value) is int:
-        return float(value)
-    kinds = (str, int) if key == "trainable" else (type(default),)
-    _expect(type(value) in kinds, key, value, f"a value like {default!r}")
-    return value
 
 
 def _expect(is_right: bool, key: str, value: Any, expected: str) -> None:

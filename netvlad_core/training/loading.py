@@ -1,19 +1,30 @@
-"""Images of the next step are read while the network works on this one."""
+"""Images of the next step are read, and changed at random, while the network works on this one."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
+from itertools import zip_longest
 from typing import NamedTuple
 
+import cv2
 import numpy as np
 
 from netvlad_core.errors import ImageError
-from netvlad_core.training.augmentation import augment
 from netvlad_core.training.batches import Batch
 from netvlad_core.training.config import TrainingConfig
 from netvlad_core.training.processes import Processes
 from netvlad_core.training.views import Views
+
+# At strength 1, for each image: factors of brightness and of single channels, exponents of contrast.
+_BRIGHTNESS = np.log(2.5)
+_COLOUR = np.log(1.4)
+_GAMMA = np.log(2.0)
+_NOISE = 8.0  # grey levels
+# Lamps and shadows: standard deviation of the logarithm of brightness between the parts of an image.
+_UNEVEN = 0.5
+_PARTS = (3, 4)
+_BLUR = 0.006  # standard deviation, share of the height
 
 
 class Loaded(NamedTuple):
@@ -41,10 +52,8 @@ class Loader:
                 return {row: pool.submit(self._read, row, epoch) for row in rows}
 
             ahead = start(batches[0]) if batches else {}
-            for number, batch in enumerate(batches):
-                reading = ahead
-                if number + 1 < len(batches):
-                    ahead = start(batches[number + 1])
+            for batch, following in zip_longest(batches, batches[1:]):
+                reading, ahead = ahead, start(following) if following else {}
                 yield self._finish(batch, {row: image.result() for row, image in reading.items()}, epoch)
 
     def _finish(self, batch: Batch, images: dict[int, np.ndarray | None], epoch: int) -> Loaded:
@@ -64,3 +73,50 @@ class Loader:
             return None
         random = np.random.default_rng([self._config.seed, epoch, row])
         return augment(image, self._config.photometric, self._config.perspective, random)
+
+
+def augment(
+    image: np.ndarray, photometric: float, perspective: float, random: np.random.Generator
+) -> np.ndarray:
+    """Change light, colour and viewpoint of an image at random, so that a descriptor learns to see past them.
+
+    Parameters
+    ----------
+    image : uint8 RGB (H, W, 3).
+    photometric : strength of gamma, brightness over the image and in parts of it, colour cast, desaturation,
+        blur and noise, 0 to 1.
+    perspective : how far each corner moves inwards or outwards at most, as a share of the sides.
+
+    Returns
+    -------
+    uint8 RGB (H, W, 3).
+    """
+    if perspective:
+        image = _move_corners(image, perspective, random)
+    return _change_light(image, photometric, random) if photometric else image
+
+
+def _move_corners(image: np.ndarray, share: float, random: np.random.Generator) -> np.ndarray:
+    height, width = image.shape[:2]
+    corners = np.array([[0, 0], [width, 0], [width, height], [0, height]], np.float32)
+    moved = corners + random.uniform(-share, share, (4, 2)) * [width, height]
+    matrix = cv2.getPerspectiveTransform(corners, moved.astype(np.float32))
+    return cv2.warpPerspective(image, matrix, (width, height), borderMode=cv2.BORDER_REFLECT_101)
+
+
+def _change_light(image: np.ndarray, strength: float, random: np.random.Generator) -> np.ndarray:
+    gamma = np.exp(strength * random.uniform(-_GAMMA, _GAMMA))
+    gains = np.exp(
+        strength * (random.uniform(-_BRIGHTNESS, _BRIGHTNESS) + random.uniform(-_COLOUR, _COLOUR, 3))
+    )
+    values = (image.astype(np.float32) / 255) ** np.float32(gamma) * gains.astype(np.float32)
+    parts = np.exp(strength * _UNEVEN * random.standard_normal(_PARTS, np.float32))
+    values *= cv2.resize(parts, image.shape[1::-1], interpolation=cv2.INTER_LINEAR)[..., None]
+    blur = strength * _BLUR * image.shape[0] * random.uniform(0, 1)
+    if blur > 0.3:  # pixels; less changes nothing
+        values = cv2.GaussianBlur(values, (0, 0), blur)
+    grey = values.mean(axis=2, keepdims=True)
+    values += np.float32(strength * random.uniform(0, 1)) * (grey - values)
+    values *= 255
+    values += (strength * _NOISE * random.uniform(0, 1)) * random.standard_normal(image.shape, np.float32)
+    return values.clip(0, 255).round().astype(np.uint8)

@@ -12,8 +12,6 @@ RECALL_AT = (1, 5, 10)
 COLUMNS = (
     "step", "epoch", "loss", "violating", "tuples", "learning_rate", *(f"recall@{n}" for n in RECALL_AT)
 )  # fmt: skip
-_TABLE = "metrics.csv"
-_CURVES = "curves.png"
 
 
 class Metrics:
@@ -26,13 +24,19 @@ class Metrics:
 
     def __init__(self, folder: Path, rows: int, say: Callable[[str], None]) -> None:
         """Go on after `rows` rows; later ones belong to steps that are done again, and are dropped."""
-        self._folder = folder
-        self._path = folder / _TABLE
-        kept = _lines(self._path)[: rows + 1] if rows else [",".join(COLUMNS)]
+        self._path = folder / "metrics.csv"
+        is_there = rows and self._path.is_file()
+        kept = self._path.read_text().splitlines()[: rows + 1] if is_there else [",".join(COLUMNS)]
         self._path.write_text("\n".join(kept) + "\n")
         self.rows = len(kept) - 1
         last_step = int(kept[-1].partition(",")[0]) if self.rows else 0
-        self._board = _board(folder, last_step + 1, say)
+        self._board: Any = None
+        if find_spec("tensorboard") is None:
+            say("tensorboard is not installed: metrics go to metrics.csv and curves.png only")
+        else:
+            from torch.utils.tensorboard import SummaryWriter
+
+            self._board = SummaryWriter(str(folder / "tensorboard"), purge_step=last_step + 1)
 
     def add(self, values: Mapping[str, Any]) -> None:
         """Append a row; columns without a value stay empty."""
@@ -63,17 +67,4 @@ class Metrics:
         recall.legend(loc="lower right")
         for axes in (loss, recall):
             axes.grid(alpha=0.3)
-        figure.savefig(self._folder / _CURVES, dpi=120)
-
-
-def _lines(path: Path) -> list[str]:
-    return path.read_text().splitlines() if path.is_file() else [",".join(COLUMNS)]
-
-
-def _board(folder: Path, next_step: int, say: Callable[[str], None]) -> Any:
-    if find_spec("tensorboard") is None:
-        say("tensorboard is not installed: metrics go to metrics.csv and curves.png only")
-        return None
-    from torch.utils.tensorboard import SummaryWriter
-
-    return SummaryWriter(str(folder / "tensorboard"), purge_step=next_step)
+        figure.savefig(self._path.with_name("curves.png"), dpi=120)

@@ -3,18 +3,26 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import suppress
 from dataclasses import asdict
 from pathlib import Path
 
+import numpy as np
+
 from netvlad_core.data.place_sets.recognise import open_place_set
 from netvlad_core.data.sources import SourceOptions
-from netvlad_core.errors import NetvladError
+from netvlad_core.errors import ImageError, NetvladError
+from netvlad_core.mapping.keyframes import step_of
+from netvlad_core.model.backbones import PACKAGED_NETWORK
+from netvlad_core.model.checkpoints import load_checkpoint, save_checkpoint
+from netvlad_core.model.fitting import fit_network
+from netvlad_core.model.network import PlaceNetwork
+from netvlad_core.model.spec import NetworkSpec
 from netvlad_core.training.config import TrainingConfig
 from netvlad_core.training.places import TrainingSet
 from netvlad_core.training.processes import Processes
 from netvlad_core.training.sources import read_views
-from netvlad_core.training.start import initial_network
 from netvlad_core.training.state import RunState
 from netvlad_core.training.trainer import BEST, LAST, STATE, Run, Trainer
 from netvlad_core.training.validation import Validation
@@ -47,7 +55,7 @@ def train(
         If the folder holds a run already, which is not to be resumed, or memory does not suffice.
     """
     processes = Processes(config.device)
-    run = Run(folder, processes, progress, say if processes.is_first else _say_nothing)
+    run = Run(folder, processes, progress, say if processes.is_first else lambda _: None)
     try:
         if not resume and (folder / STATE).exists():
             raise NetvladError(f"{folder} holds a run already: --resume goes on with it, or choose another")
@@ -83,7 +91,7 @@ def _prepare(config: TrainingConfig, run: Run, resume: bool) -> Trainer:
         run.say(f"validation: Recall@N of all {validation.queries} queries")
     else:
         run.say("no validation_database: nothing is validated, and the last epoch counts as the best")
-    network = initial_network(config, database, run.folder, run.processes)
+    network = _initial_network(config, database, run)
     return Trainer(network, training_set, validation, config, run, resume)
 
 
@@ -102,6 +110,31 @@ def _read(prefix: str, config: TrainingConfig, run: Run) -> tuple[Views | None, 
     return database, queries
 
 
+def _initial_network(config: TrainingConfig, database: Views, run: Run) -> PlaceNetwork:
+    """The configured checkpoint, or clusters fitted on the database and kept as `initial.safetensors`."""
+    if config.weights:
+        return load_checkpoint(PACKAGED_NETWORK if config.weights == "packaged" else Path(config.weights))
+    path = run.folder / "initial.safetensors"
+    if run.processes.is_first and not path.is_file():
+        network = fit_network(
+            lambda: _sample(database),
+            NetworkSpec.of_backbone(config.backbone, clusters=config.clusters),
+            Path(config.backbone_weights) if config.backbone_weights else None,
+            config.seed,
+            str(run.processes.device),
+        )
+        save_checkpoint(network.cpu(), path)
+    run.processes.wait()
+    return load_checkpoint(path)
+
+
+def _sample(views: Views) -> Iterator[np.ndarray]:
+    """Images evenly spread over the database; one that cannot be read is counted when it is described."""
+    for row in range(0, len(views), step_of(len(views))):
+        with suppress(ImageError):
+            yield views.read(row)
+
+
 def _report(reached: RunState, views: Views, run: Run) -> None:
     if reached.broken:
         names = ", ".join(views.frames[row].name for row in reached.broken[:5])
@@ -116,7 +149,3 @@ def _report(reached: RunState, views: Views, run: Run) -> None:
         f"{run.folder / BEST}: after epoch {reached.best_epoch} of {reached.epoch}, {reached.step} steps; "
         f"{run.folder / LAST}: the last"
     )
-
-
-def _say_nothing(_: str) -> None:
-    """Other processes than the first."""

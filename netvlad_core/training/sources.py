@@ -5,6 +5,8 @@ from __future__ import annotations
 import csv
 import shutil
 from collections.abc import Sequence
+from functools import reduce
+from operator import add
 from pathlib import Path
 
 import cv2
@@ -44,20 +46,16 @@ def read_views(
     SourceError
         If a source cannot be read or an image has no pose.
     """
-    views: Views | None = None
+    if not paths:
+        raise SourceError("no source of images is named; expected bags, maps, catalogues or folders")
+    views = []
     for path in map(Path, paths):
-        source: FrameSource
-        if is_map(path):
-            source = MapSource.open(path)
-        else:
-            source = open_source(path, options if is_bag(path) else None)
+        topics = options if is_bag(path) else None
+        source: FrameSource = MapSource.open(path) if is_map(path) else open_source(path, topics)
         if source.is_stream:
             source = _keyframe_files(source, work / source.fingerprint, may_write, progress)
-        one = Views.of_source(source, _read_labels(path))
-        views = one if views is None else views + one
-    if views is None:
-        raise SourceError("no source of images is named; expected bags, maps, catalogues or folders")
-    return views
+        views.append(Views.of_source(source, _read_labels(path)))
+    return reduce(add, views)
 
 
 def _read_labels(path: Path) -> np.ndarray | None:

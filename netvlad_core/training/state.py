@@ -5,7 +5,6 @@ Everything random in training is a function of seed, epoch and image, so no rand
 
 from __future__ import annotations
 
-import os
 from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
 from typing import Any
@@ -14,6 +13,7 @@ import torch
 from torch import Tensor
 
 from netvlad_core.errors import CheckpointError
+from netvlad_core.files import written_whole
 from netvlad_core.training.config import TrainingConfig
 
 # Options that may change between the parts of a run.
@@ -52,20 +52,10 @@ class RunState:
 
 
 def save_state(path: Path, config: TrainingConfig, data: str, progress: RunState, learned: Any) -> None:
-    """Write beside the file and rename.
-
-    Parameters
-    ----------
-    data : fingerprint of the training set.
-    learned : state dicts by name.
-    """
+    """Write the state; `data` is the fingerprint of the training set, `learned` has state dicts by name."""
     values = {"config": _fixed(config), "data": data, "progress": vars(progress), "learned": learned}
-    partial = path.with_name(f".{path.name}.partial")
-    with partial.open("wb") as file:
-        torch.save(values, file)
-        file.flush()
-        os.fsync(file.fileno())
-    partial.replace(path)
+    with written_whole(path) as partial:
+        torch.save(values, partial)
 
 
 def load_state(path: Path, config: TrainingConfig, data: str) -> tuple[RunState, Any]:

@@ -11,6 +11,7 @@ import numpy as np
 import torch
 from torch import nn
 
+from netvlad_core.errors import NetvladError
 from netvlad_core.model.checkpoints import save_checkpoint
 from netvlad_core.model.extractor import Extractor
 from netvlad_core.model.network import PlaceNetwork
@@ -25,9 +26,7 @@ from netvlad_core.training.mining import Miner
 from netvlad_core.training.places import TrainingSet
 from netvlad_core.training.processes import Processes
 from netvlad_core.training.state import RunState, load_state, save_state
-from netvlad_core.training.trainable import train_only
 from netvlad_core.training.validation import Validation
-from netvlad_core.training.views import Views
 
 BEST, LAST, STATE = "best.safetensors", "last.safetensors", "state.pt"
 
@@ -50,6 +49,11 @@ class Trainer:
     network : changed in place.
     validation : None if there is nothing to validate on.
     resume : continue the run in the folder.
+
+    Attributes
+    ----------
+    views : images that it trains on.
+    progress : position of the run.
     """
 
     def __init__(
@@ -63,6 +67,7 @@ class Trainer:
     ) -> None:
         self._config, self._run, self._validation = config, run, validation
         self._set, self._network = training_set, network
+        self.views = training_set.views
         parameters = train_only(network, config.trainable)
         self._extractor = Extractor.of(network, str(run.processes.device), precision=config.precision)
         self._optimizer = _optimizer(parameters, config)
@@ -80,11 +85,6 @@ class Trainer:
         self._metrics: Metrics | None = None
         if run.processes.is_first:
             self._metrics = Metrics(run.folder, self.progress.log_rows, run.say)
-
-    @property
-    def views(self) -> Views:
-        """The images that it trains on."""
-        return self._set.views
 
     def train(self) -> RunState:
         """Run to the end; returns what was reached."""
@@ -216,6 +216,44 @@ class Trainer:
         self._scaler.load_state_dict(learned["scaler"])
         if self.progress.hardest is not None:
             self._miner.hardest = self.progress.hardest.numpy()
+
+
+def train_only(network: PlaceNetwork, trainable: str | int) -> list[nn.Parameter]:
+    """Let a part of the network learn and freeze the rest.
+
+    Parameters
+    ----------
+    trainable : "head" (all behind the backbone), "all", or the number of last blocks of the
+        backbone that learn with the head. With VGG16, 3 is the paper's "from conv5_1 up".
+
+    Raises
+    ------
+    NetvladError
+        If the backbone has fewer blocks.
+    """
+    network.requires_grad_(trainable == "all")
+    network.netvlad.requires_grad_(True)
+    network.whitening.requires_grad_(True)
+    if isinstance(trainable, int) and trainable:
+        found = blocks(network.backbone)
+        if trainable > len(found):
+            raise NetvladError(
+                f"trainable is {trainable}, but the backbone {network.spec.backbone} has {len(found)} blocks"
+            )
+        for block in found[-trainable:]:
+            block.requires_grad_(True)
+    return [parameter for parameter in network.parameters() if parameter.requires_grad]
+
+
+def blocks(module: nn.Module) -> list[nn.Module]:
+    """Parts with weights, in their order: what plain sequences contain, in which sequences are opened."""
+    found: list[nn.Module] = []
+    for part in module.children():
+        if type(part) in (nn.Sequential, nn.ModuleList):
+            found += blocks(part)
+        elif any(True for _ in part.parameters()):
+            found.append(part)
+    return found
 
 
 def _optimizer(parameters: list[nn.Parameter], config: TrainingConfig) -> torch.optim.Optimizer:

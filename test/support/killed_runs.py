@@ -18,7 +18,6 @@ from typing import Any
 import matplotlib.figure  # noqa: F401  # what takes long to import, once for all children
 import torch
 
-from netvlad_core.training import state
 from netvlad_core.training.cache import DescriptorCache
 from netvlad_core.training.config import TrainingConfig
 from netvlad_core.training.metrics import Metrics
@@ -51,7 +50,7 @@ def arm(kill: str) -> None:
     elif what == "write":
         DescriptorCache.write = counted(write)  # type: ignore[method-assign]
     else:
-        state.os.fsync = counted(fsync)
+        os.fsync = counted(fsync)
 
 
 def run(config: TrainingConfig, folder: Path, kill: str | None = None, resume: bool = False) -> int:

@@ -14,13 +14,13 @@ from netvlad_core.training.cache import DescriptorCache
 def test_cache_keeps_rows_in_a_file(tmp_path: Path, kind: str, tolerance: float) -> None:
     descriptors = np.random.default_rng(1).normal(0, 0.25, (100, 16)).astype(np.float32)
     cache = DescriptorCache(tmp_path / "descriptors", descriptors.shape, kind)
-    assert not cache.exists
     cache.prepare()
     rows = np.random.default_rng(2).permutation(len(descriptors))
     cache.write(rows[:70], descriptors[rows[:70]])
     cache.write(rows[70:], descriptors[rows[70:]])
     again = DescriptorCache(tmp_path / "descriptors", descriptors.shape, kind)
-    assert again.exists
+    again.prepare()
     np.testing.assert_allclose(again.open(), descriptors, atol=tolerance)
     assert cache.path.stat().st_size == descriptors.size * np.dtype(kind).itemsize
-    assert not DescriptorCache(cache.path, (5, 16), kind).exists
+    DescriptorCache(cache.path, (5, 16), kind).prepare()
+    assert cache.path.stat().st_size == 5 * 16 * np.dtype(kind).itemsize, "another size is begun anew"

@@ -33,9 +33,12 @@ def test_file_sets_options_and_paths_are_relative_to_it(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("text", "words"),
     [
+        ("device = 1", ["device", "1", "a text"]),
+        ("trainable = true", ["trainable", "True", "a number of blocks"]),
+        ('queries = ["a", 1]', ["queries", "1", "a list of paths"]),
         ("learning_rat = 1", ["'learning_rat'", "'learning_rate'"]),
-        ("epochs = 1.5", ["epochs", "1.5", "30"]),
-        ("epochs = true", ["epochs", "True"]),
+        ("epochs = 1.5", ["epochs", "1.5", "a whole number from 1"]),
+        ("epochs = true", ["epochs", "True", "a whole number from 1"]),
         ("epochs = 0", ["epochs", "0", "from 1"]),
         ("margin = -0.1", ["margin", "-0.1"]),
         ("margin = nan", ["margin", "nan"]),

@@ -18,7 +18,7 @@ from netvlad_core.training.batches import PlaceBatch, TupleBatch
 from netvlad_core.training.config import TrainingConfig
 from netvlad_core.training.gradients import Gradients
 from netvlad_core.training.processes import Processes
-from netvlad_core.training.trainable import train_only
+from netvlad_core.training.trainer import train_only
 from support.street import street, view
 
 TUPLES = TupleBatch(np.array([[0, 1, 4, 5, -1], [2, 3, 5, -1, -1], [6, 7, 0, 1, 2]]))

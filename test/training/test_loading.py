@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from netvlad_core.training.augmentation import augment
+from netvlad_core.training.loading import augment
 from support.images import known_picture
 
 

@@ -11,7 +11,7 @@ import torch
 from netvlad_core.errors import NetvladError
 from netvlad_core.model.checkpoints import load_checkpoint
 from netvlad_core.model.network import PlaceNetwork
-from netvlad_core.training.trainable import blocks, train_only
+from netvlad_core.training.trainer import blocks, train_only
 
 
 @pytest.fixture
