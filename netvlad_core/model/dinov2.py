@@ -1,8 +1,7 @@
 """DINOv2's vision transformers with patches of 14 pixels, as a backbone.
 
-Oquab et al., "DINOv2: Learning robust visual features without supervision", TMLR 2024. Names of parameters
-are those of the published checkpoints, so that they load; registers, masks and the classification token's
-output are not used.
+Oquab et al., "DINOv2: Learning robust visual features without supervision", TMLR 2024. Parameters have the
+names of the published checkpoints; registers, masks and the classification token's output are not used.
 """
 
 from __future__ import annotations
@@ -28,13 +27,8 @@ _CUBIC = -0.75
 class DinoV2(nn.Module):
     """Images (B, 3, H, W) -> patch tokens (B, D, H // 14, W // 14) after the last normalisation.
 
-    Images whose sides are no multiples of 14 are cropped about their centre.
-
-    Parameters
-    ----------
-    channels : D; 384 for ViT-S, 768 for ViT-B.
-    heads : number of attention heads; 6 for ViT-S, 12 for ViT-B.
-    blocks : transformer blocks; 12 in both.
+    Images whose sides are no multiples of 14 are cropped about their centre. ViT-S has D = 384 channels and 6
+    heads, ViT-B 768 and 12.
     """
 
     def __init__(self, channels: int, heads: int, blocks: int = _BLOCKS) -> None:

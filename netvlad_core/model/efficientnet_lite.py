@@ -1,8 +1,7 @@
 """EfficientNet-Lite0, cut where NetVLAD begins.
 
 EfficientNet (Tan and Le, ICML 2019) without squeeze-and-excitation and with ReLU6, as TensorFlow published it
-for small machines. Names of modules and the padding follow the PyTorch conversion of those weights, so that
-they load.
+for small machines. Names of modules and the padding are those of the PyTorch conversion of its weights.
 """
 
 from __future__ import annotations
@@ -10,8 +9,7 @@ from __future__ import annotations
 from torch import Tensor, nn
 from torch.nn import functional
 
-# Stages of Lite0: (blocks, kernel, stride, expansion, channels out). The two last ones, of stride 32, are not
-# used.
+# Stages of Lite0: (blocks, kernel, stride, expansion, channels out), without the last two, of stride 32.
 _STAGES = ((1, 3, 1, 1, 16), (2, 3, 2, 6, 24), (2, 5, 2, 6, 40), (3, 3, 2, 6, 80), (3, 5, 1, 6, 112))
 _STEM_CHANNELS = 32
 _BATCH_NORM_EPSILON = 1e-3
@@ -68,12 +66,10 @@ class EfficientNetLite0(nn.Module):
         self._bn0 = nn.BatchNorm2d(_STEM_CHANNELS, eps=_BATCH_NORM_EPSILON)
         blocks: list[nn.Module] = []
         channels = _STEM_CHANNELS
-        for count, kernel, stride, expansion, out_channels in _STAGES:
+        for count, kernel, stride, expansion, out in _STAGES:
             for i in range(count):
-                blocks.append(
-                    InvertedResidual(channels, kernel, stride if i == 0 else 1, expansion, out_channels)
-                )
-                channels = out_channels
+                blocks.append(InvertedResidual(channels, kernel, stride if i == 0 else 1, expansion, out))
+                channels = out
         self._blocks = nn.Sequential(*blocks)
 
     def forward(self, x: Tensor) -> Tensor:

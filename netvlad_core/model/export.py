@@ -43,12 +43,12 @@ _ACTIVATIONS = ("Relu", "Clip")
 
 @dataclass(frozen=True)
 class Agreement:
-    """How near the descriptors of a file are to those of torch in float32.
+    """Agreement of a file's descriptors with those of torch in float32.
 
     Attributes
     ----------
-    images : compared, of several sizes and in batches of several lengths.
-    similarity : inner product of the two descriptors of an image, the lowest.
+    images : number of images, of several sizes and in batches of several lengths.
+    similarity : lowest inner product of the two descriptors of an image.
     difference : largest difference of two entries.
     """
 
@@ -65,10 +65,9 @@ def export(
     Parameters
     ----------
     network : the network, in float32.
-    precision : precision of the backbone, "float32", "float16" or "int8"; NetVLAD and whitening stay in
-        float32. int8 has weights by channel and activations of eight bits, in all layers but the first.
-    images : uint8 RGB (H, W, 3), to calibrate int8 and to compare with; without any, float32 and float16 are
-        compared on random pictures.
+    precision : one of ONNX_PRECISIONS, for the backbone. int8 has weights by channel and activations of eight
+        bits, in all layers but the first.
+    images : uint8 RGB (H, W, 3), to calibrate int8 and to compare with; default: random pictures.
 
     Raises
     ------
@@ -130,8 +129,7 @@ def _check_possible(network: PlaceNetwork, precision: str) -> None:
         raise NetvladError(
             f"an ONNX file has one of {known}, not {precision!r}: ONNX Runtime has no bfloat16 convolution"
         )
-    missing = missing_packages()
-    if missing:
+    if missing := missing_packages():
         raise NetvladError(f"the export needs packages that are missing: pip install {' '.join(missing)}")
     size = sum(tensor.numel() * tensor.element_size() for tensor in network.state_dict().values())
     if size > _LARGEST_FILE_BYTES:
@@ -162,8 +160,8 @@ def _traced(graph: _Graph) -> Any:
 def _quantized(model: Any, samples: list[np.ndarray]) -> Any:
     """Quantise all of the backbone's weighted layers but the first, which sees the picture itself.
 
-    An activation behind a convolution belongs to it, or its range would be that of what the activation cuts
-    off: with ReLU6 that costs the most.
+    The activation behind a layer is quantised with it; otherwise the range would include what the activation
+    cuts off, which costs the most with ReLU6.
     """
     import onnx
     from onnxruntime.quantization import CalibrationDataReader, QuantType, quantize_static
@@ -219,8 +217,7 @@ def _compare(engine: OnnxEngine, graph: _Graph, samples: list[np.ndarray]) -> Ag
     pixels = np.concatenate([alike[index] for index in chosen]).astype(np.float32)
     height, width = pixels.shape[1:3]
     wide, high = max(_SMALLEST_TRACED_SIDE, height // 2 + 1), max(_SMALLEST_TRACED_SIDE, width // 3 + 2)
-    similarities: list[float] = []
-    differences = []
+    similarities, differences = [], []
     for batch in (pixels[:1], pixels[:2, :wide], pixels[:, :, :high]):
         with torch.inference_mode():
             expected = graph(torch.from_numpy(batch)).numpy()

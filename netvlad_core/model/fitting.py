@@ -43,15 +43,14 @@ def fit_network(
     Parameters
     ----------
     sample_images : returns an iterator over uint8 RGB (H, W, 3); called once, and once more for whitening.
-    spec : description of the network; None takes `NetworkSpec.of_backbone()`.
+    spec : description of the network; default: `NetworkSpec.of_backbone()`.
     backbone_weights : as in `load_pretrained`.
-    seed : random seed of the sampling and of k-means; the same seed gives the same network.
+    seed : seed of the sampling and of k-means.
 
     Raises
     ------
     SourceError
-        If the images give too few local descriptors for the clusters, only equal ones, or too few images for
-        the whitening.
+        If the images are too few for clusters or whitening, or all alike.
     """
     spec = spec or NetworkSpec.of_backbone()
     network = PlaceNetwork(replace(spec, whitened_dimension=None))

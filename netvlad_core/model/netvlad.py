@@ -10,10 +10,9 @@ from torch.nn import functional
 
 from netvlad_core.errors import SourceError
 
-# Geometric-mean ratio of the first to the second soft assignment after initialisation is 1 / this.
+# Geometric mean, after initialisation, of the second soft assignment in units of the first.
 _SECOND_TO_FIRST = 0.01
-# Of a local descriptor that can be normalised.
-_SHORTEST = 1e-12
+_SHORTEST = 1e-12  # length of a local descriptor that can be normalised
 
 
 class NetVLAD(nn.Module):
@@ -43,16 +42,7 @@ class NetVLAD(nn.Module):
         self.centroids = nn.Parameter(torch.rand(clusters, channels))
 
     def forward(self, features: Tensor) -> Tensor:
-        """Aggregate a feature map.
-
-        Parameters
-        ----------
-        features : (B, D, H, W) float, not normalised.
-
-        Returns
-        -------
-        (B, K * D) float, L2-normalised, cluster by cluster.
-        """
+        """Feature maps (B, D, H, W), not normalised -> (B, K * D), L2-normalised, cluster by cluster."""
         # A product with the reciprocal is `normalize` at less cost, above all backwards.
         lengths = torch.linalg.vector_norm(features, dim=1, keepdim=True)
         x = features * lengths.clamp_min(_SHORTEST).reciprocal()
@@ -65,19 +55,15 @@ class NetVLAD(nn.Module):
 
     @torch.no_grad()
     def initialize(self, centroids: Tensor, samples: Tensor) -> float:
-        """Set centroids and assignment from clustered local descriptors.
+        """Set centroids and assignment from clustered local descriptors; returns the sharpness alpha.
 
-        The assignment's sharpness alpha makes the geometric-mean ratio of the first to the second assignment
-        of the samples 100, with products to the normalised centroids (v1) or squared distances (v2).
+        With alpha the geometric-mean ratio of the first to the second assignment of the samples is 100, with
+        products to the normalised centroids (v1) or squared distances (v2).
 
         Parameters
         ----------
         centroids : (K, D) float, from k-means over L2-normalised local descriptors.
         samples : (N, D) float, L2-normalised local descriptors.
-
-        Returns
-        -------
-        alpha.
 
         Raises
         ------

@@ -23,9 +23,8 @@ class PlaceNetwork(nn.Module):
         self.spec = spec
         backbone = backbone_named(spec.backbone)
         self.backbone = backbone.build()
-        self.netvlad = NetVLAD(
-            spec.clusters, backbone.channels, spec.assignment_bias, spec.intra_normalization
-        )
+        layer = spec.clusters, backbone.channels, spec.assignment_bias, spec.intra_normalization
+        self.netvlad = NetVLAD(*layer)
         self.whitening: nn.Module = nn.Identity()
         if spec.whitened_dimension:
             self.whitening = Whitening(spec.vlad_dimension, spec.whitened_dimension)
@@ -54,11 +53,7 @@ class PlaceNetwork(nn.Module):
         return cropped.train(self.training)
 
     def fingerprint(self) -> str:
-        """model_id: the name and a short hash over description and weights.
-
-        Two networks with one fingerprint compute the same descriptors; it is written in every map and
-        message.
-        """
+        """model_id: the name and a short hash over description and weights, by which descriptors compare."""
         digest = hashlib.sha256(self.spec.to_json().encode())
         for key, tensor in sorted(self.state_dict().items()):
             if key.endswith("num_batches_tracked"):  # bookkeeping of training, no part of the function

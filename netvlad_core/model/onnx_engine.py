@@ -13,11 +13,10 @@ from netvlad_core.model.engine import Engine, allowed_threads
 from netvlad_core.model.preprocessing import resize
 from netvlad_core.model.spec import NetworkSpec
 
-# The metadata of the file; `netvlad_core.model.export` writes them.
+# Metadata and names in the file, written by `netvlad_core.model.export`.
 FORMAT = "netvlad_ros network 1"
 INPUT, OUTPUT = "images", "descriptors"
-# Its warnings are about optimisations that it could not do.
-_LOG_ERRORS = 3
+_LOG_ERRORS = 3  # warnings are about optimisations that the runtime could not do
 
 
 class OnnxEngine(Engine):
@@ -32,11 +31,9 @@ class OnnxEngine(Engine):
     def __init__(self, path: Path, device: str = "auto") -> None:
         self._session = _open_session(path, device)
         metadata = self._session.get_modelmeta().custom_metadata_map
-        if metadata.get("format") != FORMAT:
-            found = metadata.get("format", "no format at all")
-            raise CheckpointError(
-                f"{path} states {found!r}; expected {FORMAT!r}, as `netvlad export` writes it"
-            )
+        found = metadata.get("format", "no format at all")
+        if found != FORMAT:
+            raise CheckpointError(f"{path} states {found!r}; expected {FORMAT!r} of `netvlad export`")
         try:
             self.model_id = metadata["model_id"]
             self.precision = metadata["precision"]

@@ -1,4 +1,4 @@
-"""Everything about a network but its weights; needs no torch."""
+"""The description of a network; needs no torch."""
 
 from __future__ import annotations
 
@@ -23,10 +23,8 @@ class NetworkSpec:
     Attributes
     ----------
     backbone : key of the backbone table.
-    preprocessing : what happens to an image first; part of the model, since a descriptor depends on it.
-    clusters : K of the NetVLAD layer.
-    assignment_bias : False for the paper's experiments (v1), True for its equation 2 (v2).
-    intra_normalization : per cluster, before the last normalisation.
+    preprocessing : resizing and normalisation of images.
+    clusters, assignment_bias, intra_normalization : see `NetVLAD`.
     whitened_dimension : output of the PCA whitening, or None without whitening.
     """
 

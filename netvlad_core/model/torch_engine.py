@@ -65,22 +65,14 @@ def run_network(network: PlaceNetwork, inputs: Tensor, precision: str) -> Tensor
 def preprocess(images: Sequence[np.ndarray], preprocessing: Preprocessing, device: torch.device) -> Tensor:
     """Bring images of one size to the network's input, on the device.
 
-    Parameters
-    ----------
-    images : B arrays (H, W, 3) uint8 RGB.
-
-    Returns
-    -------
-    (B, 3, h, w) float32, channels last in memory.
+    B arrays (H, W, 3) uint8 RGB become (B, 3, h, w) float32, channels last in memory.
     """
     stacked = torch.from_numpy(np.stack(images)).to(device).permute(0, 3, 1, 2)
     size = scaled_size(stacked.shape[2], stacked.shape[3], preprocessing)
     if size != tuple(stacked.shape[2:]):
         stacked = _resize(stacked, size, preprocessing.filter)
-    mean, std = (
-        torch.tensor(values, device=device).view(1, 3, 1, 1)
-        for values in (preprocessing.mean, preprocessing.std)
-    )
+    normalisation = torch.tensor([preprocessing.mean, preprocessing.std], device=device)
+    mean, std = normalisation.view(2, 1, 3, 1, 1)
     return ((stacked.float() - mean) / std).contiguous(memory_format=torch.channels_last)
 
 

@@ -14,8 +14,7 @@ _EPSILON = 1e-9
 class Whitening(nn.Module):
     """Affine projection followed by L2 normalisation: (B, D) -> (B, P).
 
-    Components stand in the order of their variance, so a whitened descriptor may be cropped to its first
-    entries and normalised again.
+    Components are in the order of their variance, so that a whitened descriptor may be cropped.
     """
 
     def __init__(self, dimension: int, whitened_dimension: int) -> None:
@@ -45,10 +44,10 @@ class Whitening(nn.Module):
 
         Parameters
         ----------
-        descriptors : (N, D) float, N > whitened_dimension.
+        descriptors : (N, D) float.
         whitened_dimension : P <= min(N - 1, D).
-        shrinkage : in [0, 1], share of the mean variance mixed into each component's variance. 0 is the
-            paper's whitening, which over-fits when N is a few hundred.
+        shrinkage : share of the mean variance in each component's variance, 0 to 1. 0 is the paper's
+            whitening, which over-fits when N is a few hundred.
 
         Raises
         ------

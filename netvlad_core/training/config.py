@@ -92,7 +92,7 @@ class TrainingConfig:
     device: str = setting("auto", "auto (CUDA if there is one), cpu, cuda, cuda:1.")
 
     def __post_init__(self) -> None:
-        for name, declared in settings_of(self).items():
+        for name, declared in settings_of(TrainingConfig).items():
             declared.check(getattr(self, name))
         for name in _LISTS_OF_PATHS:
             value = getattr(self, name)
