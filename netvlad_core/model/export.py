@@ -81,10 +81,9 @@ def export(
     if precision == "int8" and not samples:
         raise NetvladError("int8 is calibrated on your own images: name a drive, a catalogue or a folder")
     graph = _Graph(network).eval()
+    model = _traced(graph if precision == "int8" else _Graph(network, precision).eval())
     if precision == "int8":
-        model = _quantized(_traced(graph), samples)
-    else:
-        model = _traced(_Graph(network, precision).eval())
+        model = _quantized(model, samples)
     _describe(model, network, precision)
     with written_whole(path) as partial:
         partial.write_bytes(model.SerializeToString())

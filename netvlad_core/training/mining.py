@@ -21,8 +21,7 @@ class Mined:
     ----------
     tuples : (T, 2 + negatives) int64, rows of the views: query, positive, violating negatives with the
         hardest first, then -1.
-    easy : queries without a violating negative.
-    broken : queries that cannot be read, or none of whose positives can.
+    easy, broken : number of queries without a violating negative, and without a readable image or positive.
     """
 
     tuples: np.ndarray
@@ -39,8 +38,7 @@ class Miner:
     """
 
     def __init__(self, training_set: TrainingSet, config: TrainingConfig) -> None:
-        self._set = training_set
-        self._config = config
+        self._set, self._config = training_set, config
         self.hardest = np.full((len(training_set.queries), config.hard_negatives), NONE, np.int64)
 
     def mine(self, descriptors: np.ndarray, queries: np.ndarray, epoch: int, processes: Processes) -> Mined:
@@ -48,9 +46,9 @@ class Miner:
 
         Parameters
         ----------
-        descriptors : (N, D) float, of the views; NaN rows are images that cannot be read.
+        descriptors : (N, D) float of the views; rows of NaN are images that cannot be read.
         queries : (n,) int64, indices into the queries of the set.
-        epoch : with the seed and the query it determines the random sample, whatever the processes.
+        epoch : determines the random sample, with the seed and the query.
         """
         # Sums over processes put the parts together: one is added to rows, so that 0 is "nothing".
         found = np.zeros((len(queries), 2 + self._config.negatives), np.int64)

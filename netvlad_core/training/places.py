@@ -20,11 +20,10 @@ class TrainingSet:
     Attributes
     ----------
     views : all images, of database and queries.
-    database : (N,) int64, rows of the views.
-    queries : (Q,) int64, rows of the views; those with at least one potential positive.
-    positives : potential positives of each query, rows of the views, ascending.
-    near : database images that are no negatives of each query, rows of the views, ascending.
-    without_positive : queries that were left out.
+    database, queries : (N,) and (Q,) int64, rows of the views; queries have a potential positive at least.
+    positives : rows of the potential positives of each query, ascending.
+    near : rows of the database images that are no negatives of each query, ascending.
+    without_positive : number of queries that were left out.
     """
 
     views: Views
@@ -38,9 +37,7 @@ class TrainingSet:
     def build(cls, database: Views, queries: Views | None, config: TrainingConfig) -> TrainingSet:
         """Find neighbours by label if all images have one, else by position.
 
-        Parameters
-        ----------
-        queries : images of other drives, or None: each image of the database is a query for the others.
+        Without queries each image of the database is a query for the others.
 
         Raises
         ------
@@ -64,14 +61,8 @@ class TrainingSet:
                 f"all {len(database_rows)} images of the database are of one place, within "
                 f"{config.negative_radius:g} m of each query: there are no negatives to learn from"
             )
-        return cls(
-            views,
-            database_rows,
-            query_rows[usable],
-            [positives[q] for q in usable],
-            [near[q] for q in usable],
-            len(query_rows) - len(usable),
-        )
+        chosen = [positives[q] for q in usable], [near[q] for q in usable]
+        return cls(views, database_rows, query_rows[usable], *chosen, len(query_rows) - len(usable))
 
 
 def joined(database: Views, queries: Views | None) -> tuple[Views, np.ndarray, np.ndarray]:
@@ -84,7 +75,7 @@ def joined(database: Views, queries: Views | None) -> tuple[Views, np.ndarray, n
 
 
 def of_one_place(views: Views, database: np.ndarray, queries: np.ndarray, radius: float) -> list[np.ndarray]:
-    """For each query the images of the database with its label, without labels those within metres of it."""
+    """For each query the database images with its label, or without labels those within metres of it."""
     if views.labels is not None:
         found = rows_with_label(views.labels[database], views.labels[queries])
     else:

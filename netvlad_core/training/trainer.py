@@ -6,6 +6,7 @@ import hashlib
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -33,7 +34,7 @@ BEST, LAST, STATE = "best.safetensors", "last.safetensors", "state.pt"
 
 @dataclass(frozen=True)
 class Run:
-    """How a run works: its folder, its processes, whether it shows bars, and how it reports."""
+    """Folder and processes of a run, whether it shows bars, and how it reports."""
 
     folder: Path
     processes: Processes
@@ -73,15 +74,21 @@ class Trainer:
         self._optimizer = _optimizer(parameters, config)
         is_half = config.precision == "float16"
         self._scaler = torch.amp.GradScaler(run.processes.device.type, enabled=is_half)
+        self._learning: dict[str, Any] = {"network": network, "scaler": self._scaler}
+        self._learning["optimizer"] = self._optimizer
         self._gradients = Gradients(network, parameters, config, run.processes, run.say)
-        self._loader = Loader(training_set.views, config, run.processes)
+        self._loader = Loader(self.views, config, run.processes)
         self._miner = Miner(training_set, config)
-        shape = (len(training_set.views), network.spec.dimension)
+        shape = (len(self.views), network.spec.dimension)
         self._cache = DescriptorCache(run.folder / "descriptors", shape, config.cache_type)
         self._data = _fingerprint(training_set)
         self.progress = RunState()
         if resume:
-            self._resume()
+            self.progress, learned = load_state(run.folder / STATE, config, self._data)
+            for name, part in self._learning.items():
+                part.load_state_dict(learned[name])
+            if self.progress.hardest is not None:
+                self._miner.hardest = self.progress.hardest.numpy()
         self._metrics: Metrics | None = None
         if run.processes.is_first:
             self._metrics = Metrics(run.folder, self.progress.log_rows, run.say)
@@ -119,9 +126,8 @@ class Trainer:
 
     def _intervals(self, size: int) -> list[np.ndarray]:
         """Queries of this epoch at random, cut at each refresh of the cache; all at once without a cache."""
-        order = np.random.default_rng([self._config.seed, self.progress.epoch]).permutation(
-            len(self._set.queries)
-        )
+        random = np.random.default_rng([self._config.seed, self.progress.epoch])
+        order = random.permutation(len(self._set.queries))
         if self._config.loss != "triplet":
             return [order]
         return [order[start : start + size] for start in range(0, len(order), size)]
@@ -139,11 +145,10 @@ class Trainer:
         progress = self.progress
         self._save()
         rows = np.union1d(self._set.database, self._set.queries[queries])
-        broken = self._cache.refresh(
-            self._extractor, self._set.views, rows, self._run.processes, self._run.progress
-        )
+        run = self._run
+        broken = self._cache.refresh(self._extractor, self.views, rows, run.processes, run.progress)
         progress.broken = sorted({*progress.broken, *broken.tolist()})
-        mined = self._miner.mine(self._cache.open(), queries, progress.epoch, self._run.processes)
+        mined = self._miner.mine(self._cache.open(), queries, progress.epoch, run.processes)
         progress.tuples = torch.from_numpy(mined.tuples)
         progress.hardest = torch.from_numpy(self._miner.hardest)
         progress.easy += mined.easy
@@ -191,9 +196,8 @@ class Trainer:
         self._run.say(f"{when}: {shares or 'not validated'}")
 
     def _is_tired(self) -> bool:
-        if self._validation is None or not self._config.patience:
-            return False
-        return self.progress.epoch - self.progress.best_epoch >= self._config.patience
+        waited, patience = self.progress.epoch - self.progress.best_epoch, self._config.patience
+        return self._validation is not None and 0 < patience <= waited
 
     def _log(self, values: dict[str, float]) -> None:
         if self._metrics is not None:
@@ -202,34 +206,15 @@ class Trainer:
 
     def _save(self) -> None:
         if self._run.processes.is_first:
-            learned = {
-                "network": self._network.state_dict(),
-                "optimizer": self._optimizer.state_dict(),
-                "scaler": self._scaler.state_dict(),
-            }
+            learned = {name: part.state_dict() for name, part in self._learning.items()}
             save_state(self._run.folder / STATE, self._config, self._data, self.progress, learned)
-
-    def _resume(self) -> None:
-        self.progress, learned = load_state(self._run.folder / STATE, self._config, self._data)
-        self._network.load_state_dict(learned["network"])
-        self._optimizer.load_state_dict(learned["optimizer"])
-        self._scaler.load_state_dict(learned["scaler"])
-        if self.progress.hardest is not None:
-            self._miner.hardest = self.progress.hardest.numpy()
 
 
 def train_only(network: PlaceNetwork, trainable: str | int) -> list[nn.Parameter]:
-    """Let a part of the network learn and freeze the rest.
+    """Let a part of the network learn and freeze the rest; raises NetvladError if it has fewer blocks.
 
-    Parameters
-    ----------
-    trainable : "head" (all behind the backbone), "all", or the number of last blocks of the
-        backbone that learn with the head. With VGG16, 3 is the paper's "from conv5_1 up".
-
-    Raises
-    ------
-    NetvladError
-        If the backbone has fewer blocks.
+    `trainable` is "head" (all behind the backbone), "all", or the number of last blocks of the backbone that
+    learn with the head. With VGG16, 3 is the paper's "from conv5_1 up".
     """
     network.requires_grad_(trainable == "all")
     network.netvlad.requires_grad_(True)
@@ -246,7 +231,7 @@ def train_only(network: PlaceNetwork, trainable: str | int) -> list[nn.Parameter
 
 
 def blocks(module: nn.Module) -> list[nn.Module]:
-    """Parts with weights, in their order: what plain sequences contain, in which sequences are opened."""
+    """Parts with weights, in their order; plain sequences are replaced by their parts."""
     found: list[nn.Module] = []
     for part in module.children():
         if type(part) in (nn.Sequential, nn.ModuleList):

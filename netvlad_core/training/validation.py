@@ -24,13 +24,13 @@ class Validation:
 
     Parameters
     ----------
-    queries : None: each image of the database is a query for the others; then images of the same drive
-        within the time exclusion are left out of the answers.
-    folder : folder for the descriptors, which are too many for the memory.
+    queries : None: each image of the database is a query for the others. Images of the query's drive within
+        the time exclusion are no answers.
+    folder : folder of the file of descriptors, which are too many for the memory.
 
     Attributes
     ----------
-    queries : counted, those without a correct answer included.
+    queries : number of queries, those without a correct answer included.
     """
 
     def __init__(self, database: Views, queries: Views | None, config: TrainingConfig, folder: Path) -> None:

@@ -15,11 +15,11 @@ from netvlad_core.model.preprocessing import check_image
 
 @dataclass(frozen=True, eq=False)
 class Views:
-    """Images, and as columns with an entry for each what is known about them.
+    """Images and, as columns with an entry for each, what is known about them.
 
     Attributes
     ----------
-    frames : not decoded yet.
+    frames : images, to be decoded later.
     positions : (N, 3) float64, metres.
     headings : (N,) float64, radians; NaN if unknown, which agrees with any.
     stamps : (N,) int64, nanoseconds.
@@ -59,13 +59,7 @@ class Views:
 
     @classmethod
     def of_source(cls, source: FrameSource, labels: np.ndarray | None = None) -> Views:
-        """Hold the frames of a collection.
-
-        Raises
-        ------
-        SourceError
-            If an image has no pose.
-        """
+        """Hold the frames of a source; raises SourceError if an image has no pose."""
         frames = list(source)
         if missing := next((frame.name for frame in frames if frame.pose is None), None):
             raise SourceError(
@@ -83,13 +77,7 @@ class Views:
 
     @classmethod
     def of_images(cls, images: PlaceImages) -> Views:
-        """Hold the database or the queries of a collection of places, as one drive.
-
-        Raises
-        ------
-        SourceError
-            If it has neither positions nor labels.
-        """
+        """Hold database or queries of a collection; raises SourceError without positions and labels."""
         count = len(images)
         if images.positions is None and images.labels is None:
             raise SourceError(

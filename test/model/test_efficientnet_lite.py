@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from netvlad_core.model.backbones import BACKBONES
-from netvlad_core.model.pretrained import IMAGENET, load_pretrained
+from netvlad_core.model.pretrained import IMAGENET, find_imagenet, load_pretrained
 from netvlad_core.model.torch_engine import preprocess
 from support.street import street, view
 
@@ -25,7 +25,7 @@ def test_lite0_with_installed_weights_tells_images_apart() -> None:
 
 def test_lite0_is_the_published_network() -> None:
     published = pytest.importorskip("efficientnet_lite_pytorch")
-    weights = BACKBONES["efficientnet_lite0"].find_weights()
+    weights = find_imagenet("efficientnet_lite0")
     assert weights is not None
     whole = published.EfficientNet.from_pretrained("efficientnet-lite0", weights_path=str(weights)).eval()
     images = torch.randn(1, 3, 224, 224)  # it pads for this size only
