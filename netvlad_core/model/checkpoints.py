@@ -19,13 +19,9 @@ CHECKPOINT_FORMAT = "netvlad_ros checkpoint 1"
 
 
 def save_checkpoint(network: PlaceNetwork, path: Path, is_half: bool = False) -> str:
-    """Write a network beside `path`, then rename it there; returns its model_id.
+    """Write a network and return its model_id; one network gives one file, to the byte.
 
-    One network gives one file, to the byte.
-
-    Parameters
-    ----------
-    is_half : round the weights to float16, in the network too, for a file of half the size.
+    With `is_half` the weights are rounded to float16, in the network too, for a file of half the size.
     """
     tensors = {key: value.detach().cpu().contiguous() for key, value in network.state_dict().items()}
     if is_half:
@@ -44,8 +40,8 @@ def load_checkpoint(path: Path) -> PlaceNetwork:
     Raises
     ------
     CheckpointError
-        If the file is missing, truncated, no checkpoint of this project, has weights that are not finite, or
-        they have changed since they were written.
+        If the file is missing, damaged, no checkpoint of this project, or its weights are not finite or have
+        changed since they were written.
     """
     if not path.is_file():
         raise CheckpointError(f"there is no checkpoint {path}")

@@ -38,7 +38,7 @@ def fit_network(
     seed: int = 0,
     device: str = "auto",
 ) -> PlaceNetwork:
-    """Fit the NetVLAD layer, and the whitening if the spec has one, on a sample of images.
+    """Fit the NetVLAD layer, and the whitening if the spec has one, on images.
 
     Parameters
     ----------

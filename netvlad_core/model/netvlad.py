@@ -58,17 +58,13 @@ class NetVLAD(nn.Module):
         """Set centroids and assignment from clustered local descriptors; returns the sharpness alpha.
 
         With alpha the geometric-mean ratio of the first to the second assignment of the samples is 100, with
-        products to the normalised centroids (v1) or squared distances (v2).
+        products to the normalised centroids (v1) or squared distances (v2). Raises SourceError if no centroid
+        is nearer to the samples than another.
 
         Parameters
         ----------
         centroids : (K, D) float, from k-means over L2-normalised local descriptors.
         samples : (N, D) float, L2-normalised local descriptors.
-
-        Raises
-        ------
-        SourceError
-            If no centroid is nearer to the samples than another.
         """
         directions = functional.normalize(centroids, dim=1)
         if self.assignment.bias is None:

@@ -39,10 +39,7 @@ class PlaceNetwork(nn.Module):
     def crop(self, dimension: int) -> PlaceNetwork:
         """The network with the first `dimension` entries of its whitened descriptor; the rest is shared.
 
-        Raises
-        ------
-        NetvladError
-            If the descriptor is shorter, or not whitened: then no entry matters more than another.
+        Raises NetvladError if the descriptor is shorter, or not whitened: then no entry matters more.
         """
         if not isinstance(self.whitening, Whitening):
             raise NetvladError(f"the descriptor of {self.spec.name} is not whitened, so it cannot be cropped")

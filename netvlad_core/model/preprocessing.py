@@ -84,15 +84,8 @@ def scaled_size(height: int, width: int, preprocessing: Preprocessing) -> tuple[
 def resize(images: Sequence[np.ndarray], preprocessing: Preprocessing) -> np.ndarray:
     """Scale images of one size as torch does on the CPU, to the same pixels within one grey level.
 
-    OpenCV has no antialiased filter: its area filter differs by up to 38 levels from Pillow's.
-
-    Parameters
-    ----------
-    images : B arrays (H, W, 3) uint8 RGB.
-
-    Returns
-    -------
-    (B, h, w, 3) uint8, or float32 from a filter that does not round.
+    B arrays (H, W, 3) uint8 RGB become (B, h, w, 3) uint8, or float32 by a filter that does not round. OpenCV
+    has no antialiased filter: its area filter differs by up to 38 levels from Pillow's.
     """
     source_height, source_width = images[0].shape[:2]
     height, width = scaled_size(source_height, source_width, preprocessing)
@@ -118,12 +111,7 @@ def resize(images: Sequence[np.ndarray], preprocessing: Preprocessing) -> np.nda
 
 
 def area_weights(source: int, target: int) -> np.ndarray:
-    """Shares of the area of each of `target` pixels that each of `source` >= target pixels covers.
-
-    Returns
-    -------
-    (target, source) float32 whose rows sum to 1.
-    """
+    """Share of each of `target` pixels that each of `source` more pixels covers: (target, source) float32."""
     edges = np.arange(target + 1) * (source / target)
     pixels = np.arange(source)
     covered = np.minimum(edges[1:, None], pixels + 1) - np.maximum(edges[:-1, None], pixels)

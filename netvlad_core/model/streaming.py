@@ -1,4 +1,4 @@
-"""Frames in, descriptors out: several workers decode and describe, order is kept, memory stays bounded."""
+"""Frames in, descriptors out, in order: several workers decode and describe, in bounded memory."""
 
 from __future__ import annotations
 

@@ -47,10 +47,7 @@ _STAND_INS: list[Any] = [
 def read_state(path: Path) -> dict[str, Tensor]:
     """The named tensors of a checkpoint, whatever stands around them; `module.` of DataParallel is dropped.
 
-    Raises
-    ------
-    CheckpointError
-        As `read_torch_file`, or if there are none.
+    Raises CheckpointError as `read_torch_file` does, and if there are none.
     """
     content = read_torch_file(path)
     if isinstance(content, Mapping):
@@ -69,13 +66,10 @@ def read_state(path: Path) -> dict[str, Tensor]:
 def misfits(
     module: nn.Module, tensors: Mapping[str, Tensor], names: Mapping[str, str], unused: tuple[str, ...] = ()
 ) -> str:
-    """Say which tensors are missing or wrong for a module; empty if they are its weights.
+    """Say which tensors, by their names in a module, are missing or wrong; empty if they are its weights.
 
-    Parameters
-    ----------
-    tensors : tensors by their names in the module; counts of training steps may be missing.
-    names : name in the file of each, for the sentence; default: its name in the module.
-    unused : names of others that should have been of use.
+    Counts of training steps may be missing. The sentence has the `names` in the file, if there are other ones,
+    and says that `unused` names belong to no part.
     """
     wrong = []
     for key, wanted in module.state_dict().items():
@@ -96,10 +90,10 @@ def misfits(
 
 
 def read_torch_file(path: Path) -> Any:
-    """Content of a file of `torch.save`, in either of its formats.
+    """Content of a file of `torch.save`, in either of its formats, in memory of the file's size at most.
 
     Tensors of the zip format are mapped into memory rather than read; those of the older one are read, and
-    what is declared beyond the end of the file is never touched. So memory is bounded by the file's size.
+    what is declared beyond the end of the file is never touched.
 
     Raises
     ------

@@ -27,7 +27,7 @@ class Whitening(nn.Module):
     @classmethod
     @torch.no_grad()
     def fit(cls, descriptors: Tensor, whitened_dimension: int, shrinkage: float = 0.0) -> Whitening:
-        """Fit on a sample of descriptors.
+        """Fit on a sample of descriptors; raises SourceError if they are too few for the wanted dimension.
 
         Parameters
         ----------
@@ -35,11 +35,6 @@ class Whitening(nn.Module):
         whitened_dimension : P <= min(N - 1, D).
         shrinkage : share of the mean variance in each component's variance, 0 to 1. 0 is the paper's
             whitening, which over-fits when N is a few hundred.
-
-        Raises
-        ------
-        SourceError
-            If there are too few descriptors for the wanted dimension.
         """
         count, dimension = descriptors.shape
         if whitened_dimension > min(count - 1, dimension):

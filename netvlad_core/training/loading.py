@@ -6,7 +6,6 @@ from collections.abc import Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from itertools import zip_longest
-from typing import NamedTuple
 
 import cv2
 import numpy as np
@@ -28,12 +27,8 @@ _PARTS = (3, 4)
 _BLUR = 0.006  # standard deviation, share of the height
 
 
-class Loaded(NamedTuple):
-    """A batch without what cannot be read, the images of this process' share, and the rows left out."""
-
-    batch: Batch
-    images: list[np.ndarray]
-    broken: np.ndarray
+# A batch without what cannot be read, the images of this process' share, and the rows left out.
+Loaded = tuple[Batch, list[np.ndarray], np.ndarray]
 
 
 @dataclass(frozen=True)
@@ -65,7 +60,7 @@ class Loader:
             batch = batch.without(broken)
         own = self.processes.share(batch.rows).tolist()
         found = [images[row] if row in images else self._read(row, epoch) for row in own]
-        return Loaded(batch, [image for image in found if image is not None], broken)
+        return batch, [image for image in found if image is not None], broken
 
     def _read(self, row: int, epoch: int) -> np.ndarray | None:
         try:
@@ -79,18 +74,13 @@ class Loader:
 def augment(
     image: np.ndarray, photometric: float, perspective: float, random: np.random.Generator
 ) -> np.ndarray:
-    """Change light, colour and viewpoint of an image at random, so that a descriptor learns to see past them.
+    """Change light, colour and viewpoint of an image (H, W, 3) uint8 RGB, so that training sees past them.
 
     Parameters
     ----------
-    image : uint8 RGB (H, W, 3).
     photometric : strength of gamma, brightness over the image and in parts of it, colour cast, desaturation,
         blur and noise, 0 to 1.
-    perspective : how far each corner moves inwards or outwards at most, as a share of the sides.
-
-    Returns
-    -------
-    uint8 RGB (H, W, 3).
+    perspective : most that each corner moves inwards or outwards, as a share of the sides.
     """
     if perspective:
         image = _move_corners(image, perspective, random)

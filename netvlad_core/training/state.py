@@ -59,13 +59,7 @@ def save_state(path: Path, config: TrainingConfig, data: str, progress: RunState
 
 
 def load_state(path: Path, config: TrainingConfig, data: str) -> tuple[RunState, Any]:
-    """Read what `save_state` wrote.
-
-    Raises
-    ------
-    CheckpointError
-        If the file is missing or damaged, or of other options or data.
-    """
+    """Read what `save_state` wrote; raises CheckpointError if it is damaged, or of other options or data."""
     if not path.is_file():
         raise CheckpointError(f"there is nothing to resume: {path} does not exist; start without --resume")
     try:

@@ -39,13 +39,7 @@ _TENSORS: dict[str, tuple[int, int, Callable[[Tensor], Tensor]]] = {
 
 
 def take(path: Path) -> Parts:
-    """Read the file; what is missing is left out.
-
-    Raises
-    ------
-    CheckpointError
-        If it is no MATLAB file, damaged, or has no network in it.
-    """
+    """Read the file, without what is missing; raises CheckpointError if it is damaged or has no network."""
     variables = read_mat_file(
         path, CheckpointError, _MOST_COMPRESSION, struct_as_record=False, squeeze_me=True
     )

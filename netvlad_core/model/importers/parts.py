@@ -35,13 +35,7 @@ class Parts:
     unused: tuple[str, ...] = ()
 
     def assemble(self, path: Path, layout: str) -> PlaceNetwork:
-        """Build the network in float32; file and layout are named in errors.
-
-        Raises
-        ------
-        CheckpointError
-            If a tensor is missing, has another shape or type than the network needs, or is not finite.
-        """
+        """Build the network in float32; raises CheckpointError that names file, layout and misfits."""
         centroids = self.tensors.get("netvlad.centroids")
         whitening = self.tensors.get("whitening.projection.bias")
         spec = NetworkSpec(
