@@ -68,7 +68,7 @@ def misfits(
 ) -> str:
     """Say which tensors, by their names in a module, are missing or wrong; empty if they are its weights.
 
-    Counts of training steps may be missing. The sentence has the `names` in the file, if there are other ones,
+    Counts of training steps may be missing. The sentence has the `names` in the file, if there are others,
     and says that `unused` names belong to no part.
     """
     wrong = []

@@ -40,9 +40,7 @@ class TrainingConfig:
     queries: tuple[str, ...] = ()
     validation_database: tuple[str, ...] = ()
     validation_queries: tuple[str, ...] = ()
-    collection: str = setting(
-        "", "Set of a known format (docs/datasets.md), instead of database and queries."
-    )
+    collection: str = setting("", "Set of a known format (docs/datasets.md), instead of a database.")
     split: str = setting("", "Part of the collection; empty: the only one.")
     validation_collection: str = setting("", "Collection to validate on, instead of validation_database.")
     validation_split: str = setting("", "Part of it.")
@@ -58,9 +56,7 @@ class TrainingConfig:
     negative_radius: float = setting(NEGATIVE_BEYOND, "Metres beyond which an image is a negative.", 0)
     time_exclusion: float = setting(30.0, "Seconds; nearer images of one drive are no positives.", 0)
     correct_radius: float = setting(CORRECT_WITHIN, "Metres within which an answer is correct.", 0)
-    loss: str = setting(
-        "triplet", "Ranking loss, or a loss over places.", choices=("triplet", "multi-similarity")
-    )
+    loss: str = setting("triplet", "For tuples, or for places.", choices=("triplet", "multi-similarity"))
     margin: float = setting(0.1, "Margin of the triplet loss, in squared distance.", 0)
     negatives: int = setting(10, "Most violating negatives of a tuple, hardest first.", 1)
     random_negatives: int = setting(1000, "Negatives sampled for each query at each mining.", 0)

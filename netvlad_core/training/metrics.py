@@ -15,12 +15,7 @@ COLUMNS = (
 
 
 class Metrics:
-    """Writer of `metrics.csv`, one row a step and one a validation, and `curves.png`.
-
-    Attributes
-    ----------
-    rows : written so far, the header not counted.
-    """
+    """Writer of `metrics.csv`, one row a step and one a validation, and `curves.png`; counts the `rows`."""
 
     def __init__(self, folder: Path, rows: int, say: Callable[[str], None]) -> None:
         """Go on after `rows` rows; later ones belong to steps that are done again, and are dropped."""

@@ -1,4 +1,4 @@
-"""Sources of a training run: what is no file of its own yet becomes one, since training reads at random."""
+"""Sources of a training run; keyframes of recordings become files, because training reads at random."""
 
 from __future__ import annotations
 

@@ -5,7 +5,7 @@ Everything random in training is a function of seed, epoch and image, so no rand
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass, field, fields
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -26,15 +26,13 @@ class RunState:
 
     Attributes
     ----------
-    epoch : epochs that are done.
-    interval, batch : what comes next: batch of this interval between refreshes of the cache.
-    step : steps done.
-    log_rows : rows of the metrics so far.
+    epoch, step, log_rows : number of epochs, steps and rows of the metrics that are done.
+    interval, batch : next interval between refreshes of the cache, and next batch in it.
     tuples : (T, n) int64, mined for this interval; None before the mining.
     hardest : (Q, n) int64, hardest negatives of each query; None before the first mining.
     best_recall, best_epoch : Recall@5 of the validation, -1 before it, and the epochs it took; 0: untrained.
     broken : rows of the views that could not be read.
-    skipped, easy : tuples left out for a broken image, queries without a violating negative.
+    skipped, easy : number of tuples left out for a broken image, and of queries without violating negatives.
     """
 
     epoch: int = 0
@@ -78,6 +76,5 @@ def load_state(path: Path, config: TrainingConfig, data: str) -> tuple[RunState,
 
 
 def _fixed(config: TrainingConfig) -> dict[str, Any]:
-    values = asdict(config)
-    names = [f.name for f in fields(config) if f.name not in _FREE]
-    return {n: list(values[n]) if isinstance(values[n], tuple) else values[n] for n in names}
+    options = asdict(config).items()
+    return {n: list(v) if isinstance(v, tuple) else v for n, v in options if n not in _FREE}

@@ -80,9 +80,7 @@ class Views:
         """Hold database or queries of a collection; raises SourceError without positions and labels."""
         count = len(images)
         if images.positions is None and images.labels is None:
-            raise SourceError(
-                f"the images of {images.folder} have neither positions nor labels to learn from"
-            )
+            raise SourceError(f"the images of {images.folder} have neither positions nor labels")
         flat = np.zeros((count, 2)) if images.positions is None else images.positions
         return cls(
             [replace(frame, name=name) for frame, name in zip(images.frames(), images.names, strict=True)],
