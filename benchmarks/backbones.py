@@ -26,12 +26,12 @@ from benchmarks._measure import parser, print_conditions, print_table
 from netvlad_core.data.images import read_image
 from netvlad_core.evaluation.recall import recall_by_position
 from netvlad_core.model.backbones import BACKBONES
+from netvlad_core.model.checkpoints import find_imagenet
 from netvlad_core.model.export import export
 from netvlad_core.model.extractor import Extractor
 from netvlad_core.model.fitting import fit_network
 from netvlad_core.model.network import PlaceNetwork
 from netvlad_core.model.preprocessing import Preprocessing
-from netvlad_core.model.pretrained import find_imagenet
 from netvlad_core.model.spec import ONNX_PRECISIONS, TORCH_PRECISIONS, NetworkSpec
 
 _SETS = ("vprbench_corridor", "rtabmap_corridor", "toshiki_loop", "ietower")

@@ -23,10 +23,10 @@ from benchmarks import real_sets
 from benchmarks._measure import parser, print_conditions, print_table
 from netvlad_core.data.images import read_image
 from netvlad_core.model.backbones import DEFAULT_BACKBONE
+from netvlad_core.model.checkpoints import IMAGENET, load_pretrained
 from netvlad_core.model.fitting import cluster, sample_local_descriptors
 from netvlad_core.model.netvlad import NetVLAD
 from netvlad_core.model.network import PlaceNetwork
-from netvlad_core.model.pretrained import IMAGENET, load_pretrained
 from netvlad_core.model.spec import NetworkSpec
 
 _SETS = ("vprbench_corridor", "rtabmap_corridor", "toshiki_loop")

@@ -37,10 +37,9 @@ from netvlad_core.data.radii import POSITIVE_WITHIN
 from netvlad_core.evaluation.recall import recall_by_position
 from netvlad_core.mapping.keyframes import default_rule, select_keyframes
 from netvlad_core.model.backbones import DEFAULT_BACKBONE, PACKAGED_NETWORK
-from netvlad_core.model.checkpoints import load_checkpoint
+from netvlad_core.model.checkpoints import IMAGENET, load_checkpoint, load_pretrained
 from netvlad_core.model.fitting import cluster, sample_local_descriptors
 from netvlad_core.model.network import PlaceNetwork
-from netvlad_core.model.pretrained import IMAGENET, load_pretrained
 from netvlad_core.model.spec import NetworkSpec
 from netvlad_core.model.torch_engine import preprocess
 

@@ -22,9 +22,9 @@ from tqdm import tqdm
 
 from netvlad_core.data.images import read_image
 from netvlad_core.model.backbones import DEFAULT_BACKBONE, backbone_named
+from netvlad_core.model.checkpoints import load_pretrained
 from netvlad_core.model.fitting import cluster
 from netvlad_core.model.netvlad import NetVLAD
-from netvlad_core.model.pretrained import load_pretrained
 from netvlad_core.model.torch_engine import preprocess
 
 _HELD_OUT = 4  # one image in four

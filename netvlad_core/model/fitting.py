@@ -13,12 +13,11 @@ from torch import Tensor
 from torch.nn import functional
 
 from netvlad_core.errors import SourceError
+from netvlad_core.model.checkpoints import load_pretrained
 from netvlad_core.model.extractor import Extractor
-from netvlad_core.model.network import PlaceNetwork
-from netvlad_core.model.pretrained import load_pretrained
+from netvlad_core.model.network import PlaceNetwork, Whitening
 from netvlad_core.model.spec import NetworkSpec
 from netvlad_core.model.torch_engine import find_device, preprocess
-from netvlad_core.model.whitening import Whitening
 
 # The paper's sample for k-means: 100 local descriptors from each image.
 _DESCRIPTORS_PER_IMAGE = 100

@@ -1,4 +1,4 @@
-"""The whole network, image to descriptor."""
+"""The whole network, image to descriptor, and its PCA whitening, which is fitted on the images of a drive."""
 
 from __future__ import annotations
 
@@ -7,12 +7,14 @@ from dataclasses import replace
 
 import torch
 from torch import Tensor, nn
+from torch.nn import functional
 
-from netvlad_core.errors import NetvladError
+from netvlad_core.errors import NetvladError, SourceError
 from netvlad_core.model.backbones import backbone_named
 from netvlad_core.model.netvlad import NetVLAD
 from netvlad_core.model.spec import NetworkSpec
-from netvlad_core.model.whitening import Whitening
+
+_EPSILON = 1e-9  # added to variances
 
 
 class PlaceNetwork(nn.Module):
@@ -63,3 +65,45 @@ class PlaceNetwork(nn.Module):
             digest.update(f"{key} {tensor.dtype} {tuple(tensor.shape)}".encode())
             digest.update(tensor.detach().cpu().contiguous().numpy().tobytes())
         return f"{self.spec.name}@{digest.hexdigest()[:12]}"
+
+
+class Whitening(nn.Module):
+    """Affine projection followed by L2 normalisation: (B, D) -> (B, P).
+
+    Components are in the order of their variance, so that a whitened descriptor may be cropped.
+    """
+
+    def __init__(self, dimension: int, whitened_dimension: int) -> None:
+        super().__init__()
+        self.projection = nn.Linear(dimension, whitened_dimension)
+
+    def forward(self, descriptors: Tensor) -> Tensor:
+        return functional.normalize(self.projection(descriptors), dim=1)
+
+    @classmethod
+    @torch.no_grad()
+    def fit(cls, descriptors: Tensor, whitened_dimension: int, shrinkage: float = 0.0) -> Whitening:
+        """Fit on a sample of descriptors; raises SourceError if they are too few for the wanted dimension.
+
+        Parameters
+        ----------
+        descriptors : (N, D) float.
+        whitened_dimension : P <= min(N - 1, D).
+        shrinkage : share of the mean variance in each component's variance, 0 to 1. 0 is the paper's
+            whitening, which over-fits when N is a few hundred.
+        """
+        count, dimension = descriptors.shape
+        if whitened_dimension > min(count - 1, dimension):
+            raise SourceError(
+                f"whitening to {whitened_dimension} dimensions needs more than that many images and at "
+                f"most the descriptor's {dimension} dimensions; there are {count} images"
+            )
+        mean = descriptors.mean(dim=0)
+        _, singular, components = torch.linalg.svd(descriptors - mean, full_matrices=False)
+        variance = singular**2 / (count - 1)
+        shrunk = (1 - shrinkage) * variance + shrinkage * variance.mean()
+        scale = 1 / torch.sqrt(shrunk[:whitened_dimension] + _EPSILON)
+        whitening = cls(dimension, whitened_dimension).to(descriptors)
+        whitening.projection.weight.copy_(components[:whitened_dimension] * scale[:, None])
+        whitening.projection.bias.copy_(-(whitening.projection.weight @ mean))
+        return whitening

@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from netvlad_core.model.backbones import BACKBONES
-from netvlad_core.model.pretrained import IMAGENET, find_imagenet, load_pretrained
+from netvlad_core.model.checkpoints import IMAGENET, find_imagenet, load_pretrained
 from netvlad_core.model.torch_engine import preprocess
 from support.street import street, view
 

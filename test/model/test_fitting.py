@@ -9,10 +9,10 @@ import pytest
 import torch
 
 from netvlad_core.errors import SourceError
+from netvlad_core.model.checkpoints import IMAGENET
 from netvlad_core.model.extractor import Extractor
 from netvlad_core.model.fitting import SampleImages, cluster, fit_network, sample_local_descriptors
 from netvlad_core.model.network import PlaceNetwork
-from netvlad_core.model.pretrained import IMAGENET
 from netvlad_core.model.spec import NetworkSpec
 from support.street import street, view
 

@@ -12,9 +12,8 @@ from safetensors import safe_open
 from netvlad_core import Extractor
 from netvlad_core.errors import CheckpointError
 from netvlad_core.model.backbones import DEFAULT_BACKBONE, PACKAGED_NETWORK
-from netvlad_core.model.checkpoints import load_checkpoint
+from netvlad_core.model.checkpoints import IMAGENET, load_checkpoint, load_pretrained
 from netvlad_core.model.fitting import fit_network
-from netvlad_core.model.pretrained import IMAGENET, load_pretrained
 from support.street import street, view
 
 

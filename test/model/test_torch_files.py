@@ -10,7 +10,7 @@ import pytest
 import torch
 
 from netvlad_core.errors import CheckpointError
-from netvlad_core.model.pretrained import load_pretrained
+from netvlad_core.model.checkpoints import load_pretrained
 
 
 def test_value_that_is_no_state_dict_is_refused(tmp_path: Path) -> None:

@@ -11,9 +11,8 @@ import torch
 from netvlad_core.model.backbones import BACKBONES
 from netvlad_core.model.extractor import Extractor
 from netvlad_core.model.fitting import cluster, sample_local_descriptors
-from netvlad_core.model.network import PlaceNetwork
+from netvlad_core.model.network import PlaceNetwork, Whitening
 from netvlad_core.model.spec import NetworkSpec
-from netvlad_core.model.whitening import Whitening
 
 
 def random_network(
