@@ -20,12 +20,9 @@ _LOG_ERRORS = 3  # warnings are about optimisations that the runtime could not d
 
 
 class OnnxEngine(Engine):
-    """Runs a file that `netvlad export` has written; all calls share the session's threads.
+    """Runs a file of `netvlad export`, which normalises images itself; all calls share the session's threads.
 
-    Parameters
-    ----------
-    path : takes resized images and normalises them itself.
-    device : "auto" (CUDA if this ONNX Runtime has it), "cpu", "cuda", "cuda:1", ...
+    `device` is "auto" (CUDA if this ONNX Runtime has it), "cpu", "cuda", "cuda:1", ...
     """
 
     def __init__(self, path: Path, device: str = "auto") -> None:

@@ -50,7 +50,7 @@ class DescriptorCache:
         own = processes.share(rows)
         done, is_broken = 0, np.zeros(len(views), np.int64)
         nothing = np.full(self._shape[1], np.nan, np.float32)
-        with bar(title="descriptors", total=len(own), show=progress and processes.is_first) as shown:
+        with bar(title="descriptors", total=len(own), show=progress) as shown:
             for batch in describe_frames((views.frames[row] for row in own), extractor):
                 here = own[done : done + len(batch)]
                 described = [nothing if frame.descriptor is None else frame.descriptor for frame in batch]

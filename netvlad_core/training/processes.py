@@ -20,8 +20,8 @@ class Processes:
 
     Attributes
     ----------
-    rank, count : number of this process from 0, and how many there are.
-    device : on which this process computes: with CUDA, a GPU for each process of a machine.
+    rank, count : number of this process, from 0, and number of all.
+    device : device of this process; with CUDA, a GPU for each process of a machine.
     """
 
     def __init__(self, device: str = "auto") -> None:

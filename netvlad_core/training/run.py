@@ -55,7 +55,8 @@ def train(
         If the folder holds a run already, which is not to be resumed, or memory does not suffice.
     """
     processes = Processes(config.device)
-    run = Run(folder, processes, progress, say if processes.is_first else lambda _: None)
+    is_first = processes.is_first
+    run = Run(folder, processes, progress and is_first, say if is_first else lambda _: None)
     try:
         if not resume and (folder / STATE).exists():
             raise NetvladError(f"{folder} holds a run already: --resume goes on with it, or choose another")

@@ -114,8 +114,7 @@ class Trainer:
         total = sum(map(len, intervals))
         done = sum(map(len, intervals[: progress.interval]))
         title = f"epoch {progress.epoch + 1}/{config.epochs}"
-        show = self._run.progress and self._run.processes.is_first
-        with bar(title=title, total=total, unit="query", show=show, done=done) as shown:
+        with bar(title=title, total=total, unit="query", show=self._run.progress, done=done) as shown:
             for queries in intervals[progress.interval :]:
                 batches = self._batches(queries)
                 for share in self._steps(batches):
