@@ -48,7 +48,7 @@ _ELSEWHERE = {
 
 
 def test_every_module_has_a_test_of_its_name_or_says_where_it_is_tested() -> None:
-    without, tested = set(), set()
+    without, tested = set[str](), set[str]()
     for package, home in _HOMES.items():
         for path in (_ROOT / package).rglob("*.py"):
             inside = path.relative_to(_ROOT / package)
