@@ -108,11 +108,11 @@ def estimate_pose(
     positions = np.array([match.pose.position for match in posed if match.pose])
     quaternions = np.array([match.pose.quaternion for match in posed if match.pose])
     scores = np.array([match.score for match in posed])
-    weights = scores - scores.min()
-    if not weights.any():
-        weights = np.ones_like(weights)
     agrees = np.linalg.norm(positions - positions[0], axis=1) <= radius
     agrees &= rotation_between(quaternions, quaternions[0]) <= _AGREEMENT_ANGLE
+    weights = scores - scores.min()
+    if not weights[agrees].any():  # all score the same, or the first match was chosen against its score
+        weights = np.ones_like(weights)
     agreement = weights[agrees].sum() / weights.sum()
     weights = weights[agrees] / weights[agrees].sum()
     rotations = Rotation.from_quat(quaternions[agrees])

@@ -33,6 +33,14 @@ def test_opposite_headings_are_not_averaged() -> None:
     assert prior.agreement < 0.6
 
 
+def test_first_match_stands_for_itself_where_better_ones_face_elsewhere() -> None:
+    """A drive may end at a place that a turn leaves: its neighbours look more alike, and face another way."""
+    prior = estimate_pose([_match(0, 0, 0.4), _match(2, np.pi, 0.5), _match(4, np.pi, 0.45)], spacing=1.0)
+    assert prior is not None
+    np.testing.assert_allclose(prior.pose.position, [0, 0, 0])
+    assert prior.agreement == pytest.approx(1 / 3)
+
+
 def test_covariance_is_positive_and_grows_with_the_spread() -> None:
     near = estimate_pose([_match(0, 0, 0.5), _match(1, 0, 0.5)], spacing=1.0)
     far = estimate_pose([_match(0, 0, 0.5), _match(9, 0, 0.5)], spacing=1.0)
