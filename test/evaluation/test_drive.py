@@ -69,7 +69,7 @@ def test_without_a_true_pose_nothing_can_be_said(localizer: Localizer) -> None:
 def test_the_place_that_a_tracked_answer_names_is_judged(localizer: Localizer) -> None:
     """The filter believes in the drive, whatever this one image looks like."""
     answer = localizer(view(_FRONTS, 10.0))
-    belief = Belief(State.LOCALIZED, 1.0, place=30, probability=0.97, spread=1.0, is_reversed=False)
+    belief = Belief(State.LOCALIZED, 1.0, place=30, probability=0.97, is_reversed=False)
     judge = DriveJudge(localizer, threshold=5)
     judge.add(Pose.from_xyz_yaw(60.0, 0.0), replace(answer, belief=belief))
     result = judge.result()

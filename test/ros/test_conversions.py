@@ -140,7 +140,7 @@ def test_place_without_a_pose_has_a_pose_of_nan():
 
 
 def test_message_speaks_of_the_place_believed_in_not_of_the_first_match():
-    belief = Belief(State.LOCALIZED, 1.0, place=7, probability=0.97, spread=1.0, is_reversed=False)
+    belief = Belief(State.LOCALIZED, 1.0, place=7, probability=0.97, is_reversed=False)
     matches = [Match(3, 0, 0.9, None), Match(7, 0, 0.8, None)]
     prior = PosePrior(Pose.identity(), np.eye(6), 1.0)
     descriptor = np.zeros(4, np.float32)

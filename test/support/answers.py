@@ -29,7 +29,7 @@ def localized(
     pose: Pose, stamp: int = SECOND, believed: int = 7, matches: tuple[Match, ...] = ()
 ) -> Localization:
     """A pose from a drive that believes in one place, whatever this image resembles most."""
-    belief = Belief(State.LOCALIZED, 1.0, believed, 0.97, 1.0, is_reversed=False)
+    belief = Belief(State.LOCALIZED, 1.0, believed, 0.97, is_reversed=False)
     prior = PosePrior(pose, np.diag([4.0, 4.0, 1.0, 0.1, 0.1, 0.2]), 1.0)
     matches = matches or (Match(3, 0, 0.9, None), Match(believed, 0, 0.8, pose))
     return Localization(

@@ -221,7 +221,6 @@ class Belief:
     on_map : probability that the robot is on the map.
     place : the most probable place.
     probability : probability that the robot is within `radius` of that place.
-    spread : metres, standard deviation of the position there.
     is_reversed : whether the robot faces against the heading of the place.
     confidence : ranking score: log-odds of the place, which do not saturate as the probability does, minus
         the standard deviations by which this image prefers another place: a drive that has just left the map
@@ -233,7 +232,6 @@ class Belief:
     on_map: float
     place: int
     probability: float
-    spread: float
     is_reversed: bool
     confidence: float = -np.inf
     reason: str = NOT_ENOUGH_YET
@@ -275,7 +273,7 @@ class SequenceFilter:
         self._doubt = self._gap = 0.0
         self._was_on_map = False
         self._spread_out()
-        self._belief = Belief(State.LOST, self._on_map, 0, 0.0, np.inf, False)
+        self._belief = Belief(State.LOST, self._on_map, 0, 0.0, False)
 
     def _spread_out(self) -> None:
         count = len(self.motion.positions)
@@ -413,8 +411,6 @@ class SequenceFilter:
         held = np.flatnonzero(excess.any(axis=0))  # places with more than the background
         distances = self.motion.distances_to(place, held)
         is_near = distances <= options.radius
-        weights = excess[direction, held[is_near]]
-        spread = float(np.sqrt(weights @ distances[is_near] ** 2 / max(weights.sum(), 1e-12)))
 
         # Log-odds over the background.
         heights = np.log1p(excess[:, held].sum(axis=0) / self._background.sum())
@@ -431,7 +427,7 @@ class SequenceFilter:
             state = State.AMBIGUOUS
         self._was_on_map |= self._on_map > 0.5
         reason = "" if state is State.LOCALIZED else self._reason(is_enough, lead)
-        return Belief(state, self._on_map, place, probability, spread, bool(direction), confidence, reason)
+        return Belief(state, self._on_map, place, probability, bool(direction), confidence, reason)
 
     def _reason(self, is_enough: bool, lead: float) -> str:
         """Why there is no pose: the largest of the doubts."""
