@@ -16,7 +16,7 @@ from netvlad_core.localization.geometry.local_features import LocalFeatures, mat
 from netvlad_core.localization.pose_prior import PoseEstimate
 
 # Numbers without a word on what was tried are by design; their neighbours were not tried.
-_LEAST_PARALLAX = np.radians(1.0)  # less gives no depth: features are found again within some 0.4 degrees
+_LEAST_PARALLAX = np.radians(1.0)  # less gives no depth: features are found again within half a degree
 _LEAST_DEPTH = 0.1  # metres before the camera
 FEWEST_POINTS = 15  # four times what PnP needs
 _LEAST_SHARE = 0.5  # of the points seen must support the pose

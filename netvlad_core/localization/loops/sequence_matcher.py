@@ -108,8 +108,8 @@ class SequenceMatcher:
         """Mean score of the window along the path that ends at each candidate, and the better facing."""
         oldest = len(self.recent[0].scores)
         poses = self.places.poses
-        # Made for each keyframe, since ever more places are old enough. Unbalanced, it takes a quarter of the
-        # time: 12 instead of 53 ms among 20 000 places.
+        # Made for each keyframe, since ever more places are old enough. Unbalanced, it takes a third of the
+        # time: 10 instead of 27 ms among 20 000 places.
         tree = cKDTree(poses[:oldest, :3], compact_nodes=False, balanced_tree=False)
         reach = _REACH * max(self.spacing, 1.0)
         back = odometry.inverse()
