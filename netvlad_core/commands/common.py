@@ -187,6 +187,11 @@ def add_device(group: Any) -> None:
     )
 
 
+def add_dimension(add: Callable[..., Any]) -> None:
+    text = "numbers stored of a descriptor if there are more places; 0: all (default: %(default)s)"
+    add("--dimension", type=at_least(0), default=512, metavar="N", help=text)
+
+
 def add_precision(group: Any) -> None:
     text = f"{', '.join(PRECISIONS)}; int8 needs an export (default: that of the weights)"
     choices = ("auto", *PRECISIONS)

@@ -34,8 +34,8 @@ def add_arguments(command: argparse.ArgumentParser) -> None:
 def run(options: argparse.Namespace) -> None:
     from netvlad_core.model.checkpoints import load_checkpoint
     from netvlad_core.model.export import export
-    from netvlad_core.model.extractor import variant_path
     from netvlad_core.model.onnx_engine import FORMAT
+    from netvlad_core.model.open_engine import variant_path
 
     weights = common.network_path(options.weights)
     output = options.output or variant_path(weights, options.precision)

@@ -38,19 +38,18 @@ def _map_values(path: Path) -> dict[str, Any]:
 
 
 def _network_values(path: Path) -> dict[str, Any]:
-    values: dict[str, Any]
-    if path.suffix == ".onnx":
-        from netvlad_core.model.onnx_engine import OnnxEngine
+    from netvlad_core.model.open_engine import open_engine
 
-        engine = OnnxEngine(path, "cpu")
-        values, spec = {"model_id": engine.model_id, "precision": engine.precision}, engine.spec
-    else:
+    engine = open_engine(path)
+    values: dict[str, Any] = {
+        "model_id": engine.model_id, "runs_on": engine.device, "precision": engine.precision,
+    }  # fmt: skip
+    if path.suffix != ".onnx":
         from netvlad_core.model.checkpoints import load_checkpoint
 
-        network = load_checkpoint(path)
-        parameters = sum(parameter.numel() for parameter in network.parameters())
-        values, spec = {"model_id": network.fingerprint(), "parameters": parameters}, network.spec
-    return {**values, "dimension": spec.dimension, **asdict(spec)}
+        network = load_checkpoint(path)  # the engine may have taken the ONNX file beside it
+        values["parameters"] = sum(parameter.numel() for parameter in network.parameters())
+    return {**values, "dimension": engine.spec.dimension, **asdict(engine.spec)}
 
 
 def _as_text(key: str, value: Any) -> str:

@@ -67,7 +67,8 @@ def _extractors(
     from netvlad_core.mapping.keyframes import KEEP_ALL, sample_frames
     from netvlad_core.model.checkpoints import load_checkpoint
     from netvlad_core.model.export import CALIBRATION_IMAGES, export, missing_packages
-    from netvlad_core.model.extractor import Extractor, variant_path
+    from netvlad_core.model.extractor import Extractor
+    from netvlad_core.model.open_engine import variant_path
 
     if weights.suffix == ".onnx":
         raise NetvladError(f"{weights} is one precision of a network; name its checkpoint with --weights")

@@ -82,7 +82,7 @@ def compare_precisions(
             continue
         reference = next(iter(described.values()))[0][0]
         for name, (descriptor, seconds) in described.items():
-            rows = index.search(descriptor, max(_RECALL_AT))[1][0]
+            rows = index.search(place_map.reduced(descriptor), max(_RECALL_AT))[1][0]
             measured[name].append((rows, float(descriptor[0] @ reference), seconds))
         truth.append(frame.pose.position)
     if not truth:

@@ -257,7 +257,8 @@ class Localizer:
         With verification geometry decides: LOCALIZED if it confirms a place and none elsewhere as well,
         AMBIGUOUS if places are similar enough.
         """
-        similarities, places = self.index.search(observation.descriptor[None], self.options.top_k)
+        query = self.place_map.reduced(observation.descriptor[None])
+        similarities, places = self.index.search(query, self.options.top_k)
         matches: Sequence[Match] = self.place_map.matches(places[0], similarities[0])
         confidence = matches[0].similarity
         is_similar = confidence >= self.min_similarity
@@ -291,9 +292,10 @@ class Localizer:
         if not np.isfinite(descriptor).all():  # it would stay in the belief for good
             raise ImageError("the descriptor of the image is not finite")
         top_k = self.options.top_k
-        found = self.index.search(descriptor[None], max(_CANDIDATES, top_k))
+        query = self.place_map.reduced(descriptor[None])
+        found = self.index.search(query, max(_CANDIDATES, top_k))
         similarities, places = found[0][0], found[1][0]
-        typical = self._usual.typical(descriptor)
+        typical = self._usual.typical(query[0])
         matches: Sequence[Match] = self.place_map.matches(places[:top_k], similarities[:top_k])
         evidence = similarities
         if (seen := self._see(observation, matches)) is not None:

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import logging
 import shutil
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from itertools import islice
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -23,13 +24,20 @@ from netvlad_core.mapping.keyframes import (
     sample_frames,
     select_keyframes,
 )
-from netvlad_core.mapping.map_writer import check_output, write_places, writing_map
+from netvlad_core.mapping.map_writer import check_output, write_descriptors, write_places, writing_map
 from netvlad_core.mapping.place_map import MapHeader, PlaceMap
 from netvlad_core.mapping.places import Places
+from netvlad_core.model.backbones import PACKAGED_NETWORK
 from netvlad_core.model.extractor import Extractor
+from netvlad_core.model.open_engine import variant_path
 from netvlad_core.model.spec import NetworkSpec
 from netvlad_core.model.streaming import DescribedFrame, describe_frames
 from netvlad_core.progress import bar
+
+if TYPE_CHECKING:
+    from netvlad_core.model.network import PlaceNetwork
+
+_log = logging.getLogger(__name__)
 
 _THUMBNAIL_PIXELS = 160
 _JPEG_QUALITY = {"thumbnail": 85, "full": 95}
@@ -45,6 +53,8 @@ class BuildOptions:
     store_images : "none" (privacy), "thumbnail" (160 pixels) or "full".
     weights : checkpoint or ONNX file; None fits a head on the drive and keeps the network in the map.
     spec, backbone_weights, seed : network to fit if there are no weights, as in `fit_network`.
+    dimension : numbers stored of a descriptor, by `principal_directions`, if there are more places; 0 stores
+        all.
     require_poses : False accepts a source without poses; its map gives place ids but no pose.
     device, batch_size, precision : as in `Extractor`.
 
@@ -63,6 +73,7 @@ class BuildOptions:
     spec: NetworkSpec | None = None
     backbone_weights: Path | None = None
     seed: int = 0
+    dimension: int = 512
     require_poses: bool = True
     device: str = "auto"
     batch_size: int | None = None
@@ -139,10 +150,21 @@ def _fit_weights(
     path = journal.folder / layout.NETWORK_FILE
     if not path.is_file():
         images = sample_frames(source, rule, progress)
-        save_checkpoint(
-            fit_network(images, options.spec, options.backbone_weights, options.seed, options.device), path
-        )
+        network = fit_network(images, options.spec, options.backbone_weights, options.seed, options.device)
+        save_checkpoint(network, path)
+        _export(network, journal.folder / layout.ONNX_FILE, options.backbone_weights is None)
     return path
+
+
+def _export(network: PlaceNetwork, path: Path, has_packaged_backbone: bool) -> None:
+    """Write the ONNX file that fast engines run; without it torch runs the checkpoint."""
+    from netvlad_core.model.export import export, missing_packages
+
+    if missing := missing_packages():
+        _log.info("the map gets no ONNX file: pip install %s", " ".join(missing))
+        return
+    is_like_packaged = has_packaged_backbone and network.spec == NetworkSpec.of_backbone()
+    export(network, path, template=variant_path(PACKAGED_NETWORK, "float32") if is_like_packaged else None)
 
 
 def _counted(source: FrameSource, shown: Any, require_poses: bool) -> Iterator[Frame]:
@@ -182,6 +204,7 @@ def _write_map(
 ) -> None:
     header = MapHeader(
         model_id=extractor.model_id,
+        dimension=extractor.dimension,
         frame_id=source.frame_id,
         source=source.description,
         source_fingerprint=source.fingerprint,
@@ -195,20 +218,12 @@ def _write_map(
     stamps = np.array([entry.stamp for entry in entries])
     places = Places(np.empty((0, 0), np.float32), stamps, poses, source.camera)
     with writing_map(output, header) as new:
-        shape = (len(entries), extractor.dimension)
-        _write_descriptors(journal.descriptors_path, new / layout.DESCRIPTORS_FILE, shape)
+        write_descriptors(journal.descriptors(extractor.dimension), new, options.dimension)
         write_places(new, places, [entry.name for entry in entries])
         if options.store_images != "none":
             shutil.copyfile(journal.images_path, new / layout.IMAGES_FILE)
             ends = np.array([entry.image_end for entry in entries], dtype=np.int64)
             np.save(new / layout.IMAGE_ENDS_FILE, ends)
         if options.weights is None:
-            shutil.copyfile(journal.folder / layout.NETWORK_FILE, new / layout.NETWORK_FILE)
-
-
-def _write_descriptors(raw: Path, path: Path, shape: tuple[int, int]) -> None:
-    """Put the header of an array before its rows, file to file: it may exceed the memory."""
-    with raw.open("rb") as rows, path.open("wb") as file:
-        header = {"descr": "<f4", "fortran_order": False, "shape": shape}
-        np.lib.format.write_array_header_1_0(file, header)
-        shutil.copyfileobj(rows, file, 1 << 20)
+            for file in journal.folder.glob(f"{Path(layout.NETWORK_FILE).stem}.*"):
+                shutil.copyfile(file, new / file.name)

@@ -16,6 +16,7 @@ from pathlib import Path
 import numpy as np
 
 from netvlad_core.data.geometry import Pose
+from netvlad_core.mapping.rows import StoredRows
 
 # A write for each line would cost as much as preparing what is written.
 _WRITTEN_TOGETHER = 16
@@ -71,6 +72,10 @@ class Journal:
     @property
     def places(self) -> list[Entry]:
         return [entry for entry in self.entries if entry.error is None]
+
+    def descriptors(self, dimension: int) -> StoredRows:
+        """Of the places."""
+        return StoredRows(self.descriptors_path, np.float32, (self.place_count, dimension))
 
     @property
     def broken(self) -> Counter[str]:

@@ -17,7 +17,11 @@ from netvlad_core.files import replace_directory
 from netvlad_core.mapping import place_map as layout
 from netvlad_core.mapping.place_map import MapHeader, PlaceMap, describe_files
 from netvlad_core.mapping.places import Places
+from netvlad_core.mapping.projection import principal_directions
+from netvlad_core.mapping.rows import StoredRows
 from netvlad_core.mapping.statistics import median_spacing, similarity_elsewhere
+
+_BLOCK = 1024  # descriptors in memory at a time
 
 
 def check_output(output: Path) -> None:
@@ -54,7 +58,7 @@ def write_places(folder: Path, places: Places, names: Sequence[str]) -> None:
     np.save(folder / layout.POSES_FILE, np.asarray(places.poses, np.float64))
     (folder / layout.NAMES_FILE).write_text(json.dumps(list(names)))
     if places.descriptors.size:
-        np.save(folder / layout.DESCRIPTORS_FILE, np.asarray(places.descriptors, np.float32))
+        np.save(folder / layout.DESCRIPTORS_FILE, np.asarray(places.descriptors, np.float16))
     if places.images is not None:
         with (folder / layout.IMAGES_FILE).open("wb") as file:
             file.writelines(places.images)
@@ -62,6 +66,26 @@ def write_places(folder: Path, places: Places, names: Sequence[str]) -> None:
         np.save(folder / layout.IMAGE_ENDS_FILE, ends)
     if places.camera is not None:
         (folder / layout.CAMERA_FILE).write_text(places.camera.to_json())
+
+
+def write_descriptors(descriptors: np.ndarray | StoredRows, folder: Path, dimension: int) -> None:
+    """Write descriptors (N, D) block by block, since they may exceed the memory.
+
+    If there are more places than `dimension` < D, that many numbers of each are written, and the directions
+    along which they are taken.
+    """
+    count, width = descriptors.shape
+    directions = None
+    if 0 < dimension < min(count, width):
+        directions = principal_directions(descriptors, dimension)
+        width = len(directions)
+        np.save(folder / layout.DIRECTIONS_FILE, directions.astype(np.float16))
+    with (folder / layout.DESCRIPTORS_FILE).open("wb") as file:
+        header = {"descr": "<f2", "fortran_order": False, "shape": (count, width)}
+        np.lib.format.write_array_header_1_0(file, header)
+        for start in range(0, count, _BLOCK):
+            block = np.asarray(descriptors[start : start + _BLOCK], np.float32)
+            file.write((block if directions is None else block @ directions.T).astype(np.float16).tobytes())
 
 
 def copy_map(place_map: PlaceMap, target: Path) -> None:
@@ -94,14 +118,15 @@ def _described(folder: Path, name: str, header: MapHeader) -> MapHeader:
     """The header with what the files say."""
     files = describe_files(folder, sorted(path.name for path in folder.iterdir()))
     content = hashlib.sha256(json.dumps(files, sort_keys=True).encode()).hexdigest()
-    descriptors = np.load(folder / layout.DESCRIPTORS_FILE, mmap_mode="r", allow_pickle=False)
+    descriptors = StoredRows.of_npy(folder / layout.DESCRIPTORS_FILE)
     positions = np.load(folder / layout.POSES_FILE, allow_pickle=False)[:, :3]
     return replace(
         header,
         map_id=f"{name}@{content[:12]}",
-        dimension=descriptors.shape[1],
+        dimension=header.dimension or descriptors.shape[1],
+        stored_dimension=descriptors.shape[1],
         places=len(positions),
         spacing=median_spacing(positions),
-        similarity_threshold=similarity_elsewhere(folder / layout.DESCRIPTORS_FILE, positions),
+        similarity_threshold=similarity_elsewhere(descriptors, positions),
         files=files,
     )

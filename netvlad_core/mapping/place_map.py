@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -21,14 +22,18 @@ if TYPE_CHECKING:
     from netvlad_core.model.extractor import Extractor
 
 FORMAT = "netvlad_ros place map"
-VERSION = 1
+VERSION = 2
+# Of the descriptors, by version; rounding them moves no similarity by more than 0.001.
+_TYPES: dict[Any, type] = {1: np.float32, 2: np.float16}
 
 HEADER_FILE = "map.json"
 DESCRIPTORS_FILE = "descriptors.npy"
+DIRECTIONS_FILE = "directions.npy"
 STAMPS_FILE = "stamps.npy"
 POSES_FILE = "poses.npy"
 NAMES_FILE = "names.json"
 NETWORK_FILE = "model.safetensors"
+ONNX_FILE = "model.float32.onnx"  # of the same network; `variant_path` finds it
 IMAGES_FILE = "images.bin"
 IMAGE_ENDS_FILE = "image_ends.npy"
 CAMERA_FILE = "camera.json"
@@ -46,7 +51,9 @@ class MapHeader:
     ----------
     map_id : name and short hash over the files: changes when anything in the map does.
     model_id : fingerprint of the network that made the descriptors.
-    dimension, places : D and N of the descriptors (N, D) float32.
+    dimension : D of the network's descriptors.
+    stored_dimension : P of the stored ones, (N, P); below D in a reduced map.
+    places : N.
     frame_id : name of the frame of the poses.
     source, source_fingerprint : the drive.
     preprocessing : how images are prepared, for the reader; the network carries its own copy.
@@ -61,6 +68,7 @@ class MapHeader:
     map_id: str = ""
     model_id: str
     dimension: int = 0
+    stored_dimension: int = 0
     places: int = 0
     frame_id: str
     source: str
@@ -76,7 +84,8 @@ class MapHeader:
     version: int = VERSION
 
     def write(self, path: Path) -> None:
-        path.write_text(json.dumps(asdict(self), indent=2) + "\n")
+        values = asdict(self)
+        path.write_text(json.dumps({**values, "sha256": _checksum(values)}, indent=2) + "\n")
 
     @classmethod
     def read(cls, path: Path) -> MapHeader:
@@ -89,13 +98,18 @@ class MapHeader:
             raise MapError(f"{path} is not readable as JSON: {error}") from error
         if not isinstance(values, dict) or values.get("format") != FORMAT:
             raise MapError(f"{path} does not describe a {FORMAT}")
-        if values.get("version") != VERSION:
+        if values.get("version") not in _TYPES:
             raise MapError(
                 f"the map {path.parent} has format version {values.get('version')}; this program reads "
-                f"version {VERSION}: build the map again, or use the program that wrote it"
+                f"versions 1 to {VERSION}: build the map again, or use the program that wrote it"
             )
+        stated = values.pop("sha256", None)
+        if values["version"] == 1:
+            values.setdefault("stored_dimension", values.get("dimension"))
         if wrong := {member.name for member in fields(cls)} ^ values.keys():
             raise MapError(f"{path} lacks fields or has unknown ones: {', '.join(sorted(wrong))}")
+        if values["version"] != 1 and stated != _checksum(values):
+            raise MapError(f"{path} is damaged: its content has changed since it was written")
         return cls(**values)
 
 
@@ -109,6 +123,8 @@ class PlaceMap(Places):
     path : folder.
     header : content of map.json.
     names : names of the places' frames in their source.
+    descriptors : (N, P) float16, of a map in format 1 float32.
+    directions : (P, D) float32, orthonormal rows that span the subspace of a reduced map; None if P = D.
 
     Examples
     --------
@@ -130,12 +146,18 @@ class PlaceMap(Places):
             content = np.memmap(file, np.uint8, mode="r") if file.stat().st_size else np.empty(0, np.uint8)
             images = _Files(content, _load_array(path / IMAGE_ENDS_FILE, np.int64, shape))
         super().__init__(
-            _load_array(path / DESCRIPTORS_FILE, np.float32, (header.places, header.dimension)),
+            _load_array(
+                path / DESCRIPTORS_FILE, _TYPES[header.version], (header.places, header.stored_dimension)
+            ),
             _load_array(path / STAMPS_FILE, np.int64, shape),
             _load_array(path / POSES_FILE, np.float64, (header.places, 7)),
             Camera.from_json((path / CAMERA_FILE).read_text()) if CAMERA_FILE in header.files else None,
             images,
         )
+        self.directions: np.ndarray | None = None
+        if header.stored_dimension != header.dimension:
+            reduced = (header.stored_dimension, header.dimension)
+            self.directions = np.array(_load_array(path / DIRECTIONS_FILE, np.float16, reduced), np.float32)
         self.names: list[str] = json.loads((path / NAMES_FILE).read_text())
 
     @classmethod
@@ -179,6 +201,15 @@ class PlaceMap(Places):
             return super().image(place)
         except ImageError as error:
             raise MapError(f"the image of place {place} in {self.path / IMAGES_FILE}: {error}") from error
+
+    def reduced(self, descriptors: np.ndarray) -> np.ndarray:
+        """What is compared with `descriptors`, (Q, P) float32, of descriptors (Q, D) of the network."""
+        return descriptors if self.directions is None else descriptors @ self.directions.T
+
+    def whole_descriptors(self) -> np.ndarray:
+        """Descriptors of the places as the network gives them, (N, D) float32, as far as they were kept."""
+        stored = np.asarray(self.descriptors, np.float32)
+        return stored if self.directions is None else stored @ self.directions
 
     @property
     def network_path(self) -> Path:
@@ -255,6 +286,11 @@ def describe_files(folder: Path, names: Iterable[str]) -> dict[str, dict[str, An
     return {
         name: {"bytes": (folder / name).stat().st_size, "sha256": sha256_of(folder / name)} for name in names
     }
+
+
+def _checksum(values: dict[str, Any]) -> str:
+    """Of all fields of map.json but the checksum itself."""
+    return hashlib.sha256(json.dumps(values, sort_keys=True).encode()).hexdigest()
 
 
 @contextmanager

@@ -7,12 +7,12 @@ similarity to the places at large, and the difference that neighbouring places h
 from __future__ import annotations
 
 from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
 from scipy.spatial.distance import cdist
 
 from netvlad_core.data.radii import NEGATIVE_BEYOND
+from netvlad_core.mapping.rows import StoredRows
 
 # Places that stand for all of them. Bound of time; other numbers were not tried.
 _SAMPLED = 500
@@ -66,10 +66,10 @@ class UsualSimilarity:
     def of(cls, descriptors: np.ndarray) -> UsualSimilarity:
         """Sample the descriptors (N, D) of a map, N > 0; they may be memory-mapped."""
         rows = np.unique(np.linspace(0, len(descriptors) - 1, _SAMPLED).astype(int))
-        sample = np.array(descriptors[rows])
+        sample = np.array(descriptors[rows], np.float32)
         if len(rows) == 1:
             return cls(sample, 1.0)
-        neighbours = neighbour_similarity(sample[:-1], descriptors[rows[:-1] + 1])
+        neighbours = neighbour_similarity(sample[:-1], np.asarray(descriptors[rows[:-1] + 1], np.float32))
         return cls(sample, max(_LEAST_DIFFERENCE, 1 - neighbours))
 
     def typical(self, descriptor: np.ndarray) -> tuple[float, float]:
@@ -82,7 +82,7 @@ class UsualSimilarity:
         return (1 - float(one @ other)) / self.neighbour_difference
 
 
-def similarity_elsewhere(descriptors: Path, positions: np.ndarray) -> float:
+def similarity_elsewhere(descriptors: np.ndarray | StoredRows, positions: np.ndarray) -> float:
     """Similarity that the best wrong place of the map typically reaches.
 
     For a sample of places, the best match among all places more than 25 m away, as an image of unmapped
@@ -90,27 +90,18 @@ def similarity_elsewhere(descriptors: Path, positions: np.ndarray) -> float:
 
     Parameters
     ----------
-    descriptors : file of an array (N, D) float32; it may be larger than the memory.
+    descriptors : (N, P) float.
     positions : (N, 3) float, metres; NaN for places without a pose.
     """
     if not len(positions):
         return 0.0
     sampled = np.unique(np.linspace(0, len(positions) - 1, _SAMPLED).round().astype(int))
     best = np.full(len(sampled), -np.inf)
-    queries = np.concatenate([_rows(descriptors, row) for row in sampled])
+    queries = np.asarray(descriptors[sampled], np.float32)
     for start in range(0, len(positions), _BLOCK):
-        similarities = queries @ _rows(descriptors, start, _BLOCK).T
+        similarities = queries @ np.asarray(descriptors[start : start + _BLOCK], np.float32).T
         distances = cdist(positions[sampled], positions[start : start + _BLOCK])
         is_elsewhere = distances > NEGATIVE_BEYOND
         best = np.maximum(best, np.where(is_elsewhere, similarities, -np.inf).max(axis=1))
     best = best[np.isfinite(best)]
     return float(np.quantile(best, 0.5)) if len(best) else 0.0
-
-
-def _rows(path: Path, start: int, count: int = 1) -> np.ndarray:
-    # Read and not mapped: the pages of a mapped file count as memory of the process.
-    array = np.load(path, mmap_mode="r", allow_pickle=False)
-    dimension = array.shape[1]
-    row_bytes = dimension * array.itemsize
-    rows = np.fromfile(path, array.dtype, count * dimension, offset=array.offset + start * row_bytes)
-    return rows.reshape(-1, dimension)

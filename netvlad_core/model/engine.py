@@ -1,4 +1,4 @@
-"""What runs a network: the seam between the `Extractor` and torch, ONNX Runtime or another library."""
+"""What runs a network: the seam between the `Extractor` and OpenVINO, ONNX Runtime or torch."""
 
 from __future__ import annotations
 
@@ -31,8 +31,8 @@ class Engine:
         """Resize, normalise, run: images (H, W, 3) uint8 RGB of one size -> (B, D) float32."""
         raise NotImplementedError
 
-    def limit_threads(self, count: int) -> AbstractContextManager[Callable[[], None]]:
-        """Limit each call to `count` threads for a while; each calling thread must run what this yields.
+    def serving(self, workers: int) -> AbstractContextManager[Callable[[], None]]:
+        """Share the threads among `workers` callers for a while; each must run what this yields, once.
 
         An engine whose calls share one set of threads does nothing.
         """

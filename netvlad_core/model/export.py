@@ -58,7 +58,11 @@ class Agreement:
 
 
 def export(
-    network: PlaceNetwork, path: Path, precision: str = "float32", images: Iterable[np.ndarray] = ()
+    network: PlaceNetwork,
+    path: Path,
+    precision: str = "float32",
+    images: Iterable[np.ndarray] = (),
+    template: Path | None = None,
 ) -> Agreement:
     """Write an ONNX file for `OnnxEngine`, after a comparison of ONNX Runtime with torch.
 
@@ -68,6 +72,8 @@ def export(
     precision : one of ONNX_PRECISIONS, for the backbone. int8 has weights by channel and activations of eight
         bits, in all layers but the first.
     images : uint8 RGB (H, W, 3), to calibrate int8 and to compare with; default: random pictures.
+    template : float32 file of a network that differs in its NetVLAD layer only: its graph is taken, in a
+        second instead of twenty.
 
     Raises
     ------
@@ -81,7 +87,10 @@ def export(
     if precision == "int8" and not samples:
         raise NetvladError("int8 is calibrated on your own images: name a drive, a catalogue or a folder")
     graph = _Graph(network).eval()
-    model = _traced(graph if precision == "int8" else _Graph(network, precision).eval())
+    if template is not None:
+        model = _refitted(template, network)
+    else:
+        model = _traced(graph if precision == "int8" else _Graph(network, precision).eval())
     if precision == "int8":
         model = _quantized(model, samples)
     _describe(model, network, precision)
@@ -154,6 +163,18 @@ def _traced(graph: _Graph) -> Any:
         )
     assert program is not None
     return program.model_proto
+
+
+def _refitted(template: Path, network: PlaceNetwork) -> Any:
+    """The graph of a file with the NetVLAD layer of another network."""
+    import onnx
+
+    model = onnx.load(template)
+    layer = {f"network.netvlad.{key}": value.numpy() for key, value in network.netvlad.state_dict().items()}
+    for tensor in model.graph.initializer:
+        if tensor.name in layer:
+            tensor.CopyFrom(onnx.numpy_helper.from_array(layer[tensor.name], tensor.name))
+    return model
 
 
 def _quantized(model: Any, samples: list[np.ndarray]) -> Any:

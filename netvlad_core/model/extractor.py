@@ -1,20 +1,18 @@
-"""Images in, descriptors out, whatever runs the network: torch, or ONNX Runtime without torch."""
+"""Images in, descriptors out, whatever engine runs the network."""
 
 from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Sequence
-from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 
-from netvlad_core.errors import CheckpointError, NetvladError
 from netvlad_core.model.backbones import PACKAGED_NETWORK
 from netvlad_core.model.engine import Engine
+from netvlad_core.model.open_engine import open_engine
 from netvlad_core.model.preprocessing import as_rgb
-from netvlad_core.model.spec import PRECISIONS
 
 if TYPE_CHECKING:
     from netvlad_core.model.network import PlaceNetwork
@@ -76,36 +74,21 @@ class Extractor:
         device: str = "auto",
         batch_size: int | None = None,
         precision: str = "auto",
+        engine: str = "auto",
     ) -> Extractor:
         """Open a checkpoint, or an ONNX file that `netvlad export` has written.
 
         Parameters
         ----------
         weights : checkpoint, or ONNX file; default: the network of this package.
-        device : "auto" (CUDA if there is one), "cpu", "cuda", "cuda:1", ...
-        precision : one of PRECISIONS; "auto" takes the file's own, float32 for a checkpoint. What the file
-            cannot do here (int8 and, on a machine without torch, any checkpoint) is looked for beside it: a
-            file like `model.int8.onnx` for `model.safetensors`.
+        device, precision, engine : as in `open_engine`.
 
         Raises
         ------
         CheckpointError
-            If there is no file, it is damaged, or there is none for the precision.
+            If there is no file, it is damaged, or nothing here can run it in the precision.
         """
-        path = Path(weights)
-        if precision not in ("auto", *PRECISIONS):
-            raise NetvladError(f"unknown precision {precision!r}; there are: auto, {', '.join(PRECISIONS)}")
-        wanted = "float32" if precision == "auto" else precision
-        if path.suffix != ".onnx" and precision != "int8" and _has_torch():
-            from netvlad_core.model.checkpoints import load_checkpoint
-
-            return cls.of(load_checkpoint(path), device, batch_size, wanted)
-        from netvlad_core.model.onnx_engine import OnnxEngine
-
-        engine = OnnxEngine(path, device) if path.suffix == ".onnx" else None
-        if engine is None or precision not in ("auto", engine.precision):
-            engine = OnnxEngine(_existing_variant(path, wanted), device)
-        return cls(engine, batch_size)
+        return cls(open_engine(Path(weights), device, precision, engine), batch_size)
 
     def __call__(self, images: Images) -> np.ndarray:
         """Descriptors of one image, of a list of differently sized images, or of a batch.
@@ -134,29 +117,3 @@ class Extractor:
                 rows = indices[start : start + self.batch_size]
                 descriptors[rows] = self.engine.describe([batch[row] for row in rows])
         return descriptors
-
-
-def variant_path(weights: Path, precision: str) -> Path:
-    """Path of the ONNX file of a precision, beside the weights that it was made from."""
-    name = weights.stem
-    for suffix in PRECISIONS:
-        name = name.removesuffix(f".{suffix}")
-    return weights.with_name(f"{name}.{precision}.onnx")
-
-
-def _existing_variant(weights: Path, precision: str) -> Path:
-    if precision == "bfloat16":
-        raise CheckpointError(f"only torch runs bfloat16, from a checkpoint; {weights} cannot be run so here")
-    variant = variant_path(weights, precision)
-    if variant.is_file():
-        return variant
-    without = "" if _has_torch() else " without torch"
-    example = "SOURCE " if precision == "int8" else ""
-    raise CheckpointError(
-        f"{weights} cannot run in {precision}{without}, and there is no {variant}; make it on a machine "
-        f"with torch: netvlad export {weights} {example}--precision {precision}"
-    )
-
-
-def _has_torch() -> bool:
-    return find_spec("torch") is not None

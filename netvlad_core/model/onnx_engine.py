@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -13,10 +14,47 @@ from netvlad_core.model.engine import Engine, allowed_threads
 from netvlad_core.model.preprocessing import resize
 from netvlad_core.model.spec import NetworkSpec
 
-# Metadata and names in the file, written by `netvlad_core.model.export`.
+# Written by `netvlad_core.model.export`.
 FORMAT = "netvlad_ros network 1"
 INPUT, OUTPUT = "images", "descriptors"
 _LOG_ERRORS = 3  # warnings are about optimisations that the runtime could not do
+_CACHE = Path.home() / ".cache" / "netvlad_ros" / "tensorrt"
+# The fastest first. TensorRT takes minutes to make its own network of a shape, and keeps it.
+_GPU_PROVIDERS: dict[str, dict[str, str]] = {
+    "TensorrtExecutionProvider": {
+        "trt_fp16_enable": "1", "trt_engine_cache_enable": "1", "trt_engine_cache_path": str(_CACHE)
+    },
+    "CUDAExecutionProvider": {},
+}  # fmt: skip
+
+
+@dataclass(frozen=True)
+class OnnxFacts:
+    """The metadata of a file.
+
+    Attributes
+    ----------
+    model_id : fingerprint of the network in float32.
+    spec : description of the network.
+    precision : one of ONNX_PRECISIONS, in which its weights are stored.
+    """
+
+    model_id: str
+    spec: NetworkSpec
+    precision: str
+
+    @classmethod
+    def of(cls, metadata: Mapping[str, str], path: Path) -> OnnxFacts:
+        """Read and check; raises CheckpointError that names the file."""
+        if metadata.get("format") != FORMAT:
+            found = metadata.get("format", "no format at all")
+            raise CheckpointError(
+                f"{path} states {found!r}; expected {FORMAT!r}, as `netvlad export` writes it"
+            )
+        try:
+            return cls(metadata["model_id"], NetworkSpec.from_json(metadata["spec"]), metadata["precision"])
+        except (KeyError, CheckpointError) as error:
+            raise CheckpointError(f"{path} is damaged, its metadata are not whole: {error}") from error
 
 
 class OnnxEngine(Engine):
@@ -27,17 +65,17 @@ class OnnxEngine(Engine):
 
     def __init__(self, path: Path, device: str = "auto") -> None:
         self._session = _open_session(path, device)
-        metadata = self._session.get_modelmeta().custom_metadata_map
-        found = metadata.get("format", "no format at all")
-        if found != FORMAT:
-            raise CheckpointError(f"{path} states {found!r}; expected {FORMAT!r} of `netvlad export`")
-        try:
-            self.model_id = metadata["model_id"]
-            self.precision = metadata["precision"]
-            self.spec = NetworkSpec.from_json(metadata["spec"])
-        except (KeyError, CheckpointError) as error:
-            raise CheckpointError(f"{path} is damaged, its metadata are not whole: {error}") from error
-        self.device = f"{self._session.get_providers()[0].removesuffix('ExecutionProvider')} (ONNX Runtime)"
+        facts = OnnxFacts.of(self._session.get_modelmeta().custom_metadata_map, path)
+        self.model_id, self.spec, self.precision = facts.model_id, facts.spec, facts.precision
+        provider = self._session.get_providers()[0].removesuffix("ExecutionProvider")
+        threads = f", {allowed_threads()} threads" if provider == "CPU" else ""
+        self.device = f"{provider} (ONNX Runtime{threads})"
+
+    @classmethod
+    def open(cls, path: Path, device: str, precision: str) -> OnnxEngine | None:
+        """Open a file; None if it is not in this precision."""
+        engine = cls(path, device)
+        return engine if precision in ("auto", engine.precision) else None
 
     def describe(self, images: Sequence[np.ndarray]) -> np.ndarray:
         return self.run(resize(images, self.spec.preprocessing).astype(np.float32, copy=False))
@@ -69,11 +107,12 @@ def _open_session(path: Path, device: str) -> Any:
 
 def _providers(device: str, available: Sequence[str]) -> list[Any]:
     kind, _, number = device.partition(":")
-    has_cuda = "CUDAExecutionProvider" in available
-    if kind == "cpu" or (kind == "auto" and not has_cuda):
+    gpu = [name for name in _GPU_PROVIDERS if name in available]
+    if kind == "cpu" or (kind == "auto" and not gpu):
         return ["CPUExecutionProvider"]
-    if kind in ("cuda", "auto") and has_cuda:
-        return [("CUDAExecutionProvider", {"device_id": number or "0"}), "CPUExecutionProvider"]
+    if kind in ("cuda", "auto") and gpu:
+        options = {"device_id": number or "0"}
+        return [*((name, {**options, **_GPU_PROVIDERS[name]}) for name in gpu), "CPUExecutionProvider"]
     raise NetvladError(
         f"this ONNX Runtime cannot use the device {device!r}, it has {', '.join(available)}; 'auto' takes "
         "what is there, and onnxruntime-gpu has CUDA"

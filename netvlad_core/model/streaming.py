@@ -48,13 +48,12 @@ def describe_frames(frames: Iterable[Frame], extractor: Extractor) -> Iterator[l
     layer. Twice as many batches as workers are in memory, and one with the caller. Broken images come back
     with the kind of their error; the first of each kind is a warning in the log.
     """
-    threads = allowed_threads()
     told: set[str] = set()
-    workers = min(threads, _MOST_WORKERS)
+    workers = min(allowed_threads(), _MOST_WORKERS)
     waiting: deque[Future[list[DescribedFrame]]] = deque()
     with (
-        extractor.engine.limit_threads(threads // workers) as limit_threads,
-        ThreadPoolExecutor(workers, "describe", initializer=limit_threads) as pool,
+        extractor.engine.serving(workers) as join,
+        ThreadPoolExecutor(workers, "describe", initializer=join) as pool,
     ):
         remaining = iter(frames)
         try:

@@ -11,7 +11,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from netvlad_core.errors import NetvladError
-from netvlad_core.model.engine import Engine
+from netvlad_core.model.engine import Engine, allowed_threads
 from netvlad_core.model.network import PlaceNetwork
 from netvlad_core.model.preprocessing import Preprocessing, area_weights, scaled_size
 from netvlad_core.model.spec import TORCH_PRECISIONS
@@ -44,11 +44,11 @@ class TorchEngine(Engine):
         return run_network(self._network, inputs, self.precision).cpu().numpy()
 
     @contextmanager
-    def limit_threads(self, count: int) -> Iterator[Callable[[], None]]:
-        before = torch.get_num_threads()
+    def serving(self, workers: int) -> Iterator[Callable[[], None]]:
+        before, each = torch.get_num_threads(), max(1, allowed_threads() // workers)
         try:
             # OpenMP keeps this number for each thread.
-            yield lambda: torch.set_num_threads(count)
+            yield lambda: torch.set_num_threads(each)
         finally:
             torch.set_num_threads(before)
 

@@ -56,7 +56,7 @@ def test_places_carry_what_the_source_says(
     assert place_map.names == [f"{index:03}.png" for index in range(_PLACES)]
     assert place_map.header.spacing == 2.0
     described = Localizer.open(place_map.path).extractor(view(street(seed=4, metres=30), 6.0))[0]
-    np.testing.assert_allclose(place_map.descriptors[3], described, atol=1e-5)
+    np.testing.assert_allclose(place_map.descriptors[3], described, atol=3e-4)
 
 
 @pytest.mark.parametrize(

@@ -20,10 +20,11 @@ def _places(has_images: bool = False) -> Places:
 @pytest.mark.parametrize("backend", ["faiss", "torch", "numpy"])
 def test_matches_are_the_most_similar_places_in_order(street_map: PlaceMap, backend: str) -> None:
     index = open_index(street_map.descriptors, backend, "cpu")
-    query = np.array(street_map.descriptors[7])
+    descriptors = np.asarray(street_map.descriptors, np.float32)
+    query = descriptors[7]
     similarities, places = index.search(query[None], 5)
     matches = street_map.matches(places[0], similarities[0])
-    products = street_map.descriptors @ query
+    products = descriptors @ query
     assert [match.place for match in matches] == np.argsort(-products)[:5].tolist()
     np.testing.assert_allclose(
         [match.similarity for match in matches], np.sort(products)[::-1][:5], atol=1e-5

@@ -7,12 +7,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from netvlad_core.mapping.rows import StoredRows
 from netvlad_core.mapping.statistics import median_spacing, similarity_elsewhere
 
 
-def _file(folder: Path, descriptors: np.ndarray) -> Path:
+def _stored(folder: Path, descriptors: np.ndarray) -> StoredRows:
     np.save(folder / "d.npy", descriptors.astype(np.float32))
-    return folder / "d.npy"
+    return StoredRows.of_npy(folder / "d.npy")
 
 
 def _unit(rows: np.ndarray) -> np.ndarray:
@@ -23,7 +24,7 @@ def _unit(rows: np.ndarray) -> np.ndarray:
 def test_maps_without_a_pair_have_no_spacing_and_no_threshold(count: int, tmp_path: Path) -> None:
     positions = np.zeros((count, 3))
     assert median_spacing(positions) == 0.0
-    assert similarity_elsewhere(_file(tmp_path, np.ones((count, 4))), positions) == 0.0
+    assert similarity_elsewhere(_stored(tmp_path, np.ones((count, 4))), positions) == 0.0
 
 
 def test_spacing_is_the_median_and_ignores_places_without_pose() -> None:
@@ -36,11 +37,11 @@ def test_only_places_beyond_25_metres_are_elsewhere(tmp_path: Path) -> None:
     descriptors = _unit(np.array([[1, 0, 0], [1, 0.1, 0], [0, 1, 1], [0.5, 1, 1]], np.float32))
     near, far = np.zeros((4, 3)), np.zeros((4, 3))
     near[:, 0] = [0, 24.9, 24.9, 24.9]
-    assert similarity_elsewhere(_file(tmp_path, descriptors), near) == 0.0
+    assert similarity_elsewhere(_stored(tmp_path, descriptors), near) == 0.0
     far[:, 0] = [0, 10, 200, 210]
     products = descriptors @ descriptors.T
     best = [products[:2, 2:].max(axis=1), products[2:, :2].max(axis=1)]
-    found = similarity_elsewhere(_file(tmp_path, descriptors), far)
+    found = similarity_elsewhere(_stored(tmp_path, descriptors), far)
     assert found == pytest.approx(np.median(np.concatenate(best)), abs=1e-6)
 
 
@@ -53,4 +54,6 @@ def test_blocks_change_nothing(tmp_path: Path) -> None:
     products = descriptors[sampled] @ descriptors.T
     far = np.linalg.norm(positions[sampled, None] - positions[None], axis=2) > 25
     expected = np.median(np.where(far, products, -1).max(axis=1))
-    assert similarity_elsewhere(_file(tmp_path, descriptors), positions) == pytest.approx(expected, abs=1e-5)
+    assert similarity_elsewhere(_stored(tmp_path, descriptors), positions) == pytest.approx(
+        expected, abs=1e-5
+    )

@@ -11,8 +11,8 @@ import torch
 from netvlad_core.model.backbones import torchvision_model
 from netvlad_core.model.checkpoints import load_checkpoint, save_checkpoint
 from netvlad_core.model.export import export
-from netvlad_core.model.extractor import variant_path
 from netvlad_core.model.network import PlaceNetwork
+from netvlad_core.model.open_engine import variant_path
 from support.networks import random_network
 from support.shared import made_once
 from support.street import street, view

@@ -22,9 +22,10 @@ from netvlad_core.model import export as export_module
 from netvlad_core.model.backbones import BACKBONES
 from netvlad_core.model.dinov2 import DinoV2
 from netvlad_core.model.export import export
-from netvlad_core.model.extractor import Extractor, variant_path
+from netvlad_core.model.extractor import Extractor
 from netvlad_core.model.network import PlaceNetwork
 from netvlad_core.model.onnx_engine import FORMAT
+from netvlad_core.model.open_engine import variant_path
 from support.networks import random_network
 from support.street import street, write_catalogue
 
@@ -48,7 +49,7 @@ def test_every_backbone_agrees_with_torch_at_any_size(
     assert agreement.images == 6
     assert agreement.difference < 1e-5
     odd_sizes = [street_views[0], street_views[1][:97, :131], street_views[2][:, :70], street_views[3][:61]]
-    by_onnx = Extractor.load(tmp_path / "n.onnx", "cpu")(odd_sizes)
+    by_onnx = Extractor.load(tmp_path / "n.onnx", "cpu", precision="float32")(odd_sizes)
     by_torch = Extractor.of(network, "cpu")(odd_sizes)
     assert (by_onnx * by_torch).sum(axis=1).min() > 0.999  # not 1: the resizings differ by a grey level
     assert (by_torch @ by_torch.T - np.eye(4)).max() < 0.99, "images so alike would hide a wrong graph"
@@ -126,7 +127,8 @@ def test_precisions_describe_alike(
 ) -> None:
     files = variant_path(small_checkpoint, precision)
     found, expected = (
-        e(street_views) for e in (Extractor.load(files, "cpu"), Extractor.of(small_network, "cpu"))
+        e(street_views)
+        for e in (Extractor.load(files, "cpu", precision=precision), Extractor.of(small_network, "cpu"))
     )
     similarity = (found * expected).sum(axis=1)
     assert similarity.min() > lowest

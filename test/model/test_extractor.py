@@ -9,7 +9,7 @@ import pytest
 
 from netvlad_core.cli import main
 from netvlad_core.errors import CheckpointError, ImageError, NetvladError
-from netvlad_core.model.extractor import Extractor, variant_path
+from netvlad_core.model.extractor import Extractor
 from support.street import street, view, write_catalogue
 
 
@@ -116,11 +116,6 @@ def test_unknown_precision_is_refused(checkpoint: Path) -> None:
 def test_int8_without_a_file_tells_how_to_make_it(checkpoint: Path) -> None:
     with pytest.raises(CheckpointError, match=rf"netvlad export {checkpoint} SOURCE --precision int8"):
         Extractor.load(checkpoint, precision="int8")
-
-
-@pytest.mark.parametrize("name", ["campus.safetensors", "campus.float32.onnx", "campus.int8.onnx"])
-def test_files_of_all_precisions_stand_side_by_side(name: str) -> None:
-    assert variant_path(Path("maps") / name, "int8") == Path("maps/campus.int8.onnx")
 
 
 @pytest.mark.parametrize("flags", [[], ["--assignment-bias"], ["--no-intra-normalization"]])

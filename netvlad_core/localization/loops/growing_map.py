@@ -51,7 +51,7 @@ class GrowingMap(Places):
             count = len(earlier)
             self._grow(earlier.header.dimension, count)
             self._show(count)
-            self.descriptors[:], self.ids[:] = earlier.descriptors, np.arange(count)
+            self.descriptors[:], self.ids[:] = earlier.whole_descriptors(), np.arange(count)
             self.stamps[:], self.poses[:] = earlier.stamps, earlier.poses
             self.poses[:, :3] += _APART
             self.distances[1:] = np.cumsum(np.linalg.norm(np.diff(earlier.poses[:, :3], axis=0), axis=1))
@@ -156,7 +156,7 @@ class GrowingMap(Places):
         has_images &= earlier.header.store_images == "full"
         is_one_camera = camera and earlier.camera and camera.to_json() == earlier.camera.to_json()
         return Places(
-            np.concatenate([earlier.descriptors, descriptors]),
+            np.concatenate([earlier.whole_descriptors(), descriptors]),
             np.concatenate([earlier.stamps, stamps]),
             np.concatenate([earlier.poses, poses]),
             camera if is_one_camera else None,
