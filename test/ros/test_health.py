@@ -13,8 +13,11 @@ from support.robot import jpeg, raw, values_of
 
 
 def test_working_node_says_so_with_its_figures(robot, street):
-    robot.ask(raw(street.queries[0], time_ns()))
-    status = robot.diagnostics(lambda message, values: message == "working")
+    for _ in range(5):  # times are those since the last report, which may have come in between
+        robot.ask(raw(street.queries[0], time_ns()))
+        status = robot.diagnostics(lambda message, values: message == "working")
+        if any(key.startswith("network (ms") for key in values_of(status)):
+            break
     assert status.level == DiagnosticStatus.OK
     assert status.hardware_id == f"{robot.namespace}/image"
     keys = " ".join(values_of(status))
