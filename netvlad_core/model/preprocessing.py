@@ -85,7 +85,7 @@ def resize(images: Sequence[np.ndarray], preprocessing: Preprocessing) -> np.nda
     """Scale images of one size as torch does on the CPU, to the same pixels within one grey level.
 
     B arrays (H, W, 3) uint8 RGB become (B, h, w, 3) uint8, or float32 by a filter that does not round. OpenCV
-    has no antialiased filter: its area filter differs by up to 38 levels from Pillow's.
+    has no antialiased filter, but for halves and thirds one can be made of those it has.
     """
     source_height, source_width = images[0].shape[:2]
     height, width = scaled_size(source_height, source_width, preprocessing)
@@ -104,10 +104,42 @@ def resize(images: Sequence[np.ndarray], preprocessing: Preprocessing) -> np.nda
         return np.asarray(Image.fromarray(image).resize((width, height), Image.Resampling.BILINEAR))
 
     if preprocessing.filter == "antialias":
-        return np.stack([scaled(image) for image in images])
+        factor = next((f for f in (2, 3) if (f * height, f * width) == images[0].shape[:2]), None)
+        return np.stack([scaled(image) if factor is None else _shrunk(image, factor) for image in images])
     # Pillow has no colour images of floats, so each channel is scaled by itself.
     channels = [[scaled(image[..., c].astype(np.float32)) for c in range(3)] for image in images]
     return np.array(channels).transpose(0, 2, 3, 1)
+
+
+def _shrunk(image: np.ndarray, factor: int) -> np.ndarray:
+    """A half or a third of an image (H, W, 3), by OpenCV in a sixth or a third of Pillow's time.
+
+    The antialiased filter is a triangle as wide as two new pixels: a small smoothing, then the mean of each
+    new pixel's area. Beyond an edge Pillow has nothing, and OpenCV the edge once more, which counts 1 in 8
+    or 9: that is taken out again.
+    """
+    height, width = image.shape[0] // factor, image.shape[1] // factor
+    shrunk = _mean_of_smoothed(image, factor, height, width)
+    weight = {2: 8, 3: 9}[factor]
+    for end in (0, -1):
+        row = _mean_of_smoothed(np.repeat(image[end][None], factor, axis=0), factor, 1, width)[0]
+        shrunk[end] = np.rint(np.clip((weight * shrunk[end].astype(float) - row) / (weight - 1), 0, 255))
+    for end in (0, -1):
+        column = _mean_of_smoothed(np.repeat(image[:, end][:, None], factor, axis=1), factor, height, 1)[:, 0]
+        shrunk[:, end] = np.rint(
+            np.clip((weight * shrunk[:, end].astype(float) - column) / (weight - 1), 0, 255)
+        )
+    return shrunk
+
+
+def _mean_of_smoothed(image: np.ndarray, factor: int, height: int, width: int) -> np.ndarray:
+    import cv2
+
+    if factor == 2:
+        smooth = cv2.GaussianBlur(image, (3, 3), 0, borderType=cv2.BORDER_REPLICATE)  # weights 1 2 1
+    else:
+        smooth = cv2.blur(image, (3, 3), borderType=cv2.BORDER_REPLICATE)
+    return cv2.resize(smooth, (width, height), interpolation=cv2.INTER_AREA)
 
 
 def area_weights(source: int, target: int) -> np.ndarray:

@@ -80,6 +80,14 @@ def test_resize_of_bytes_equals_resize_of_floats_within_one_level(
     assert (inputs - expected).abs().max() <= 1
 
 
+@pytest.mark.parametrize("side", [60, 40])
+def test_halves_and_thirds_are_those_of_torch(side: int, images: list[np.ndarray]) -> None:
+    by_torch = preprocess(images, rule("shorter", side), CPU).permute(0, 2, 3, 1).numpy()
+    difference = np.abs(resize(images, rule("shorter", side)) - by_torch)
+    assert difference.max() <= 3  # in the corners
+    assert (difference > 1).mean() < 1e-3
+
+
 @pytest.mark.parametrize(("source", "target"), [(10, 5), (10, 4), (37, 16), (5, 5)])
 def test_area_weights_share_out_every_pixel(source: int, target: int) -> None:
     weights = area_weights(source, target)
