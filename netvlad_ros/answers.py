@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 from collections import deque
-from typing import Any
 
 import numpy as np
 from builtin_interfaces.msg import Time
 from geometry_msgs.msg import PoseStamped, PoseWithCovarianceStamped
 from nav_msgs.msg import Path
-from rclpy.lifecycle import LifecycleNode
 from rclpy.qos import DurabilityPolicy, HistoryPolicy, QoSProfile, ReliabilityPolicy
 from sensor_msgs.msg import Image
 from std_msgs.msg import Header
@@ -18,6 +16,7 @@ from visualization_msgs.msg import MarkerArray
 from netvlad_core.localization.localizer import Localization
 from netvlad_core.mapping.place_map import PlaceMap
 from netvlad_ros import conversions, markers
+from netvlad_ros.camera_node import CameraNode
 from netvlad_ros.diagnostics import Statistics
 from netvlad_ros.match_image import draw_match
 from netvlad_ros.moment import Moment
@@ -44,10 +43,9 @@ class Answers:
     statistics : counts what is published.
     """
 
-    def __init__(self, node: LifecycleNode, statistics: Statistics) -> None:
+    def __init__(self, node: CameraNode, statistics: Statistics) -> None:
         self._node = node
         self._statistics = statistics
-        self._map_frame = ""
         self._outputs: list[Output] = []
         self._path: deque[PoseStamped] = deque(maxlen=_MOST_POSES)
         publisher = node.create_lifecycle_publisher
@@ -60,10 +58,6 @@ class Answers:
         # Which map is open is true in every state, so these know no lifecycle.
         self._map_info = node.create_publisher(MapInfo, "~/map_info", _LATCHED_QOS)
         self._map_markers = node.create_publisher(MarkerArray, "~/map_markers", _LATCHED_QOS)
-
-    def configure(self) -> None:
-        """Read the parameters that count until the node is configured the next time."""
-        self._map_frame = self._value("map_frame")
 
     def open_outputs(self) -> None:
         """Start the outputs that the parameters ask for."""
@@ -82,13 +76,13 @@ class Answers:
 
     def header(self, place_map: PlaceMap, stamp: Time) -> Header:
         """Header of a pose in a map: the map's own frame, unless the parameter map_frame renames it."""
-        return Header(stamp=stamp, frame_id=self._map_frame or place_map.header.frame_id)
+        return Header(stamp=stamp, frame_id=self._node.value("map_frame") or place_map.header.frame_id)
 
     def tell_map(self, place_map: PlaceMap | None) -> None:
         """Publish which map is open, for those who come later, too; None: none is."""
         now = self._node.get_clock().now().to_msg()
         if place_map is None:
-            header = Header(stamp=now, frame_id=self._map_frame)
+            header = Header(stamp=now, frame_id=self._node.value("map_frame"))
         else:
             header = self.header(place_map, now)
             self._tell_frame(header.frame_id, place_map.header.frame_id)
@@ -101,7 +95,7 @@ class Answers:
         else:
             self._node.get_logger().warning(
                 f"the map was built in the frame {own!r}, and its poses are published as {frame!r} without a "
-                "transform, because map_frame says so; this is right only if both have one origin"
+                "transform, as map_frame asks; this is right only if both frames have the same origin"
             )
 
     def publish(self, moment: Moment, answer: Localization, place_map: PlaceMap) -> None:
@@ -115,12 +109,12 @@ class Answers:
             self._publish_path(PoseStamped(header=header, pose=pose.pose.pose))
         for output in self._outputs:
             output.send(answer, moment, header)
-        if self._value("publish_descriptor"):
-            self._descriptor.publish(
-                conversions.descriptor_to_message(answer.descriptor, place_map.header.model_id, moment.header)
-            )
+        if self._node.value("publish_descriptor"):
+            model_id = place_map.header.model_id
+            described = conversions.descriptor_to_message(answer.descriptor, model_id, moment.header)
+            self._descriptor.publish(described)
         if self._markers.get_subscription_count():
-            radius = self._value("agreement_radius")
+            radius = self._node.value("agreement_radius")
             self._markers.publish(markers.match_markers(answer, place_map.pose(answer.place), radius, header))
         if self._match_image.get_subscription_count():
             self._match_image.publish(_picture(moment, answer, place_map))
@@ -131,9 +125,6 @@ class Answers:
             path.append(pose)
             if self._path_publisher.get_subscription_count():
                 self._path_publisher.publish(Path(header=pose.header, poses=list(path)))
-
-    def _value(self, name: str) -> Any:
-        return self._node.get_parameter(name).value
 
 
 def _picture(moment: Moment, answer: Localization, place_map: PlaceMap) -> Image:

@@ -50,7 +50,7 @@ class CameraInput:
         extrinsics : base_frame <- optical frame; None looks for it.
         is_rectified : whether the images are, see `netvlad_core.data.camera.is_rectified`.
         """
-        self.problem = f"no calibration on {topic}: that of the map stands for it, if it has one"
+        self.problem = f"no calibration on {topic}; the calibration in the map is used, if it has one"
         self._base_frame = base_frame
         self._extrinsics = extrinsics
         self._is_rectified = is_rectified
@@ -61,7 +61,7 @@ class CameraInput:
     def hear(self, info: CameraInfo) -> None:
         self._info = info
 
-    def camera(self) -> Camera | None:
+    def get(self) -> Camera | None:
         """The camera, None if it is not calibrated, or not known to sit anywhere."""
         info = self._info
         if info is None:
@@ -77,8 +77,8 @@ class CameraInput:
     def _make(self, info: CameraInfo, mounting: Pose | None) -> Camera | None:
         if mounting is None:
             self.problem = (
-                f"nothing says where {info.header.frame_id!r}, the frame of camera_info, sits on "
-                f"{self._base_frame!r}; publish the static transform or set the parameter extrinsics"
+                f"the pose of {info.header.frame_id!r}, the frame of camera_info, in {self._base_frame!r} is "
+                "not known; publish the static transform or set the parameter extrinsics"
             )
             return None
         try:

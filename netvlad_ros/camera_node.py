@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import sys
-from array import array
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -22,13 +21,12 @@ from netvlad_ros.diagnostics import HealthReport, Problem, Statistics
 from netvlad_ros.executor import ThreadedExecutor
 from netvlad_ros.moment import Moment
 from netvlad_ros.parameters import NodeParameter, ParameterTable
-from netvlad_ros.process import end_when_told, say, without_ros_arguments
+from netvlad_ros.process import end_when_told, is_told, say, without_ros_arguments
 from netvlad_ros.robot_input import RobotInput, sentence
 
 # A thread for each of: images, odometry, calibration or diagnostics, services.
 _THREADS = 4
-# So often the main thread looks for signals.
-_LOOK = 0.2  # seconds
+_LOOK = 0.2  # seconds between two looks for signals
 
 
 class CameraNode(LifecycleNode):
@@ -42,17 +40,17 @@ class CameraNode(LifecycleNode):
     ----------
     statistics : figures for /diagnostics.
     input : what the robot sends; it is open while the node is active.
-    is_configured : whether the node has what it needs to be activated.
     """
 
     def __init__(self, name: str, parameters: Sequence[NodeParameter], **kwargs: Any) -> None:
         super().__init__(name, **kwargs)
         self._is_complete = False  # rclpy also destroys a node whose constructor has raised
         self.statistics = Statistics()
-        self.is_configured = False
         self._failure: Problem | None = None
-        self.input = RobotInput(self, self.statistics, self.work, self.forget, self.map_camera, self.wants)
-        self._table = ParameterTable(self, parameters, lambda: self.is_configured)
+        self._table = ParameterTable(self, parameters)
+        self.input = RobotInput(
+            self, self._table.value, self.statistics, self.work, self.forget, self.map_camera, self.wants
+        )
         self._health_report = HealthReport(self, self.statistics, self._all_problems, self._all_facts)
 
     def start(self) -> None:
@@ -62,9 +60,8 @@ class CameraNode(LifecycleNode):
             self.trigger_activate()
 
     def value(self, name: str) -> Any:
-        """Present value of a parameter; that of an array is a list."""
-        value = self.get_parameter(name).value
-        return list(value) if isinstance(value, array) else value
+        """Value of a parameter: the present one if it is live, otherwise that of the last configuring."""
+        return self._table.value(name)
 
     # --- What a subclass fills in ---------------------------------------------------------------------------
 
@@ -108,8 +105,7 @@ class CameraNode(LifecycleNode):
     def on_configure(self, state: LifecycleState) -> TransitionCallbackReturn:
         """Open what the parameters name."""
         try:
-            self._table.check()
-            self.is_configured = True
+            self._table.configure()
             self.configure()
         except Exception as error:
             self._close()
@@ -156,12 +152,13 @@ class CameraNode(LifecycleNode):
         self.deactivate()
 
     def _close(self) -> None:
-        self.is_configured = False
+        self._table.release()
         self.cleanup()
 
     def _fail(self, what: str, reason: str) -> TransitionCallbackReturn:
         self._failure = Problem(what, f"{what}: {reason}", is_fatal=True)
-        self.get_logger().error(self._failure.message)
+        if not is_told():  # a call in C that the signal has interrupted gives any reason at all
+            self.get_logger().error(self._failure.message)
         return TransitionCallbackReturn.FAILURE
 
     # --- Health ---------------------------------------------------------------------------------------------
@@ -169,7 +166,7 @@ class CameraNode(LifecycleNode):
     def _all_problems(self) -> list[Problem]:
         if self._failure is not None:
             return [self._failure]
-        if not self.is_configured:
+        if not self._table.is_configured:
             return [Problem("not configured", "not configured")]
         if not self.input.topic:
             return [*self.problems(), Problem("not active", "not active")]
@@ -194,7 +191,7 @@ def run_node(make: Callable[[], CameraNode], arguments: list[str] | None = None)
         executor = ThreadedExecutor(num_threads=_THREADS)
         node = make()
         executor.add_node(node)
-        while rclpy.ok():
+        while rclpy.ok() and not is_told():
             executor.spin_once(timeout_sec=_LOOK)
     except (KeyboardInterrupt, ExternalShutdownException):
         pass

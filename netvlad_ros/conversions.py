@@ -8,12 +8,12 @@ import numpy as np
 from builtin_interfaces.msg import Time
 from geometry_msgs.msg import Point, PoseWithCovarianceStamped, Quaternion
 from geometry_msgs.msg import Pose as PoseMessage
+from rclpy.logging import get_logger
 from sensor_msgs.msg import CompressedImage, Image
 from std_msgs.msg import Header
 
 from netvlad_core.data.geometry import Pose
 from netvlad_core.data.images import decode_message
-from netvlad_core.errors import ImageError
 from netvlad_core.localization.localizer import Localization
 from netvlad_core.localization.loops.loop_closure import LoopClosure
 from netvlad_core.localization.pose_prior import PosePrior
@@ -22,23 +22,35 @@ from netvlad_core.mapping.places import Match
 from netvlad_ros.msg import GlobalDescriptor, MapInfo, PlaceMatch, PlaceMatches
 from netvlad_ros.msg import LoopClosure as LoopClosureMessage
 
-try:
-    from cv_bridge import CvBridge, CvBridgeError
-
-    _bridge: Any = CvBridge()
-except ImportError:  # not on PyPI for ROS 2; the core decodes the same encodings
-    _bridge = None
-
 # A map without poses: rviz and back ends must not take zeros for a position.
 _NO_POSE = Pose(np.full(3, np.nan), np.full(4, np.nan))
 
 
-def image_from_message(message: Image | CompressedImage, bridge: Any = _bridge) -> np.ndarray:
-    """Decode a message of any usual encoding.
+def _open_bridge() -> Any:
+    """The converter of ROS, None without it; the core decodes the same encodings."""
+    try:
+        from cv_bridge import CvBridge
 
-    Parameters
-    ----------
-    bridge : a CvBridge, or None to decode with the core.
+        return CvBridge()
+    except Exception as error:  # one that was built for another numpy raises many kinds
+        if not (isinstance(error, ModuleNotFoundError) and error.name == "cv_bridge"):
+            _tell_broken_bridge(error)
+        return None
+
+
+def _tell_broken_bridge(error: Exception) -> None:
+    get_logger("netvlad_ros").warning(
+        f"cv_bridge is installed but does not work ({type(error).__name__}: {error}); images are decoded "
+        "without it; install the cv_bridge of this ROS distribution with the numpy that it was built for",
+        once=True,
+    )
+
+
+_bridge = _open_bridge()
+
+
+def image_from_message(message: Image | CompressedImage) -> np.ndarray:
+    """Decode a message of any usual encoding.
 
     Returns
     -------
@@ -49,17 +61,17 @@ def image_from_message(message: Image | CompressedImage, bridge: Any = _bridge) 
     ImageError
         If the image is empty, truncated or of an encoding that is not an image.
     """
+    global _bridge
     # cv_bridge converts without looking at sizes, so it gets the plain case alone; all else goes to the core,
     # which checks and says what is wrong.
     is_plain = getattr(message, "encoding", "") in ("rgb8", "bgr8") and message.step == 3 * message.width
-    if bridge is None or not is_plain or not 0 < len(message.data) == message.height * message.step:
-        return decode_message(message)
-    try:
-        return np.ascontiguousarray(bridge.imgmsg_to_cv2(message, "rgb8"))
-    except CvBridgeError as error:
-        raise ImageError(
-            f"cv_bridge cannot convert an image of encoding {message.encoding!r}: {error}"
-        ) from error
+    if _bridge and is_plain and 0 < len(message.data) == message.height * message.step:
+        try:
+            return np.ascontiguousarray(_bridge.imgmsg_to_cv2(message, "rgb8"))
+        except Exception as error:  # its compiled half is first loaded here
+            _bridge = None
+            _tell_broken_bridge(error)
+    return decode_message(message)
 
 
 def image_to_message(image: np.ndarray, header: Header) -> Image:

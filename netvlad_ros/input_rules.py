@@ -79,19 +79,16 @@ def problems_of(state: InputState, node: Node) -> list[Problem]:
 def _of_images(state: InputState) -> Iterator[Problem]:
     yield from _two_publishers(state.images)
     recent = state.images.recent
-    if recent.total >= _FEWEST and recent.share > _MOST:
-        text = (
-            f"{recent.left_out.total()} of {recent.total} images of the last {WINDOW:.0f} s left out: "
-            f"{recent.main_reason}"
-        )
+    if _exceeds(recent, _MOST):
+        text = f"{_left_out(recent)} images of the last {WINDOW:.0f} s left out: {recent.main_reason}"
         yield Problem("images left out", text, is_fatal=recent.share >= _NEARLY_ALL)
     elif recent.last_kind:
         text = f"the last image was left out: {recent.sentences[recent.last_kind]}"
         yield Problem(f"image left out: {recent.last_kind}", text)
     if state.unstamped >= _FEWEST:
         text = (
-            f"images on {state.images.name} have no stamp: the time of their arrival stands for it; let the "
-            "driver of the camera set header.stamp"
+            f"images on {state.images.name} have no stamp: answers carry their time of arrival instead; have "
+            "the camera driver set header.stamp"
         )
         yield Problem("images without a stamp", text)
 
@@ -100,19 +97,19 @@ def _of_clocks(state: InputState) -> Iterator[Problem]:
     images, odometry = state.images, state.odometry
     if images.lag is None:
         return
-    difference = clock_difference(images.lag, odometry.lag)
-    if difference:
+    if difference := clock_difference(images.lag, odometry.lag):
         text = (
             f"images are stamped by another clock than the odometry: {images.name} is {_behind(difference)} "
-            f"{odometry.name}; they are joined by the time of arrival; set both clocks alike"
+            f"{odometry.name}; both are joined by their time of arrival; synchronize the clocks"
         )
-        yield Problem("clocks differ", text)
     elif odometry.lag is None and abs(images.lag) > _OTHER_CLOCK:
         text = (
             f"the stamps of {images.name} are {_behind(images.lag)} the clock of this node; set the clock of "
-            "the camera, or use_sim_time if a recording or a simulation plays"
+            "the camera, or set use_sim_time if a recording or a simulation plays"
         )
-        yield Problem("clocks differ", text)
+    else:
+        return
+    yield Problem("clocks differ", text)
 
 
 def _of_odometry(state: InputState) -> Iterator[Problem]:
@@ -122,15 +119,21 @@ def _of_odometry(state: InputState) -> Iterator[Problem]:
     for remark in filter(None, state.odometry_remarks):
         yield Problem(remark[:20], f"{odometry.name}: {remark}")
     recent = odometry.recent
-    if recent.total >= _FEWEST and recent.share > _AGAIN_AND_AGAIN:
-        text = (
-            f"{recent.left_out.total()} of {recent.total} messages on {odometry.name} left out: "
-            f"{recent.main_reason}"
-        )
+    if _exceeds(recent, _AGAIN_AND_AGAIN):
+        text = f"{_left_out(recent)} messages on {odometry.name} left out: {recent.main_reason}"
         yield Problem("odometry left out", text)
-    if joined.total >= _FEWEST and joined.share > _MOST:
-        without = f"{joined.left_out.total()} of {joined.total} images without it"
-        yield Problem("images without odometry", f"{odometry.name} {_lateness(state)}: {without}")
+    if _exceeds(joined, _MOST):
+        text = f"{odometry.name} {_lateness(state)}: {_left_out(joined)} images without it"
+        yield Problem("images without odometry", text)
+
+
+def _exceeds(recent: Recent, share: float) -> bool:
+    """Whether more than this share of enough messages is left out."""
+    return recent.total >= _FEWEST and recent.share > share
+
+
+def _left_out(recent: Recent) -> str:
+    return f"{recent.left_out.total()} of {recent.total}"
 
 
 def _lateness(state: InputState) -> str:
@@ -148,7 +151,7 @@ def _of_calibration(state: InputState) -> Iterator[Problem]:
 
 def _two_publishers(topic: Topic) -> Iterator[Problem]:
     if topic.publishers > 1:
-        text = f"{topic.publishers} publishers on {topic.name}; give all but one a topic of their own"
+        text = f"{topic.publishers} publishers on {topic.name}; give each publisher a topic of its own"
         yield Problem(f"publishers on {topic.name}", text)
 
 

@@ -48,7 +48,9 @@ def describe(
     declared = _arguments(share, offered, config)
     actions: list[Any] = []
     if rviz:
-        declared.append(_argument("rviz", "false", "Open rviz with a ready view.", _SWITCH))
+        declared.append(
+            _argument("rviz", "false", "Open rviz with a view of the topics of the node.", _SWITCH)
+        )
         # Before the node: if rviz is not installed, nothing is left running.
         actions.append(OpaqueFunction(function=_rviz, args=[share / "rviz" / rviz, name]))
     start = OpaqueFunction(function=_start, args=[executable, name, offered])
@@ -64,20 +66,22 @@ def _arguments(share: Path, parameters: Sequence[NodeParameter], config: str) ->
     profile = os.environ.get(_PROFILE, str(share / "config" / "fastdds_robot.xml"))
     return [
         _argument("image_topic", "image", "Raw image topic of the camera."),
-        _argument("camera_info_topic", _NOT_GIVEN, "Its calibration. Empty: beside the image topic."),
+        _argument(
+            "camera_info_topic", _NOT_GIVEN, "Calibration. Default: camera_info beside the image topic."
+        ),
         _argument("odom_topic", "odom", "Odometry of the robot."),
-        _argument("tf_topic", "/tf", "Where transforms are published; tf: in the namespace."),
+        _argument("tf_topic", "/tf", "Topic of transforms; tf is in the namespace of the node."),
         _argument("namespace", _NOT_GIVEN, "Namespace of the node."),
-        _argument("use_sim_time", "false", "Take the time from /clock.", _SWITCH),
-        _argument("log_level", "info", "Least important messages in the log.", _LEVELS),
-        _argument("respawn", "false", "Start the node again if it dies.", _SWITCH),
-        _argument("params_file", str(share / "config" / config), "Parameters of the node."),
+        _argument("use_sim_time", "false", "Use the time on /clock.", _SWITCH),
+        _argument("log_level", "info", "Lowest severity of the messages in the log.", _LEVELS),
+        _argument("respawn", "false", "Restart the node if it dies.", _SWITCH),
+        _argument("params_file", str(share / "config" / config), "Parameter file of the node."),
         _argument("fastdds_profile", profile, "Fast DDS profile with room for images in shared memory."),
         *(
             _argument(
                 parameter.name,
                 _NOT_GIVEN,
-                f"{parameter.description} Empty: as params_file says, else {parameter.default!r}.",
+                f"{parameter.description} Default: the value in params_file, else {parameter.default!r}.",
                 _choices(parameter),
             )
             for parameter in parameters
@@ -138,7 +142,7 @@ def _typed(name: str, text: str, kind: type) -> Any:
     if kind is float and type(value) is int:
         value = float(value)
     if type(value) is not kind:
-        raise ValueError(f"{name}:={text} is no {kind.__name__}")
+        raise ValueError(f"{name}:={text} is not of type {kind.__name__}")
     return value
 
 

@@ -31,7 +31,6 @@ class LocalizeNode(CameraNode):
     def __init__(self, **kwargs: Any) -> None:
         self._map = OpenMap(lambda place_map: self.answers.tell_map(place_map))
         self._to_forget = Event()
-        self._verifies = False
         self._option_values: dict[str, Any] = {}
         self._last_options = LocalizerOptions()
         super().__init__("localizer", PARAMETERS, **kwargs)
@@ -48,8 +47,6 @@ class LocalizeNode(CameraNode):
 
     def configure(self) -> None:
         """Open the map named by the parameters, or wait for the service load_map."""
-        self.answers.configure()
-        self._verifies = self.value("verification")
         self._map.allow()
         if self.value("map"):
             self.open_map(self.value("map"))
@@ -120,7 +117,7 @@ class LocalizeNode(CameraNode):
         if localizer is None:
             return [Problem("no map", _NO_MAP, is_fatal=True)]
         stored = localizer.place_map.header.store_images
-        if self._verifies and stored != "full":
+        if self.value("verification") and stored != "full":
             text = (
                 f"verification compares with {stored} images of the map {localizer.place_map.header.map_id}, "
                 "which are too small to measure poses; build it with --store-images full"
@@ -138,7 +135,7 @@ class LocalizeNode(CameraNode):
 
     def _options(self) -> LocalizerOptions:
         """Options as the parameters say now; the same object as long as they say the same."""
-        values = {name: self.value(name) for name in SETTINGS} | {"verification": self._verifies}
+        values = {name: self.value(name) for name in SETTINGS}
         if values != self._option_values:
             self._option_values, self._last_options = values, with_settings(LocalizerOptions(), values)
         return self._last_options

@@ -97,18 +97,15 @@ class LoopClosureNode(CameraNode):
         """Take one keyframe."""
         drive = self._opened()  # the service may open another one meanwhile
         if moment.odometry is None:
-            raise NetvladError(
-                "no odometry at the stamp of the image; a closure needs the way between images"
-            )
+            raise NetvladError("no odometry at the stamp of the image, without which nothing closes")
         self._odometry_frame = moment.odometry_frame
         keyframe = drive.add(
             moment.image, moment.stamp, moment.odometry, moment.camera, self.statistics.timed
         )
         self.statistics.count("keyframes")
         descriptor = keyframe.observation.descriptor
-        self._described.publish(
-            descriptor_to_message(descriptor, drive.observer.extractor.model_id, moment.header)
-        )
+        model_id = drive.observer.extractor.model_id
+        self._described.publish(descriptor_to_message(descriptor, model_id, moment.header))
         if keyframe.closure is not None:
             self.statistics.count("closures")
             self._closures.publish(closure_to_message(keyframe.closure, self.value("base_frame")))

@@ -19,20 +19,18 @@ _PREFIX = "closures"
 SETTINGS = settings_of(_DEFAULTS, _PREFIX)
 PARAMETERS = (
     NodeParameter(
-        "map",
-        "",
-        "Map of an earlier drive: its places are looked for as well, and save_map extends it.",
+        "map", "", "Map of an earlier drive. Its places are searched as well, and save_map extends it."
     ),
     NodeParameter(
         "weights",
         "",
-        "Checkpoint or ONNX file of the network; empty takes that of the map, or the package's.",
+        "Checkpoint or ONNX file of the network. If empty, it is that of the map or of the package.",
     ),
     *INPUT_PARAMETERS,
     NodeParameter(
         "store_images",
         "none",
-        "Images in the maps that save_map writes; full needs verification.",
+        "Images kept in the maps that save_map writes; full needs verification.",
         choices=("none", "full"),
     ),
     NodeParameter("publish_swarm_slam", False, "Publish descriptors and local matches for Swarm-SLAM."),

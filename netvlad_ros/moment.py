@@ -17,8 +17,8 @@ class Moment:
 
     Attributes
     ----------
-    header : of the image's message.
-    stamp : nanoseconds, of the header; an image without a stamp was taken about when it came.
+    header : of the image's message; if that has no stamp, the time of its arrival stands in the header.
+    stamp : nanoseconds, of the header.
     image : uint8 RGB (H, W, 3).
     odometry : odom <- base_link at the stamp, None if it is not known.
     odometry_frame : name of the frame odom, empty if the odometry has none.

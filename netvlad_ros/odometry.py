@@ -175,8 +175,8 @@ class OdometryInput:
         if not self.is_unjoined:
             return ""
         return (
-            f"odometry is of {self._child!r}, which /tf_static does not join with {self.base_frame!r}: its "
-            f"poses count as those of {self.base_frame!r}; publish the static transform, or set base_frame"
+            f"odometry is of {self._child!r}, which /tf_static does not join to {self.base_frame!r}; its "
+            "poses are used unchanged; publish the static transform, or set base_frame"
         )
 
     @property

@@ -5,7 +5,8 @@ The launch file reads them here too, so nothing heavy is imported.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from array import array
+from collections.abc import Sequence
 from dataclasses import dataclass
 from difflib import get_close_matches
 from typing import Any
@@ -44,15 +45,8 @@ class NodeParameter:
     @classmethod
     def of_setting(cls, setting: Setting, is_live: bool) -> NodeParameter:
         """Make a parameter of a setting of the core."""
-        return cls(
-            setting.name,
-            setting.default,
-            setting.description,
-            setting.low,
-            setting.high,
-            setting.choices,
-            is_live,
-        )
+        bounds = setting.low, setting.high
+        return cls(setting.name, setting.default, setting.description, *bounds, setting.choices, is_live)
 
     def descriptor(self) -> ParameterDescriptor:
         """What `ros2 param describe` tells."""
@@ -86,27 +80,38 @@ class NodeParameter:
 class ParameterTable:
     """The parameters of one node: declares them, checks changes and says when these take effect.
 
-    Parameters
-    ----------
-    is_configured : whether the node has read the parameters that are not live.
+    From `configure` to `release` all but the live ones keep the values that they have at the former.
     """
 
-    def __init__(
-        self, node: Node, parameters: Sequence[NodeParameter], is_configured: Callable[[], bool]
-    ) -> None:
+    def __init__(self, node: Node, parameters: Sequence[NodeParameter]) -> None:
         self._node = node
         self._parameters = {parameter.name: parameter for parameter in parameters}
-        self._is_configured = is_configured
+        self._kept: dict[str, Any] = {}
         for parameter in parameters:
             node.declare_parameter(parameter.name, parameter.default, parameter.descriptor())
         node.add_on_set_parameters_callback(self._on_change)
         self._report_unknown()
 
-    def check(self) -> None:
-        """Check all present values; raises NetvladError."""
-        for name, parameter in self._parameters.items():
-            if refused := parameter.check(self._node.get_parameter(name).value):
+    def configure(self) -> None:
+        """Check all present values, and keep those that are not live; raises NetvladError."""
+        present = {name: self._node.get_parameter(name).value for name in self._parameters}
+        for name, value in present.items():
+            if refused := self._parameters[name].check(value):
                 raise NetvladError(refused)
+        self._kept = {name: value for name, value in present.items() if not self._parameters[name].is_live}
+
+    def release(self) -> None:
+        """Keep no values."""
+        self._kept = {}
+
+    @property
+    def is_configured(self) -> bool:
+        return bool(self._kept)
+
+    def value(self, name: str) -> Any:
+        """Value of a parameter that counts now; that of an array is a list."""
+        value = self._kept[name] if name in self._kept else self._node.get_parameter(name).value
+        return list(value) if isinstance(value, array) else value
 
     def _on_change(self, changes: list[Parameter]) -> SetParametersResult:
         later = []
@@ -118,7 +123,7 @@ class ParameterTable:
                 return SetParametersResult(successful=False, reason=refused)
             if not parameter.is_live and change.value != self._node.get_parameter(change.name).value:
                 later.append(change.name)
-        if later and self._is_configured():
+        if later and self.is_configured:
             text = f"{', '.join(later)}: takes effect when the node is configured the next time"
             self._node.get_logger().info(text)
         return SetParametersResult(successful=True)
@@ -131,8 +136,8 @@ class ParameterTable:
             if self._node.has_parameter(name) or name.startswith("qos_overrides."):
                 continue
             near = get_close_matches(name, self._parameters, 1)
-            hint = f"; did you mean {near[0]}?" if near else "; `ros2 param list` names those there are"
-            self._node.get_logger().warning(f"there is no parameter {name!r}, it changes nothing{hint}")
+            hint = f"; did you mean {near[0]}?" if near else "; `ros2 param list` names all parameters"
+            self._node.get_logger().warning(f"there is no parameter {name!r}; its value is ignored{hint}")
 
 
 # Parameters of every node that listens to a camera.
@@ -140,14 +145,16 @@ INPUT_PARAMETERS = (
     NodeParameter(
         "autostart", True, "Configure and activate at start, without a lifecycle manager.", is_fixed=True
     ),
-    NodeParameter("device", "auto", "Where the network runs: auto, cpu, cuda, cuda:1, ..."),
+    NodeParameter("device", "auto", "Device of the network: auto, cpu, cuda, cuda:1, ..."),
     NodeParameter(
         "precision",
         "auto",
         "Arithmetic of the network: float32, bfloat16, float16, int8; auto takes that of the weights.",
         choices=("auto", *PRECISIONS),
     ),
-    NodeParameter("image_transport", "raw", "Which image topic is read.", choices=("raw", "compressed")),
+    NodeParameter(
+        "image_transport", "raw", "Transport of the images: raw or compressed.", choices=("raw", "compressed")
+    ),
     NodeParameter(
         "base_frame",
         "base_link",
@@ -156,13 +163,13 @@ INPUT_PARAMETERS = (
     NodeParameter(
         "extrinsics",
         "",
-        "Pose of the camera's optical frame in the base frame, 'x y z qx qy qz qw', for metric poses; empty "
-        "takes that of /tf_static, or else of the map.",
+        "Pose of the camera's optical frame in base_frame, 'x y z qx qy qz qw', for metric poses. If empty, "
+        "it is looked up in /tf_static, then in the map.",
     ),
     NodeParameter(
         "odometry_wait",
         0.5,
-        "Seconds that an image waits for the odometry of its stamp, if odometry is heard at all.",
+        "Longest wait of an image for the odometry of its stamp, in seconds, once there is odometry.",
         0.0,
         10.0,
         is_live=True,
@@ -180,27 +187,23 @@ INPUT_PARAMETERS = (
 # All thresholds of the localizer by name. Verification is prepared for when a map is opened.
 SETTINGS = settings_of(LocalizerOptions())
 PARAMETERS = (
-    NodeParameter("map", "", "Folder of the map to open; empty waits for the service load_map."),
+    NodeParameter("map", "", "Folder of the map to open. If empty, the node waits for the service load_map."),
     NodeParameter(
         "weights",
         "",
-        "Checkpoint or ONNX file of the network; empty takes the one that the map names or has.",
+        "Checkpoint or ONNX file of the network. If empty, it is the one that the map names or has.",
     ),
     *INPUT_PARAMETERS,
     NodeParameter(
-        "map_frame",
-        "",
-        "frame_id of the poses that are published; empty takes the frame that the map was built in.",
+        "map_frame", "", "frame_id of published poses. If empty, it is the frame that the map was built in."
     ),
     NodeParameter(
         "publish_initialpose",
         False,
-        "Publish initialpose once for each relocalization and listener, for Nav2's AMCL and slam_toolbox.",
+        "Publish initialpose for AMCL and slam_toolbox, once for each relocalization and subscriber.",
     ),
     NodeParameter("publish_map_to_odom", False, "Broadcast the transform map -> odom; needs the topic odom."),
-    NodeParameter(
-        "map_to_odom_planar", False, "Take z, roll and pitch out of map -> odom, as a 2D stack expects it."
-    ),
+    NodeParameter("map_to_odom_planar", False, "Drop z, roll and pitch from map -> odom, for a 2D stack."),
     NodeParameter("publish_rtabmap_global_pose", False, "Publish global_pose for RTAB-Map."),
     NodeParameter(
         "publish_cuvslam_hint",

@@ -15,6 +15,7 @@ from rclpy.node import Node
 from rclpy.qos import HistoryPolicy, QoSProfile, ReliabilityPolicy
 from rclpy.qos_overriding_options import QoSOverridingOptions
 from sensor_msgs.msg import CameraInfo, CompressedImage, Image
+from std_msgs.msg import Header
 
 from netvlad_core.data.camera import Camera, is_rectified
 from netvlad_core.data.geometry import Pose
@@ -22,7 +23,7 @@ from netvlad_core.data.judges.clocks import OUT_OF_ORDER, ClockJudge, clock_diff
 from netvlad_core.data.judges.frames import OTHER_FRAMES
 from netvlad_core.errors import NetvladError
 from netvlad_ros.camera_input import CameraInput, parse_extrinsics
-from netvlad_ros.conversions import image_from_message, stamp_to_nanoseconds
+from netvlad_ros.conversions import image_from_message, stamp_from_nanoseconds, stamp_to_nanoseconds
 from netvlad_ros.diagnostics import Problem, Statistics
 from netvlad_ros.input_rules import InputState, Topic, problems_of
 from netvlad_ros.moment import Moment
@@ -66,8 +67,9 @@ class RobotInput:
 
     Parameters
     ----------
-    node : has the parameters image_transport, base_frame, extrinsics, odometry_wait, image_timeout and
-        verification.
+    node : makes the subscriptions, and has a clock and a logger.
+    value : gives the parameters image_transport, base_frame, extrinsics, odometry_wait, image_timeout and
+        verification by name.
     statistics : counts what comes, what is used and what is left out.
     work : called with each moment in a thread of its own; what it raises is counted as an image left out.
     forget : called when nothing from before compares with what comes: a clock was set back, or the odometry
@@ -77,13 +79,15 @@ class RobotInput:
 
     Attributes
     ----------
-    static_frames : how the frames of the robot lie to each other.
+    static_frames : static transforms between the frames of the robot.
+    camera : calibration and mounting of the camera.
     topic : of the images while it is open, otherwise empty.
     """
 
     def __init__(
         self,
         node: Node,
+        value: Callable[[str], Any],
         statistics: Statistics,
         work: Callable[[Moment], None],
         forget: Callable[[], None],
@@ -91,13 +95,14 @@ class RobotInput:
         wants: Callable[[int, Pose | None], bool] = lambda stamp, odometry: True,
     ) -> None:
         self._node = node
+        self._value = value
         self._statistics = statistics
         self._work = work
         self._forget = forget
         self._wants = wants
         self.static_frames = StaticFrames(node)
         self._odometry = OdometryInput(statistics, self.static_frames)
-        self._camera = CameraInput(self.static_frames, map_camera, self._warn)
+        self.camera = CameraInput(self.static_frames, map_camera, self._warn)
         self._worker: NewestWorker[_Held] | None = None
         self._listeners: list[Any] = []
         self.topic = self._odometry_topic = ""
@@ -125,15 +130,17 @@ class RobotInput:
         transport, base_frame = self._value("image_transport"), self._value("base_frame")
         image_topic, info_topic = self._image_topic(transport), self._info_topic()
         extrinsics = parse_extrinsics(self._value("extrinsics"))
-        self._camera.begin(info_topic, base_frame, extrinsics, is_rectified(image_topic))
+        self.camera.begin(info_topic, base_frame, extrinsics, is_rectified(image_topic))
         self._odometry.begin(base_frame)
         self._statistics.forget_recent()
         self._start_anew()
         self._worker = NewestWorker(self._take, self._patience, self._on_overtaken)
         try:
-            images = self._listen(_KINDS[transport], image_topic, self._on_image, newest_qos())
-            self._odometry_topic = self._listen(Odometry, "odom", self._on_odometry, _fast_qos()).topic_name
-            self._listen(CameraInfo, info_topic, self._camera.hear, newest_qos())
+            images = self._listen(_KINDS[transport], image_topic, self._on_image, _best_effort(depth=1))
+            self._odometry_topic = self._listen(
+                Odometry, "odom", self._on_odometry, _best_effort(depth=200)
+            ).topic_name
+            self._listen(CameraInfo, info_topic, self.camera.hear, _best_effort(depth=1))
         except Exception:
             self.close()
             raise
@@ -194,16 +201,13 @@ class RobotInput:
             else:
                 self._statistics.leave_out(STREAM, judged.reason)
             return
-        self._note_stamp(header_stamp)
+        self._unstamped = 0 if header_stamp else self._unstamped + 1
+        if not header_stamp:
+            self._statistics.count("images without a stamp")
         worker = self._worker  # another thread may close the input meanwhile
         if worker is not None:
             odometry_stamp = self._on_odometry_clock(judged.stamp, received)
             worker.put(_Held(message, judged.stamp, odometry_stamp, self._last_image))
-
-    def _note_stamp(self, stamp: int) -> None:
-        self._unstamped = self._unstamped + 1 if stamp == 0 else 0
-        if stamp == 0:
-            self._statistics.count("images without a stamp")
 
     def _on_odometry(self, message: Odometry) -> None:
         self._statistics.count("odometry received")
@@ -226,12 +230,9 @@ class RobotInput:
     def _on_odometry_clock(self, stamp: int, received: int) -> int:
         """The instant of an image on the clock of the odometry, by times of arrival if the two differ."""
         odometry_lag = self._odometry.lag
-        if odometry_lag is None or not self._clocks_differ():
+        if odometry_lag is None or not clock_difference(self._clock.lag, odometry_lag):
             return stamp
         return received - int(odometry_lag * 1e9)
-
-    def _clocks_differ(self) -> float:
-        return clock_difference(self._clock.lag, self._odometry.lag)
 
     # --- Worker ---------------------------------------------------------------------------------------------
 
@@ -256,9 +257,11 @@ class RobotInput:
                 return
             with self._statistics.timed("decode"):
                 image = image_from_message(held.message)
-            header, source = held.message.header, self._odometry
-            is_joined = not source.is_unjoined
-            self._work(Moment(header, held.stamp, image, odometry, source.frame_id, is_joined, self.camera))
+            header = Header(stamp=stamp_from_nanoseconds(held.stamp), frame_id=held.message.header.frame_id)
+            source, is_joined = self._odometry, not self._odometry.is_unjoined
+            self._work(
+                Moment(header, held.stamp, image, odometry, source.frame_id, is_joined, self.camera.get())
+            )
         except Exception as error:  # a GPU that goes away must not end the thread, and all answers with it
             self._statistics.leave_out(STREAM, sentence(error))
         else:
@@ -275,16 +278,6 @@ class RobotInput:
     def _note_age(self, what: str, held: _Held) -> None:
         self._statistics.record(what, (self._now() - held.stamp) / 1e9)
 
-    @property
-    def camera(self) -> Camera | None:
-        """The camera of the robot, None if it is not calibrated or not known to sit anywhere."""
-        return self._camera.camera()
-
-    @property
-    def calibration_problem(self) -> str:
-        """Why there is no camera, empty if there is one."""
-        return self._camera.problem
-
     # --- Health ---------------------------------------------------------------------------------------------
 
     def problems(self) -> list[Problem]:
@@ -292,14 +285,11 @@ class RobotInput:
         if not self.topic:
             return []
         odometry = self._odometry
-        is_mixed = self._statistics.recent(ODOMETRY).left_out[
-            OTHER_FRAMES
-        ]  # a moment ago, not once in its life
+        is_mixed = self._statistics.recent(ODOMETRY).left_out[OTHER_FRAMES] > 0  # now, not once in its life
+        odometry_lag = odometry.lag if odometry.is_alive else None
         state = InputState(
             images=self._state_of(self.topic, STREAM, self._clock.lag),
-            odometry=self._state_of(
-                self._odometry_topic, ODOMETRY, odometry.lag if odometry.is_alive else None
-            ),
+            odometry=self._state_of(self._odometry_topic, ODOMETRY, odometry_lag),
             joined=self._statistics.recent(JOINED),
             silence=monotonic() - self._last_image,
             image_timeout=self._value("image_timeout"),
@@ -307,7 +297,7 @@ class RobotInput:
             age=monotonic() - self._opened,
             odometry_remarks=[odometry.frames_remark if is_mixed else "", odometry.unjoined_remark],
             odometry_wait=self._value("odometry_wait"),
-            missing_calibration=self.calibration_problem if self._value("verification") else "",
+            missing_calibration=self.camera.problem if self._value("verification") else "",
         )
         return problems_of(state, self._node)
 
@@ -320,23 +310,16 @@ class RobotInput:
     def _now(self) -> int:
         return self._node.get_clock().now().nanoseconds
 
-    def _value(self, name: str) -> Any:
-        return self._node.get_parameter(name).value
-
 
 def sentence(error: Exception) -> str:
     """What happened, for a reader: our own errors are sentences, others need their name."""
     return str(error) if isinstance(error, NetvladError) else f"{type(error).__name__}: {error}"
 
 
-def newest_qos() -> QoSProfile:
-    """Camera drivers publish best effort; one image is enough, since only the newest is worked on.
+def _best_effort(depth: int) -> QoSProfile:
+    """As camera drivers publish; it matches reliable publishers, too.
 
-    A new profile each time: rclpy writes the user's overrides into the one it is given.
+    One image is enough, since only the newest is worked on; a second of fast odometry fits into 200. A new
+    profile each time: rclpy writes the user's overrides into the one it is given.
     """
-    return QoSProfile(depth=1, history=HistoryPolicy.KEEP_LAST, reliability=ReliabilityPolicy.BEST_EFFORT)
-
-
-def _fast_qos() -> QoSProfile:
-    """Reliable and best effort publishers both match; a second of fast odometry fits."""
-    return QoSProfile(depth=200, history=HistoryPolicy.KEEP_LAST, reliability=ReliabilityPolicy.BEST_EFFORT)
+    return QoSProfile(depth=depth, history=HistoryPolicy.KEEP_LAST, reliability=ReliabilityPolicy.BEST_EFFORT)

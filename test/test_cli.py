@@ -71,14 +71,21 @@ def test_the_readme_names_every_command() -> None:
     assert [name for name in _COMMANDS if f"\n    netvlad {name} " not in readme] == []
 
 
-def test_ros2_run_has_an_executable_for_every_command() -> None:
-    found = {path.name for path in (_ROOT / "netvlad_ros" / "executables").iterdir()}
-    nodes = {name for name in found if name.endswith("_node")}
-    assert found - nodes == {name.replace("-", "_") for name in _COMMANDS}
-    for name in _COMMANDS:
-        path = _ROOT / "netvlad_ros" / "executables" / name.replace("-", "_")
-        assert f'run("{name}")' in path.read_text()
-        assert path.stat().st_mode & 0o111
+def test_ros2_run_has_a_program_for_every_command() -> None:
+    cmake = (_ROOT / "CMakeLists.txt").read_text()
+    programs = cmake.partition("foreach(program")[2].partition(")")[0].split()
+    commands = {name.replace("-", "_") for name in _COMMANDS}
+    assert sorted(programs) == sorted(commands | {"localize_node", "loop_closure_node"})
+    assert (_ROOT / "netvlad_ros" / "executables" / "executable").stat().st_mode & 0o111
+
+
+def test_program_runs_the_command_that_its_name_says(tmp_path: Path) -> None:
+    program = tmp_path / "build_map"
+    program.symlink_to(_ROOT / "netvlad_ros" / "executables" / "executable")
+    command = [sys.executable, str(program), "--help", "--ros-args", "-r", "__ns:=/robot1"]
+    done = subprocess.run(command, cwd=_ROOT, capture_output=True, text=True, timeout=60)
+    assert done.returncode == 0, done.stderr
+    assert "netvlad build-map" in done.stdout
 
 
 def test_ctrl_c_says_how_to_go_on(tmp_path: Path, checkpoint: Path) -> None:

@@ -20,7 +20,6 @@ _ELSEWHERE = {
     "netvlad_ros/tf_message.py": "test/ros/test_static_frames.py",
     # Starting a process.
     "netvlad_core/__main__.py": "test/test_cli.py",
-    "netvlad_ros/command.py": "test/test_cli.py",
     # Seen in the memory of a process only.
     "netvlad_core/memory.py": "",
     # One interface, whose tests run over all formats.
@@ -38,12 +37,8 @@ _ELSEWHERE = {
     "netvlad_core/model/importers/parts.py": "test/model/importers/test_torch_layouts.py",
     "netvlad_core/training/metrics.py": "test/training/test_run.py",
     "netvlad_core/training/views.py": "test/training/test_sources.py",
-    "netvlad_ros/camera_input.py": "test/ros/test_robot_input.py",
-    "netvlad_ros/camera_node.py": "test/ros/test_localize_node.py",
-    "netvlad_ros/input_rules.py": "test/ros/test_health.py",
     "netvlad_ros/launching.py": "test/ros/test_launch.py",
     "netvlad_ros/loop_closure_parameters.py": "test/ros/test_parameters.py",
-    "netvlad_ros/open_map.py": "test/ros/test_map_services.py",
 }
 
 

@@ -21,10 +21,10 @@ def table(parameters: Sequence[NodeParameter] = PARAMETERS) -> str:
 
 
 def parameter_file(node: str) -> str:
-    """A parameter file of what the code takes anyway; groups of numbers are left to the README."""
+    """A parameter file with the defaults of the code; groups of numbers are left to the README."""
     lines = [
         f"# Parameters of the node {node}. An argument on the command line of the launch file wins over it.",
-        f"# What stands here is what the code takes anyway; ranges: `ros2 param describe /{node} NAME`.",
+        f"# The values here are the defaults; ranges: `ros2 param describe /{node} NAME`.",
         "/**:",
         "  ros__parameters:",
     ]

@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from geometry_msgs.msg import PoseWithCovarianceStamped
-from rclpy.node import Node
 from rclpy.qos import qos_profile_services_default
 from std_msgs.msg import Header
 
 from netvlad_core.localization.localizer import Localization
+from netvlad_ros.camera_node import CameraNode
 from netvlad_ros.moment import Moment
 from netvlad_ros.outputs.pose_message import diagonal_message
 
@@ -17,7 +17,7 @@ from netvlad_ros.outputs.pose_message import diagonal_message
 class CuvslamHint:
     """Answers each `visual_slam/trigger_hint` with the next pose, on `visual_slam/initial_pose`."""
 
-    def __init__(self, node: Node, count: Callable[[str], None]) -> None:
+    def __init__(self, node: CameraNode, count: Callable[[str], None]) -> None:
         self._node = node
         self._count = count
         self._is_asked = False

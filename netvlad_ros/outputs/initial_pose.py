@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from geometry_msgs.msg import PoseWithCovarianceStamped
-from rclpy.node import Node
 from std_msgs.msg import Header
 
 from netvlad_core.localization.localizer import Localization
+from netvlad_ros.camera_node import CameraNode
 from netvlad_ros.moment import Moment
 from netvlad_ros.outputs.pose_message import diagonal_message
 
@@ -25,7 +25,7 @@ class InitialPose:
     back. It is sent again when there are more listeners than at the last one: AMCL may come after a recorder.
     """
 
-    def __init__(self, node: Node, count: Callable[[str], None]) -> None:
+    def __init__(self, node: CameraNode, count: Callable[[str], None]) -> None:
         self._node = node
         self._count = count
         self._publisher = node.create_publisher(PoseWithCovarianceStamped, "initialpose", 10)

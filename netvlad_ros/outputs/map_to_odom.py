@@ -8,13 +8,13 @@ from typing import Any
 
 from geometry_msgs.msg import Transform, TransformStamped, Vector3
 from rclpy.duration import Duration
-from rclpy.node import Node
 from rclpy.qos import QoSProfile
 from std_msgs.msg import Header
 
 from netvlad_core.data.geometry import Pose
 from netvlad_core.data.transforms import frame_name
 from netvlad_core.localization.localizer import Localization
+from netvlad_ros.camera_node import CameraNode
 from netvlad_ros.conversions import pose_to_message
 from netvlad_ros.moment import Moment
 from netvlad_ros.tf_message import TFMessage
@@ -24,8 +24,8 @@ _PERIOD = 0.05  # seconds
 _AHEAD = Duration(seconds=0.1)
 _TF_QOS = QoSProfile(depth=100)
 _NOT_JOINED = (
-    "the odometry is of another frame of the robot than base_frame, and /tf_static does not join the two; "
-    "publish that transform, or set base_frame"
+    "the odometry is of another frame than base_frame, and /tf_static does not join the two; publish the "
+    "static transform, or set base_frame"
 )
 
 
@@ -37,10 +37,10 @@ class MapToOdom:
     Besides /tf it goes out on ~/map_to_odom. With map_to_odom_planar it is one of the plane: x, y and yaw.
     """
 
-    def __init__(self, node: Node, count: Callable[[str], None]) -> None:
+    def __init__(self, node: CameraNode, count: Callable[[str], None]) -> None:
         self._node = node
         self._count = count
-        self._is_planar = node.get_parameter("map_to_odom_planar").value
+        self._is_planar = node.value("map_to_odom_planar")
         self._transform: TransformStamped | None = None
         self._lock = Lock()
         self._publisher = node.create_publisher(TransformStamped, "~/map_to_odom", _TF_QOS)

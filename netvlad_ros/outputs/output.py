@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Protocol
 
-from rclpy.node import Node
 from std_msgs.msg import Header
 
 from netvlad_core.localization.localizer import Localization
+from netvlad_ros.camera_node import CameraNode
 from netvlad_ros.moment import Moment
 from netvlad_ros.outputs.cuvslam_hint import CuvslamHint
 from netvlad_ros.outputs.initial_pose import InitialPose
@@ -37,7 +37,7 @@ class Output(Protocol):
 
 
 # By the name of the parameter that turns it on.
-OUTPUTS: dict[str, Callable[[Node, Callable[[str], None]], Output]] = {
+OUTPUTS: dict[str, Callable[[CameraNode, Callable[[str], None]], Output]] = {
     "publish_initialpose": InitialPose,
     "publish_map_to_odom": MapToOdom,
     "publish_rtabmap_global_pose": GlobalPose,
@@ -45,6 +45,6 @@ OUTPUTS: dict[str, Callable[[Node, Callable[[str], None]], Output]] = {
 }
 
 
-def open_outputs(node: Node, count: Callable[[str], None]) -> list[Output]:
+def open_outputs(node: CameraNode, count: Callable[[str], None]) -> list[Output]:
     """The outputs that the node's parameters ask for."""
-    return [make(node, count) for name, make in OUTPUTS.items() if node.get_parameter(name).value]
+    return [make(node, count) for name, make in OUTPUTS.items() if node.value(name)]

@@ -8,10 +8,10 @@ from collections.abc import Callable
 
 import numpy as np
 from geometry_msgs.msg import PoseWithCovarianceStamped
-from rclpy.node import Node
 from std_msgs.msg import Header
 
 from netvlad_core.localization.localizer import Localization
+from netvlad_ros.camera_node import CameraNode
 from netvlad_ros.moment import Moment
 from netvlad_ros.outputs.pose_message import diagonal_message
 
@@ -26,9 +26,9 @@ class GlobalPose:
     not older than one period of Rtabmap/DetectionRate.
     """
 
-    def __init__(self, node: Node, count: Callable[[str], None]) -> None:
+    def __init__(self, node: CameraNode, count: Callable[[str], None]) -> None:
         self._node = node
-        self._frame = node.get_parameter("base_frame").value
+        self._frame = node.value("base_frame")
         self._publisher = node.create_publisher(PoseWithCovarianceStamped, "global_pose", 10)
 
     def send(self, answer: Localization, moment: Moment, header: Header) -> None:

@@ -17,7 +17,9 @@ from support import street as painted
 from support.interfaces import build, environment
 from support.shared import made_once
 
-_CONFIG = Path(__file__).resolve().parents[2] / "config"
+_ROOT = Path(__file__).resolve().parents[2]
+_CONFIG = _ROOT / "config"
+_EXECUTABLE = _ROOT / "netvlad_ros" / "executables" / "executable"
 _COUNT = 24
 
 
@@ -103,6 +105,31 @@ def start(ros: None) -> Iterator[Callable[..., Any]]:
     yield start_robot
     for robot in robots:
         robot.close()
+
+
+@pytest.fixture
+def start_drive(ros: None) -> Iterator[Callable[..., Any]]:
+    """Start a listener and its robot: `start_drive("image:=/front", base_frame=...)` returns a `Drive`."""
+    from support.listener import Drive
+
+    drives: list[Drive] = []
+
+    def make(*remappings: str, **parameters: Any) -> Drive:
+        drives.append(Drive(remappings, **parameters))
+        return drives[-1]
+
+    yield make
+    for drive in drives:
+        drive.close()
+
+
+@pytest.fixture(scope="session")
+def programs(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with the executables of both nodes, as a build installs them."""
+    folder = tmp_path_factory.mktemp("programs")
+    for name in ("localize_node", "loop_closure_node"):
+        (folder / name).symlink_to(_EXECUTABLE)
+    return folder
 
 
 @pytest.fixture(scope="module")

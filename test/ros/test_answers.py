@@ -44,7 +44,6 @@ def place_map(map_path: Path) -> PlaceMap:
 def _tell(**parameters: Any) -> tuple[RecordingNode, Answers]:
     node = RecordingNode(**{**_PARAMETERS, **parameters})
     answers = Answers(node, Statistics())
-    answers.configure()
     return node, answers
 
 

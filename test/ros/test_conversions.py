@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from dataclasses import replace
 from importlib.util import find_spec
 from types import SimpleNamespace
@@ -33,12 +35,11 @@ _PICTURE = known_picture()
 
 
 @pytest.fixture(params=["core", "cv_bridge"] if find_spec("cv_bridge") else ["core"])
-def decode(request):
+def decode(request, monkeypatch):
     """`image_from_message` over each decoder that is here."""
-    if request.param == "core":
-        return lambda message: conversions.image_from_message(message, None)
-    bridge = pytest.importorskip("cv_bridge").CvBridge()
-    return lambda message: conversions.image_from_message(message, bridge)
+    bridge = None if request.param == "core" else pytest.importorskip("cv_bridge").CvBridge()
+    monkeypatch.setattr(conversions, "_bridge", bridge)
+    return conversions.image_from_message
 
 
 def _message(encoding: str, padding: int = 0) -> Image:
@@ -194,15 +195,59 @@ class _Bridge:
         return pixels if message.encoding == encoding else pixels[..., ::-1]
 
 
-def test_bridge_gets_plain_images_alone():
+def test_bridge_gets_plain_images_alone(monkeypatch):
     bridge = _Bridge()
+    monkeypatch.setattr(conversions, "_bridge", bridge)
     for encoding in ("rgb8", "bgr8"):
-        image = conversions.image_from_message(_message(encoding), bridge)
-        np.testing.assert_array_equal(image, _PICTURE)
-        np.testing.assert_array_equal(
-            conversions.image_from_message(_message(encoding, padding=6), bridge), _PICTURE
-        )
+        for padding in (0, 6):
+            image = conversions.image_from_message(_message(encoding, padding))
+            np.testing.assert_array_equal(image, _PICTURE)
     for wrong in (_too_short(), _wrong_step(), Image(encoding="rgb8")):
         with pytest.raises(ImageError):
-            conversions.image_from_message(wrong, bridge)
+            conversions.image_from_message(wrong)
     assert bridge.calls == 2
+
+
+_DECODE = """
+import numpy as np
+from sensor_msgs.msg import Image
+from netvlad_ros.conversions import image_from_message
+pixels = np.arange(24, dtype=np.uint8).reshape(2, 4, 3)
+for encoding, expected in [("rgb8", pixels), ("bgr8", pixels[..., ::-1])] * 3:
+    message = Image(height=2, width=4, encoding=encoding, step=12, data=pixels.tobytes())
+    np.testing.assert_array_equal(image_from_message(message), expected)
+"""
+_BUILT_FOR_ANOTHER_NUMPY = "raise ImportError('numpy.core.multiarray failed to import')"
+_COMPILED_HALF_IS_MISSING = """
+class CvBridge:
+    def imgmsg_to_cv2(self, message, encoding):
+        from cv_bridge.boost.cv_bridge_boost import cvtColor2
+"""
+
+
+@pytest.mark.parametrize(
+    ("module", "reason"),
+    [
+        (_BUILT_FOR_ANOTHER_NUMPY, "ImportError: numpy.core.multiarray failed"),
+        ("raise AttributeError('_ARRAY_API not found')", "AttributeError: _ARRAY_API not found"),
+        ("import no_such_module", "ModuleNotFoundError: No module named 'no_such_module'"),
+        (_COMPILED_HALF_IS_MISSING, "ModuleNotFoundError: No module named 'cv_bridge.boost'"),
+        ("", "cannot import name 'CvBridge'"),
+    ],
+)
+def test_broken_bridge_is_told_once_and_does_without(tmp_path, module, reason):
+    (tmp_path / "cv_bridge").mkdir()
+    (tmp_path / "cv_bridge" / "__init__.py").write_text(module)
+    start = f"import sys\nsys.path.insert(0, {str(tmp_path)!r})\n{_DECODE}"
+    done = subprocess.run([sys.executable, "-c", start], capture_output=True, text=True, timeout=60)
+    assert done.returncode == 0, done.stderr
+    (warning,) = done.stderr.splitlines()
+    assert "WARN" in warning
+    assert "cv_bridge is installed but does not work" in warning
+    assert reason in warning
+
+
+@pytest.mark.skipif(find_spec("cv_bridge") is not None, reason="cv_bridge is installed here")
+def test_missing_bridge_is_no_matter():
+    done = subprocess.run([sys.executable, "-c", _DECODE], capture_output=True, text=True, timeout=60)
+    assert (done.returncode, done.stderr) == (0, "")

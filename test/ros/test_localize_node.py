@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from time import monotonic, sleep, time_ns
 
 import numpy as np
@@ -151,14 +152,25 @@ def test_truncated_jpeg_is_counted_and_the_node_lives_on(start, street, map_path
     assert robot.ask(jpeg(street.queries[4], time_ns())).matches[0].place_id == 4
 
 
-def test_images_without_a_stamp_are_answered_and_reported(start, street, map_path):
+def test_images_without_a_stamp_are_answered_at_their_arrival_and_reported(start, street, map_path, capfd):
     robot = start(map=map_path)
+    began = time_ns()
+
+    def is_recognized(place: int) -> bool:
+        robot.publish(raw(street.queries[place], 0))
+        sleep(0.3)
+        return any(answer.matches[0].place_id == place for answer in robot.heard["matches"])
+
     for place in (2, 3, 4):
-        robot.heard.clear()
-        assert robot.ask(raw(street.queries[place], 0)).matches[0].place_id == place
+        wait_until(partial(is_recognized, place), 20, f"place {place}")
+    for answer in robot.heard["matches"]:
+        assert began < stamp_to_nanoseconds(answer.header.stamp) < time_ns()
     status = robot.diagnostics(lambda message, values: "have no stamp" in message)
     assert status.level == DiagnosticStatus.WARN
     assert int(values_of(status)["images without a stamp"]) >= 3
+    robot.heard["diagnostics"].clear()
+    robot.diagnostics(lambda message, values: "have no stamp" in message)
+    assert capfd.readouterr().err.count("have no stamp") == 1
 
 
 def test_clock_is_set_back_by_three_images_and_by_no_single_one(start, street, map_path):

@@ -20,17 +20,22 @@ from netvlad_ros.conversions import stamp_to_nanoseconds
 from netvlad_ros.msg import PlaceMatches
 from support.robot import Partner, jpeg, raw, wait_until
 
-_EXECUTABLES = Path(__file__).resolve().parents[2] / "netvlad_ros" / "executables"
 _numbers = count()
 
 
 @contextmanager
-def _process(**parameters: Any) -> Iterator[tuple[subprocess.Popen[str], str]]:
+def _process(programs: Path, **parameters: Any) -> Iterator[tuple[subprocess.Popen[str], str]]:
     """Start the node; yields the process and its namespace."""
     namespace = f"/process_{next(_numbers)}"
-    executable = _EXECUTABLES / "localize_node"
     options = [text for name, value in parameters.items() for text in ("-p", f"{name}:={value}")]
-    command = [sys.executable, str(executable), "--ros-args", "-r", f"__ns:={namespace}", *options]
+    command = [
+        sys.executable,
+        str(programs / "localize_node"),
+        "--ros-args",
+        "-r",
+        f"__ns:={namespace}",
+        *options,
+    ]
     process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
     try:
         yield process, namespace
@@ -40,10 +45,12 @@ def _process(**parameters: Any) -> Iterator[tuple[subprocess.Popen[str], str]]:
 
 
 @pytest.mark.parametrize(("transport", "ending"), [("raw", signal.SIGINT), ("compressed", signal.SIGTERM)])
-def test_camera_at_30_hz_that_goes_and_comes_back(ros, street, map_path, transport, ending, record_property):
+def test_camera_at_30_hz_that_goes_and_comes_back(
+    ros, programs, street, map_path, transport, ending, record_property
+):
     """Every match belongs to an image that was sent, and names the place which that image shows."""
     latencies: list[float] = []
-    with _process(map=map_path, image_transport=transport) as (process, namespace):
+    with _process(programs, map=map_path, image_transport=transport) as (process, namespace):
         for images in (90, 30):  # each time another camera
             partner = Partner(namespace)
             partner.wait_until_it_answers(transport)
@@ -94,8 +101,8 @@ def _drive(partner: Partner, images: list[np.ndarray], sent: int, transport: str
     return shown
 
 
-def test_it_ends_cleanly_while_it_opens_the_map(ros, map_path):
-    with _process(map=map_path) as (process, namespace):
+def test_it_ends_cleanly_while_it_opens_the_map(ros, programs, map_path):
+    with _process(programs, map=map_path) as (process, namespace):
         partner = Partner(namespace)
         wait_until(lambda: partner.publishers().get(f"{namespace}/localizer/map_info"), 60, "the node")
         process.send_signal(signal.SIGTERM)
@@ -103,56 +110,3 @@ def test_it_ends_cleanly_while_it_opens_the_map(ros, map_path):
         partner.close()
     assert process.returncode == 0, log
     assert "Traceback" not in log
-
-
-@pytest.mark.parametrize("executable", ["localize_node", "loop_closure_node"])
-@pytest.mark.parametrize(
-    ("arguments", "words"),
-    [
-        (["--ros-args", "-p", "odometry_wait:=11.0"], "odometry_wait"),
-        (["--ros-args", "-p", "min_inliers:=many"], "min_inliers"),
-        (["--ros-args", "-p", "map"], "map"),
-        (["--ros-args", "--log-level", "loud"], "loud"),
-        (["--ros-args", "--params-file", "/nowhere.yaml"], "/nowhere.yaml"),
-        (["--map", "foo"], "unknown arguments: --map foo"),
-        (["map:=foo"], "unknown arguments: map:=foo"),
-        (["--help"], "-p map:=maps/campus"),
-    ],
-    ids=lambda value: value if isinstance(value, str) else " ".join(value),
-)
-def test_wrong_argument_is_one_sentence_and_status_1(ros, executable, arguments, words):
-    done = subprocess.run(
-        [sys.executable, str(_EXECUTABLES / executable), *arguments],
-        capture_output=True,
-        text=True,
-        timeout=60,
-    )
-    assert done.returncode == 1
-    assert "Traceback" not in done.stderr
-    lines = [line for line in done.stderr.splitlines() if line.startswith(executable)]
-    assert len(lines) == 1
-    assert words in lines[0]
-
-
-@pytest.mark.parametrize("ending", [signal.SIGINT, signal.SIGTERM])
-@pytest.mark.parametrize("executable", ["localize_node", "loop_closure_node"])
-@pytest.mark.parametrize("seconds", [0.15, 0.6, 1.5, 3.0])
-def test_it_ends_cleanly_at_any_moment(ros, map_path, executable, ending, seconds):
-    """While Python imports, the network is read, the node listens: without a traceback, and soon."""
-    weights = f"weights:={map_path / 'model.safetensors'}"
-    command = [
-        sys.executable,
-        str(_EXECUTABLES / executable),
-        "--ros-args",
-        "-p",
-        weights,
-        "-p",
-        f"map:={map_path}",
-    ]
-    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
-    sleep(seconds)
-    process.send_signal(ending)
-    log, _ = process.communicate(timeout=20)
-    assert "Traceback" not in log
-    assert "Failed to complete transition" not in log
-    assert process.returncode == 0, log

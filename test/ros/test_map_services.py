@@ -65,11 +65,10 @@ def test_no_map_is_refused(robot, path):
     assert response.info.map_id == robot.node.localizer.place_map.header.map_id
 
 
-def test_map_of_another_model_is_refused_with_both_names(robot, street, map_path, other_map_path):
+def test_map_of_another_model_is_refused_with_both_names(start, street, map_path, other_map_path):
+    robot = start(map=map_path, weights=map_path / "model.safetensors")
     mine, other = (PlaceMap.open(path).header.model_id for path in (map_path, other_map_path))
-    robot.set_parameter("weights", str(map_path / "model.safetensors"))
     response = robot.call(LoadMap, "load_map", path=str(other_map_path))
-    robot.set_parameter("weights", "")
     assert not response.success
     assert mine in response.message
     assert other in response.message

@@ -88,7 +88,7 @@ def test_only_changed_values_are_told_to_take_effect_later(robot, capfd):
 def test_unknown_parameter_is_named_with_the_one_that_was_meant(start, map_path, capfd):
     start(map=map_path, min_beleif=0.5, nosuch=1)
     log = capfd.readouterr().err
-    assert "no parameter 'min_beleif', it changes nothing; did you mean min_belief?" in log
+    assert "no parameter 'min_beleif'; its value is ignored; did you mean min_belief?" in log
     assert "no parameter 'nosuch'" in log
 
 
@@ -133,7 +133,7 @@ def test_wrong_value_is_refused_with_a_reason(robot, name, value):
 
 def test_right_value_is_taken_and_one_at_the_bound_too(robot):
     for name, value in [("top_k", 1000), ("min_similarity", 1.0), ("image_transport", "compressed")]:
-        before = robot.node.value(name)
+        before = robot.node.get_parameter(name).value
         assert robot.set_parameter(name, value) is None
-        assert robot.node.value(name) == value
+        assert robot.node.get_parameter(name).value == value
         assert robot.set_parameter(name, before) is None

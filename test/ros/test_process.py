@@ -1,14 +1,18 @@
-"""A process ends without a traceback when it is told to, even in the middle of an import in C."""
+"""A process ends without a traceback when it is told to, at any moment."""
 
 from __future__ import annotations
 
+import re
+import signal
 import subprocess
 import sys
 from pathlib import Path
+from time import sleep
 
 import pytest
 
 pytest.importorskip("rclpy")
+from support.robot import wait_until
 
 _START = """
 import sys
@@ -42,3 +46,43 @@ def test_error_without_a_signal_is_not_hidden(tmp_path):
     done = _run(tmp_path, "raise ImportError('there is no rclpy')\n")
     assert done.returncode == 1
     assert "there is no rclpy" in done.stderr
+
+
+def test_signal_in_a_finalizer_ends_it_too(tmp_path):
+    kill = _TOLD.format(signal="SIGINT").replace("\n", "\n        ").rstrip()
+    module = f"class Gone:\n    def __del__(self):\n        {kill}\nGone()\ndef main():\n    return 7\n"
+    done = _run(tmp_path, module)
+    assert (done.returncode, done.stderr) == (0, "")
+
+
+def test_signal_that_a_library_swallows_ends_it_too(tmp_path):
+    kill = _TOLD.format(signal="SIGINT").replace("\n", "\n    ").rstrip()
+    module = f"try:\n    {kill}\nexcept BaseException:\n    pass\ndef main():\n    return 7\n"
+    done = _run(tmp_path, module)
+    assert (done.returncode, done.stderr) == (0, "")
+
+
+def _hears_signals(process: subprocess.Popen[str]) -> bool:
+    """Whether our handlers are there: before them Python starts, which nobody can do anything about."""
+    status = Path(f"/proc/{process.pid}/status").read_text()
+    caught = int(re.search(r"SigCgt:\s*(\w+)", status)[1], 16)
+    return bool(caught >> (signal.SIGTERM - 1) & 1)
+
+
+@pytest.mark.parametrize("seconds", [0.0, 0.3, 1.0, 2.0, 3.0])
+@pytest.mark.parametrize("executable", ["localize_node", "loop_closure_node"])
+@pytest.mark.parametrize("endings", [(signal.SIGTERM,), (signal.SIGINT, signal.SIGINT)])
+def test_node_ends_cleanly_at_any_moment(programs, map_path, executable, endings, seconds):
+    """While it imports, reads the network, listens, ends; a launch file sends each Ctrl-C a second time."""
+    options = ["-p", f"weights:={map_path / 'model.safetensors'}", "-p", f"map:={map_path}"]
+    command = [sys.executable, str(programs / executable), "--ros-args", *options]
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+    wait_until(lambda: _hears_signals(process), 20, "the handlers")
+    sleep(seconds)
+    for ending in endings:
+        process.send_signal(ending)
+        sleep(0.05)
+    log, _ = process.communicate(timeout=20)
+    assert process.returncode == 0, log
+    for word in ("Traceback", "[ERROR]", "Failed to complete transition"):
+        assert word not in log, log

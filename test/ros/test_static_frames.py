@@ -67,10 +67,10 @@ info.k = [220.0, 0.0, 159.5, 0.0, 220.0, 119.5, 0.0, 0.0, 1.0]
 def is_calibrated():
     odometry.publish(pose)
     infos.publish(info)
-    return closer.input._camera.camera() is not None
+    return closer.input.camera.get() is not None
 
 spin_until(is_calibrated)
-assert closer.input._camera.camera().mounting.position.tolist() == [0.7, 0.0, 1.5]
+assert closer.input.camera.get().mounting.position.tolist() == [0.7, 0.0, 1.5]
 closer.destroy_node()
 """
 

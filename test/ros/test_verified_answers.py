@@ -27,7 +27,7 @@ def _camera_info(scale: float, camera) -> CameraInfo:
 
 def _is_heard(robot, is_calibrated: bool) -> bool:
     """Whether the last camera_info has come, which is of a calibrated camera or of another one."""
-    camera, problem = robot.node.input.camera, robot.node.input.calibration_problem
+    camera, problem = robot.node.input.camera.get(), robot.node.input.camera.problem
     return camera is not None if is_calibrated else "is not calibrated" in problem
 
 

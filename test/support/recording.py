@@ -78,8 +78,8 @@ class RecordingNode:
     def destroy_timer(self, timer: Callable[[], None]) -> None:
         self.timers.remove(timer)
 
-    def get_parameter(self, name: str) -> Any:
-        return SimpleNamespace(value=self.parameters[name])
+    def value(self, name: str) -> Any:
+        return self.parameters[name]
 
     def get_clock(self) -> Clock:
         return Clock()

@@ -1,12 +1,17 @@
-"""The lifecycle of the node through the real services."""
+"""The lifecycle of a node through the real services, what its parameters count for, and how it starts."""
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from time import time_ns
 
 import pytest
 
 pytest.importorskip("rclpy")
+from rclpy.lifecycle import TransitionCallbackReturn
+from rclpy.parameter import Parameter
+
 from support.robot import raw, wait_until
 
 
@@ -132,3 +137,48 @@ def test_wrong_qos_override_is_reported_and_leaves_the_node_inactive(start, map_
     )
     assert robot.state() == "inactive"
     robot.diagnostics(lambda message, values: "perhaps" in message)
+
+
+def test_what_is_not_live_counts_from_the_next_configuring(start_drive):
+    node = start_drive().node
+    assert all(
+        result.successful
+        for result in node.set_parameters(
+            [Parameter("base_frame", value="base"), Parameter("extrinsics", value="1 2 3")]
+        )
+    )
+    success = TransitionCallbackReturn.SUCCESS
+    assert node.trigger_deactivate() == node.trigger_activate() == success
+    assert (node.value("base_frame"), node.value("extrinsics")) == ("base_link", "")
+    assert node.trigger_deactivate() == node.trigger_cleanup() == node.trigger_configure() == success
+    assert node.value("base_frame") == "base"
+    assert node.trigger_activate() != success, "the extrinsics are wrong"
+
+
+@pytest.mark.parametrize("executable", ["localize_node", "loop_closure_node"])
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["--ros-args", "-p", "odometry_wait:=11.0"], "odometry_wait"),
+        (["--ros-args", "-p", "min_inliers:=many"], "min_inliers"),
+        (["--ros-args", "-p", "map"], "map"),
+        (["--ros-args", "--log-level", "loud"], "loud"),
+        (["--ros-args", "--params-file", "/nowhere.yaml"], "/nowhere.yaml"),
+        (["--map", "foo"], "unknown arguments: --map foo"),
+        (["map:=foo"], "unknown arguments: map:=foo"),
+        (["--help"], "-p map:=maps/campus"),
+    ],
+    ids=lambda value: value if isinstance(value, str) else " ".join(value),
+)
+def test_wrong_argument_is_one_sentence_and_status_1(programs, executable, arguments, words):
+    done = subprocess.run(
+        [sys.executable, str(programs / executable), *arguments],
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
+    assert done.returncode == 1
+    assert "Traceback" not in done.stderr
+    lines = [line for line in done.stderr.splitlines() if line.startswith(executable)]
+    assert len(lines) == 1
+    assert words in lines[0]
