@@ -197,7 +197,7 @@ class Localizer:
         self.place_map = place_map
         self.extractor = extractor
         self.options = options or LocalizerOptions()
-        self.index = open_index(place_map.descriptors)
+        self.index = open_index(place_map.descriptors, stored=place_map.index_path)
         self.observe = Observer(extractor)
         self._sequence = SequenceFilter(place_map.poses, place_map.stamps, self.options.sequence)
         self._last_descriptor: np.ndarray | None = None

@@ -20,6 +20,7 @@ from netvlad_core.mapping.places import Places
 from netvlad_core.mapping.projection import principal_directions
 from netvlad_core.mapping.rows import StoredRows
 from netvlad_core.mapping.statistics import median_spacing, similarity_elsewhere
+from netvlad_core.search import store_index
 
 _BLOCK = 1024  # descriptors in memory at a time
 
@@ -42,6 +43,7 @@ def writing_map(output: Path, header: MapHeader) -> Iterator[Path]:
     with _new_folder(output) as new:
         new.mkdir()
         yield new
+        store_index(StoredRows.of_npy(new / layout.DESCRIPTORS_FILE), new / layout.INDEX_FILE)
         _described(new, output.name, header).write(new / layout.HEADER_FILE)
         replace_directory(new, output)
 

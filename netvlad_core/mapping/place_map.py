@@ -29,6 +29,7 @@ _TYPES: dict[Any, type] = {1: np.float32, 2: np.float16}
 HEADER_FILE = "map.json"
 DESCRIPTORS_FILE = "descriptors.npy"
 DIRECTIONS_FILE = "directions.npy"
+INDEX_FILE = "index.faiss"  # only of very large maps; what it says can be made anew
 STAMPS_FILE = "stamps.npy"
 POSES_FILE = "poses.npy"
 NAMES_FILE = "names.json"
@@ -212,6 +213,12 @@ class PlaceMap(Places):
         return stored if self.directions is None else stored @ self.directions
 
     @property
+    def index_path(self) -> Path | None:
+        """Stored index of the descriptors, None if there is none or it is not whole."""
+        path, stated = self.path / INDEX_FILE, self.header.files.get(INDEX_FILE)
+        return path if stated and path.is_file() and sha256_of(path) == stated["sha256"] else None
+
+    @property
     def network_path(self) -> Path:
         """File with the network that made the descriptors: in the map, or where it was found."""
         return self.path / NETWORK_FILE if self.header.weights is None else Path(self.header.weights)
@@ -268,6 +275,8 @@ def check_files(folder: Path, files: dict[str, dict[str, Any]], verify: bool) ->
     """Compare files with the sizes and checksums that map.json states; raises MapError naming the file."""
     for name, stated in files.items():
         path = folder / name
+        if name == INDEX_FILE:
+            continue  # made anew if it is not whole
         if not path.is_file():
             raise MapError(f"the map {folder} is damaged: {name} is missing")
         size = path.stat().st_size

@@ -27,7 +27,7 @@ def upgrade(path: Path, dimension: int) -> PlaceMap:
     if old.header.version == VERSION and old.directions is not None:
         return old
     with writing_map(old.path, replace(old.header, version=VERSION)) as new:
-        for name in old.header.files.keys() - {layout.DESCRIPTORS_FILE}:
+        for name in old.header.files.keys() - {layout.DESCRIPTORS_FILE, layout.INDEX_FILE}:
             shutil.copyfile(old.path / name, new / name)
         write_descriptors(old.descriptors, new, dimension)
     return PlaceMap.open(old.path)
