@@ -116,11 +116,8 @@ def _stated_model(checkpoint: Path) -> str:
 def _by_speed(device: str) -> tuple[str, ...]:
     if device == "cpu" or (device == "auto" and not _has_cuda()):
         return ("openvino", "onnxruntime", "torch")
-    return (
-        ("onnxruntime", "torch")
-        if _onnxruntime_has("TensorrtExecutionProvider")
-        else ("torch", "onnxruntime")
-    )
+    has_tensorrt = _onnxruntime_has("TensorrtExecutionProvider")
+    return ("onnxruntime", "torch") if has_tensorrt else ("torch", "onnxruntime")
 
 
 def _has_cuda() -> bool:

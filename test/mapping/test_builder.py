@@ -25,6 +25,8 @@ from netvlad_core.localization.localizer import Localizer
 from netvlad_core.mapping.builder import BuildOptions, build_map
 from netvlad_core.mapping.keyframes import KeyframeRule
 from netvlad_core.mapping.place_map import PlaceMap
+from netvlad_core.model.extractor import Extractor
+from netvlad_core.model.open_engine import ENGINES
 from netvlad_core.model.spec import NetworkSpec
 from support.street import HEIGHT, WIDTH, street, view, write_catalogue
 
@@ -84,6 +86,39 @@ def test_the_same_drive_gives_the_same_map(drive: CatalogueSource, tmp_path: Pat
     assert maps[0].header == maps[1].header
     assert maps[0].header.weights is None
     assert Localizer.open(tmp_path / "a" / "map")(view(street(seed=4, metres=30), 6.0)).matches[0].place == 3
+
+
+def test_fitted_network_lies_in_the_map_for_every_engine(drive: CatalogueSource, tmp_path: Path) -> None:
+    options = BuildOptions(spec=NetworkSpec.of_backbone(clusters=64), device="cpu", precision="float32")
+    place_map = _build(drive, tmp_path / "map", options)
+    assert {"model.safetensors", "model.float32.onnx"} <= place_map.header.files.keys()
+    image = view(street(seed=4, metres=30), 6.0)
+    found = [
+        Extractor.load(place_map.network_path, "cpu", precision="float32", engine=engine)(image)[0]
+        for engine in ENGINES
+    ]
+    assert place_map.open_extractor().model_id == place_map.header.model_id
+    assert min(float(one @ other) for one in found for other in found) > 0.999
+
+
+def test_more_places_than_numbers_are_reduced_and_answer_alike(
+    drive: CatalogueSource, options: BuildOptions, tmp_path: Path
+) -> None:
+    whole = _build(drive, tmp_path / "whole", options)
+    reduced = _build(drive, tmp_path / "reduced", replace(options, dimension=_PLACES - 2))
+    assert whole.directions is None
+    assert reduced.descriptors.shape == (_PLACES, _PLACES - 2)
+    assert reduced.header.model_id == whole.header.model_id
+    assert reduced.header.similarity_threshold == pytest.approx(whole.header.similarity_threshold, abs=0.05)
+    for x in (4.2, 10.2, 18.2):
+        image = view(street(seed=4, metres=30), x)
+        one, other = (Localizer.open(m.path, device="cpu")(image) for m in (whole, reduced))
+        assert (one.state, one.place, len(other.descriptor)) == (
+            other.state,
+            other.place,
+            len(one.descriptor),
+        )
+        assert one.confidence == pytest.approx(other.confidence, abs=0.05)
 
 
 def test_broken_images_are_counted_and_left_out(
