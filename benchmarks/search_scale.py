@@ -154,7 +154,7 @@ def main() -> None:
         "file MB",
         "to open s",
         "to add ms",
-        "peak MB",
+        "resident MB",
     ]
     print_table(header, rows)
     print()

@@ -16,7 +16,7 @@ _log = logging.getLogger(__name__)
 
 # Rows handed over at a time, so that a memory-mapped database is not copied whole.
 _CHUNK = 16384
-# Beyond this FAISS on a CPU looks into some cells only. Exact, a query of 512 numbers takes 6 ms there.
+# Beyond this FAISS on a CPU looks into some cells only. Exact, a query of 512 numbers takes 11 ms there.
 EXACT_UP_TO = 100_000
 _TRAINED_PER_CELL = 64
 _SHORT_LIST = 500  # rows that the database ranks, at least

@@ -80,7 +80,7 @@ class LocalizeNode(CameraNode):
         facts = opened.place_map.header
         self.get_logger().info(
             f"map {facts.map_id}: {facts.places} places, model {facts.model_id}, "
-            f"on {opened.extractor.device} in {opened.extractor.precision}"
+            f"on {opened.extractor.runs_on}"
         )
 
     # --- Work -----------------------------------------------------------------------------------------------
@@ -128,8 +128,8 @@ class LocalizeNode(CameraNode):
     def facts(self) -> dict[str, str]:
         if self.localizer is None:
             return {}
-        header = self.localizer.place_map.header
-        return {"map_id": header.map_id, "model_id": header.model_id}
+        header, engine = self.localizer.place_map.header, self.localizer.extractor.runs_on
+        return {"map_id": header.map_id, "model_id": header.model_id, "engine": engine}
 
     # --- Parameters -----------------------------------------------------------------------------------------
 

@@ -83,7 +83,7 @@ class LoopClosureNode(CameraNode):
         self._map_info.publish(self._info())
         earlier = drive.earlier
         self.get_logger().info(
-            f"model {drive.observer.extractor.model_id} on {drive.observer.extractor.device}; "
+            f"model {drive.observer.extractor.model_id} on {drive.observer.extractor.runs_on}; "
             + (f"earlier map {earlier.header.map_id}: {len(earlier)} places" if earlier else "no earlier map")
         )
 
@@ -127,6 +127,7 @@ class LoopClosureNode(CameraNode):
         earlier = self._drive.earlier
         return {
             "model_id": self._drive.observer.extractor.model_id,
+            "engine": self._drive.observer.extractor.runs_on,
             "earlier map": earlier.header.map_id if earlier else "",
             "keyframes in memory": str(len(self._drive.closer)),
         }

@@ -34,6 +34,7 @@ class Extractor:
     ----------
     engine, batch_size : as given.
     model_id, spec, device, precision : those of the engine.
+    runs_on : device and precision, for display.
     dimension : D of the descriptors.
 
     Examples
@@ -50,6 +51,7 @@ class Extractor:
         self.engine = engine
         self.model_id, self.spec = engine.model_id, engine.spec
         self.device, self.precision = engine.device, engine.precision
+        self.runs_on = f"{self.device} in {self.precision}"
         self.dimension = self.spec.dimension
         # On a CPU the activations of a single image stay in its caches; eight together run at half the speed.
         self.batch_size = batch_size or (1 if self.device.lower().startswith("cpu") else 16)

@@ -21,7 +21,7 @@ def test_working_node_says_so_with_its_figures(robot, street):
     assert status.level == DiagnosticStatus.OK
     assert status.hardware_id == f"{robot.namespace}/image"
     keys = " ".join(values_of(status))
-    for word in ("map_id", "model_id", "images received", "network (ms", "age when taken in work"):
+    for word in ("map_id", "model_id", "engine", "images received", "network (ms", "age when taken in work"):
         assert word in keys
 
 
