@@ -126,8 +126,8 @@ def _open(path: Path) -> tuple[Any, Any, OnnxFacts]:
     except Exception as error:  # OpenVINO's own failure is a plain Exception
         reason = str(error).strip().splitlines()[-1]
         raise CheckpointError(f"OpenVINO cannot open {path}: {reason}") from error
-    # The first array that OpenVINO takes sets up its binding to NumPy. Two threads that do so at once may wait
-    # for each other for good: one holds the GIL, the other the lock of the set-up.
+    # The first array that OpenVINO takes sets up its binding to NumPy. Two threads that do so at once may
+    # wait for each other for good: one holds the GIL, the other the lock of the set-up.
     openvino.Tensor(np.zeros(1, np.float32), shared_memory=True).data.copy()
     has_metadata = model.has_rt_info(["framework"])
     facts = OnnxFacts.of(model.get_rt_info(["framework"]).value if has_metadata else {}, path)
