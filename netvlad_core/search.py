@@ -144,9 +144,8 @@ class _CellIndex(DescriptorIndex):
     def _best(self, queries: np.ndarray, k: int) -> tuple[np.ndarray, np.ndarray]:
         similarities = np.full((len(queries), k), -np.inf, np.float32)
         rows = np.full((len(queries), k), -1, np.int64)
-        for number, (query, listed) in enumerate(
-            zip(queries, self.index.search(queries, max(2 * k, _SHORT_LIST))[1])
-        ):
+        short_lists = self.index.search(queries, max(2 * k, _SHORT_LIST))[1]
+        for number, (query, listed) in enumerate(zip(queries, short_lists, strict=True)):
             listed = np.sort(listed[listed >= 0])
             products = self._rows(listed) @ query
             best = np.argsort(-products, kind="stable")[:k]
@@ -176,11 +175,20 @@ def open_index(
     descriptors : (N, D) float; may be memory-mapped.
     backend : "faiss", "torch", "numpy", or "auto": the first of these that is installed.
     device : "cpu", "cuda", or "auto": the GPU if the backend can use one.
+    stored : file of `store_index` over the same rows.
+
+    Raises
+    ------
+    NetvladError
+        If the backend is "faiss" and it is not installed.
     """
     index: DescriptorIndex | None = None
     dimension = descriptors.shape[1]
     if len(descriptors) > EXACT_UP_TO and backend in ("auto", "faiss") and _faiss_on_cpu(device):
-        return _stored_cells(descriptors, stored) or _CellIndex.of(descriptors)
+        if cells := _stored_cells(descriptors, stored):
+            return cells
+        _log.warning("%d places have no stored index, and making one takes minutes", len(descriptors))
+        return _CellIndex.of(descriptors)
     if backend in ("auto", "faiss"):
         try:
             index = _FaissIndex(dimension, device)
@@ -238,7 +246,7 @@ def _stored_cells(descriptors: Rows, path: Path | None) -> _CellIndex | None:
         reason = f"it has {index.ntotal} rows of {index.d} numbers"
     except RuntimeError as error:
         reason = str(error).splitlines()[0]
-    _log.warning("%s is no index of this map and is made anew: %s", path, reason)
+    _log.warning("%s is no index of these places: %s", path, reason)
     return None
 
 

@@ -32,6 +32,7 @@ def add_arguments(command: argparse.ArgumentParser) -> None:
 
 
 def run(options: argparse.Namespace) -> None:
+    from netvlad_core.mapping.place_map import HEADER_FILE, MapHeader
     from netvlad_core.model.checkpoints import load_checkpoint
     from netvlad_core.model.export import export
     from netvlad_core.model.onnx_engine import FORMAT
@@ -39,6 +40,10 @@ def run(options: argparse.Namespace) -> None:
 
     weights = common.network_path(options.weights)
     output = options.output or variant_path(weights, options.precision)
+    header = output.with_name(HEADER_FILE)
+    if header.is_file() and output.name in MapHeader.read(header).files:
+        print(f"{output} is a part of the map already")
+        return
     check_outputs({output: FORMAT}, (weights, options.source, options.trajectory))
     network = load_checkpoint(weights)
     agreement = export(network, output, options.precision, _images(options) if options.source else ())

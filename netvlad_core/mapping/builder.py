@@ -144,15 +144,16 @@ def _fit_weights(
     source: FrameSource, rule: KeyframeRule, options: BuildOptions, journal: Journal, progress: bool
 ) -> Path:
     # Torch is needed here only: with an ONNX file as weights a map is built without it.
-    from netvlad_core.model.checkpoints import save_checkpoint
+    from netvlad_core.model.checkpoints import load_checkpoint, save_checkpoint
     from netvlad_core.model.fitting import fit_network
 
-    path = journal.folder / layout.NETWORK_FILE
+    path, exported = journal.folder / layout.NETWORK_FILE, journal.folder / layout.ONNX_FILE
     if not path.is_file():
         images = sample_frames(source, rule, progress)
         network = fit_network(images, options.spec, options.backbone_weights, options.seed, options.device)
         save_checkpoint(network, path)
-        _export(network, journal.folder / layout.ONNX_FILE, options.backbone_weights is None)
+    if not exported.is_file():  # a run may have been killed in between
+        _export(load_checkpoint(path), exported, options.backbone_weights is None)
     return path
 
 
@@ -225,5 +226,6 @@ def _write_map(
             ends = np.array([entry.image_end for entry in entries], dtype=np.int64)
             np.save(new / layout.IMAGE_ENDS_FILE, ends)
         if options.weights is None:
-            for file in journal.folder.glob(f"{Path(layout.NETWORK_FILE).stem}.*"):
-                shutil.copyfile(file, new / file.name)
+            for file in (layout.NETWORK_FILE, layout.ONNX_FILE):
+                if (journal.folder / file).is_file():
+                    shutil.copyfile(journal.folder / file, new / file)

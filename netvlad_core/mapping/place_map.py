@@ -35,6 +35,7 @@ POSES_FILE = "poses.npy"
 NAMES_FILE = "names.json"
 NETWORK_FILE = "model.safetensors"
 ONNX_FILE = "model.float32.onnx"  # of the same network; `variant_path` finds it
+ONNX_FILES = "model.*.onnx"  # and those that `netvlad export` has put beside it
 IMAGES_FILE = "images.bin"
 IMAGE_ENDS_FILE = "image_ends.npy"
 CAMERA_FILE = "camera.json"
@@ -99,7 +100,7 @@ class MapHeader:
             raise MapError(f"{path} is not readable as JSON: {error}") from error
         if not isinstance(values, dict) or values.get("format") != FORMAT:
             raise MapError(f"{path} does not describe a {FORMAT}")
-        if values.get("version") not in _TYPES:
+        if values.get("version") not in (1, VERSION):
             raise MapError(
                 f"the map {path.parent} has format version {values.get('version')}; this program reads "
                 f"versions 1 to {VERSION}: build the map again, or use the program that wrote it"

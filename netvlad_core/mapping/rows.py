@@ -35,14 +35,14 @@ class StoredRows:
         return self.shape[0]
 
     def __getitem__(self, rows: slice | np.ndarray) -> np.ndarray:
+        width = self.shape[1] * self.dtype.itemsize
+        parts = [(row, 1) for row in rows.tolist()] if isinstance(rows, np.ndarray) else []
         if isinstance(rows, slice):
             start, stop, step = rows.indices(len(self))
             assert step == 1
-            return self._read(start, max(0, stop - start))
-        return np.concatenate([self._read(row, 1) for row in rows.tolist()])
-
-    def _read(self, start: int, count: int) -> np.ndarray:
-        width = self.shape[1] * self.dtype.itemsize
+            parts = [(start, max(0, stop - start))]
         with self.path.open("rb") as file:
-            content = os.pread(file.fileno(), count * width, self._offset + start * width)
+            content = b"".join(
+                os.pread(file.fileno(), count * width, self._offset + first * width) for first, count in parts
+            )
         return np.frombuffer(content, self.dtype).reshape(-1, self.shape[1]).astype(np.float32, copy=False)

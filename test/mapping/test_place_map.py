@@ -47,11 +47,12 @@ def test_changed_content_is_named(map_copy: Path) -> None:
         PlaceMap.open(map_copy)
 
 
-def test_other_format_version_is_refused(map_copy: Path) -> None:
+@pytest.mark.parametrize("version", [99, [], None, "2"])
+def test_other_format_version_is_refused(version: object, map_copy: Path) -> None:
     header = map_copy / "map.json"
     values = json.loads(header.read_text())
-    header.write_text(json.dumps({**values, "version": 99}))
-    with pytest.raises(MapError, match="format version 99"):
+    header.write_text(json.dumps({**values, "version": version}))
+    with pytest.raises(MapError, match="has format version"):
         PlaceMap.open(map_copy)
 
 

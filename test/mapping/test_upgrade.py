@@ -10,8 +10,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from netvlad_core import search
 from netvlad_core.errors import MapError
 from netvlad_core.localization.localizer import Localizer
+from netvlad_core.mapping import upgrade as upgrade_module
 from netvlad_core.mapping.place_map import PlaceMap
 from netvlad_core.mapping.upgrade import upgrade
 from support.street import street, view
@@ -74,3 +76,26 @@ def test_damaged_old_map_is_left_alone(old_map: Path) -> None:
     with pytest.raises(MapError, match=r"poses\.npy has"):
         upgrade(old_map, 0)
     assert (old_map / "poses.npy").read_bytes() == content[:-8]
+
+
+def test_exported_files_stay_with_the_map(old_map: Path) -> None:
+    (old_map / "model.int8.onnx").write_bytes(b"exported later")
+    upgraded = upgrade(old_map, 0)
+    assert (upgraded.path / "model.int8.onnx").read_bytes() == b"exported later"
+
+
+def test_large_map_gets_an_index_and_a_damaged_one_is_replaced(
+    old_map: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pytest.importorskip("faiss")
+    for module in (search, upgrade_module):
+        monkeypatch.setattr(module, "EXACT_UP_TO", 10)
+    reduced = upgrade(old_map, 16)
+    assert reduced.index_path is not None
+    answer = Localizer.open(old_map)(view(street(seed=4, metres=30), 7.0))
+    reduced.index_path.write_bytes(b"damaged")
+    assert PlaceMap.open(old_map, verify=True).index_path is None
+    repaired = upgrade(old_map, 8)
+    assert repaired.index_path is not None
+    assert repaired.header.stored_dimension == 16, "a reduced map is not reduced again"
+    assert Localizer.open(old_map)(view(street(seed=4, metres=30), 7.0)).place == answer.place
