@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,14 +19,8 @@ from netvlad_core.model.spec import NetworkSpec
 FORMAT = "netvlad_ros network 1"
 INPUT, OUTPUT = "images", "descriptors"
 _LOG_ERRORS = 3  # warnings are about optimisations that the runtime could not do
-_CACHE = Path.home() / ".cache" / "netvlad_ros" / "tensorrt"
-# The fastest first. TensorRT takes minutes to make its own network of a shape, and keeps it.
-_GPU_PROVIDERS: dict[str, dict[str, str]] = {
-    "TensorrtExecutionProvider": {
-        "trt_fp16_enable": "1", "trt_engine_cache_enable": "1", "trt_engine_cache_path": str(_CACHE)
-    },
-    "CUDAExecutionProvider": {},
-}  # fmt: skip
+# The fastest first.
+_TENSORRT, _CUDA = "TensorrtExecutionProvider", "CUDAExecutionProvider"
 
 
 @dataclass(frozen=True)
@@ -109,13 +104,20 @@ def _open_session(path: Path, device: str) -> Any:
 
 def _providers(device: str, available: Sequence[str]) -> list[Any]:
     kind, _, number = device.partition(":")
-    gpu = [name for name in _GPU_PROVIDERS if name in available]
+    gpu = [name for name in (_TENSORRT, _CUDA) if name in available]
     if kind == "cpu" or (kind == "auto" and not gpu):
         return ["CPUExecutionProvider"]
     if kind in ("cuda", "auto") and gpu:
         options = {"device_id": number or "0"}
-        return [*((name, {**options, **_GPU_PROVIDERS[name]}) for name in gpu), "CPUExecutionProvider"]
+        chosen = [(name, options | _cache() if name == _TENSORRT else options) for name in gpu]
+        return [*chosen, "CPUExecutionProvider"]
     raise NetvladError(
         f"this ONNX Runtime cannot use the device {device!r}, it has {', '.join(available)}; 'auto' takes "
         "what is there, and onnxruntime-gpu has CUDA"
     )
+
+
+def _cache() -> dict[str, str]:
+    """TensorRT takes minutes to make its own network of a shape, and keeps it in the user's folder."""
+    folder = Path(os.path.expanduser("~"), ".cache", "netvlad_ros", "tensorrt")
+    return {"trt_engine_cache_enable": "1", "trt_engine_cache_path": str(folder)}

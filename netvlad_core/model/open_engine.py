@@ -30,8 +30,8 @@ def open_engine(weights: Path, device: str = "auto", precision: str = "auto", en
     Parameters
     ----------
     device : "auto" (the GPU if there is one), "cpu", "cuda", "cuda:1", ...
-    precision : one of PRECISIONS; "auto" takes that of an ONNX file in int8 or float16, else bfloat16 by
-        OpenVINO if the CPU computes in it, else float32.
+    precision : one of PRECISIONS; "auto" is int8 for a file in int8, else bfloat16 by OpenVINO if the CPU
+        computes in it, else that of the file.
     engine : one of ENGINES, or "auto".
 
     Raises
@@ -49,7 +49,7 @@ def open_engine(weights: Path, device: str = "auto", precision: str = "auto", en
         opened = _OPENERS[name](weights, device, precision) if find_spec(name) else None
         if opened is not None:
             return opened
-    raise CheckpointError(_why_not(weights, precision))
+    raise CheckpointError(_why_not(weights, precision, engine))
 
 
 def variant_path(weights: Path, precision: str) -> Path:
@@ -141,9 +141,13 @@ def _onnxruntime_has(provider: str) -> bool:
     return provider in onnxruntime.get_available_providers()
 
 
-def _why_not(weights: Path, precision: str) -> str:
+def _why_not(weights: Path, precision: str, engine: str) -> str:
     if not weights.is_file():
         return f"there is no {'ONNX file' if weights.suffix == '.onnx' else 'checkpoint'} {weights}"
+    if engine != "auto" and not find_spec(engine):
+        return f"{weights} cannot be run by {engine}, which is not installed: pip install {engine}"
+    if engine == "torch" and weights.suffix == ".onnx":
+        return f"torch runs checkpoints, and {weights} is an ONNX file"
     if not any(map(find_spec, ENGINES)):
         return f"nothing here can run {weights}: pip install openvino"
     if precision == "bfloat16":
@@ -155,6 +159,6 @@ def _why_not(weights: Path, precision: str) -> str:
     without = "" if find_spec("torch") else " without torch"
     example = "SOURCE " if precision == "int8" else ""
     return (
-        f"{weights} cannot run in {wanted}{without}, and there is no {variant_path(weights, wanted)}; make "
-        f"it on a machine with torch: netvlad export {weights} {example}--precision {wanted}"
+        f"{weights} cannot run in {wanted}{without}, and there is no {variant_path(weights, wanted)} of it; "
+        f"make one on a machine with torch: netvlad export {weights} {example}--precision {wanted}"
     )

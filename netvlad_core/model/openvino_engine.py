@@ -19,7 +19,6 @@ from netvlad_core.model.preprocessing import resize
 # A network compiled for one shape is up to a quarter faster, and takes 0.3 s to compile: worth it for the
 # shape of a camera and of its last batch, not for each picture of a folder.
 _FIXED_SHAPES = 2
-_HINTS = {"float32": "f32", "bfloat16": "bf16"}
 
 
 class OpenVinoEngine(Engine):

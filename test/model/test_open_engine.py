@@ -92,6 +92,17 @@ def test_nothing_to_run_it_is_said(checkpoint: Path, monkeypatch: pytest.MonkeyP
         open_engine(checkpoint, "cpu")
 
 
+def test_engine_that_was_asked_for_says_why_not(
+    small_checkpoint: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    file = variant_path(small_checkpoint, "float32")
+    with pytest.raises(CheckpointError, match=r"torch runs checkpoints, and .* is an ONNX file"):
+        open_engine(file, engine="torch")
+    without(monkeypatch, "openvino")
+    with pytest.raises(CheckpointError, match="pip install openvino"):
+        open_engine(file, engine="openvino")
+
+
 @pytest.mark.parametrize("name", ["tensorflow", ""])
 def test_unknown_engine_is_refused(name: str, checkpoint: Path) -> None:
     with pytest.raises(NetvladError, match="there are: auto, openvino, onnxruntime, torch"):
