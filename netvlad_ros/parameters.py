@@ -149,7 +149,7 @@ INPUT_PARAMETERS = (
     NodeParameter(
         "precision",
         "auto",
-        "Arithmetic of the network: float32, bfloat16, float16, int8; auto takes that of the weights.",
+        "Arithmetic of the network: float32, bfloat16, float16, int8; auto takes the fastest here.",
         choices=("auto", *PRECISIONS),
     ),
     NodeParameter(

@@ -193,7 +193,7 @@ def add_dimension(add: Callable[..., Any]) -> None:
 
 
 def add_precision(group: Any) -> None:
-    text = f"{', '.join(PRECISIONS)}; int8 needs an export (default: that of the weights)"
+    text = f"{', '.join(PRECISIONS)}; int8 needs an export (default: the fastest here)"
     choices = ("auto", *PRECISIONS)
     group.add_argument("--precision", choices=choices, default="auto", metavar="P", help=text)
 

@@ -1,6 +1,6 @@
 """Care for a map.
 
-`upgrade` writes a map of format 1 in format 2, which takes a half of its room, and of large maps a 28th: its
+`upgrade` writes a map of format 1 in format 2, which takes half the room, or a 28th if the map is large; its
 answers stay what they are.
 
     netvlad map upgrade maps/campus
