@@ -7,14 +7,16 @@ import fcntl
 import hashlib
 import os
 import shutil
+import time
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from tempfile import TemporaryDirectory
+from uuid import uuid4
 
 from netvlad_core.errors import NetvladError
 
 _HIDDEN, _PARTIAL = ".netvlad-", "partial"
+_NEW = 60.0  # seconds in which a process has put something into the folder it made
 # Bytes at the beginning and end of a file in which a mark is looked for; ONNX files have theirs near the end.
 _HEAD, _TAIL = 1024, 16_384
 # Of renameat2(2).
@@ -96,16 +98,21 @@ def written_whole(path: Path) -> Iterator[Path]:
     """
     target = path.resolve()
     target.parent.mkdir(parents=True, exist_ok=True)
-    for folder in target.parent.glob(f"{_HIDDEN}*"):
+    for earlier in target.parent.glob(f"{_HIDDEN}*"):
         with suppress(OSError):
-            _remove_abandoned(folder)
-    with TemporaryDirectory(prefix=_HIDDEN, dir=target.parent) as name, _locked(Path(name)):
-        partial = Path(name, _PARTIAL + target.suffix)
-        partial.touch()
-        yield partial
-        with partial.open("rb") as file:
-            os.fsync(file.fileno())
-        partial.replace(target)
+            _remove_abandoned(earlier)
+    folder = target.parent / f"{_HIDDEN}{uuid4().hex}"  # named before it exists: Ctrl-C may come right after
+    try:
+        folder.mkdir(mode=0o700)
+        with _locked(folder):
+            partial = folder / f"{_PARTIAL}{target.suffix}"
+            partial.touch()
+            yield partial
+            with partial.open("rb") as file:
+                os.fsync(file.fileno())
+            partial.replace(target)
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
 
 
 @contextmanager
@@ -127,9 +134,10 @@ def _locked(folder: Path) -> Iterator[bool]:
 
 
 def _remove_abandoned(folder: Path) -> None:
-    """Remove a folder of `written_whole` that no living process has locked; an empty one may be new."""
+    """Remove a folder of `written_whole` that no living process has locked; a young, empty one may be new."""
     names = [path.name for path in folder.iterdir()]
-    if names and all(name.startswith(_PARTIAL) for name in names) and not folder.is_symlink():
+    is_new = not names and time.time() - folder.stat().st_mtime < _NEW
+    if all(name.startswith(_PARTIAL) for name in names) and not is_new and not folder.is_symlink():
         with _locked(folder) as is_abandoned:
             if is_abandoned:
                 shutil.rmtree(folder)

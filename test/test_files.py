@@ -10,6 +10,8 @@ import sys
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from threading import Event
+from types import FrameType
+from typing import Any
 
 import pytest
 
@@ -144,6 +146,48 @@ with written_whole(Path({str(tmp_path / "killed.csv")!r})) as partial:
         process.communicate()
     assert all(path.exists() for path in strangers)
     assert target.read_text() == "table"
+    os.utime(strangers[1], (0, 0))  # whoever made it has had the time to fill it
+    with written_whole(target):
+        pass
+    assert [path.exists() for path in strangers] == [True, False, True]
+
+
+def test_ctrl_c_while_a_name_is_made_leaves_nothing(tmp_path: Path) -> None:
+    """At each line of Python that runs before the block does."""
+    target = tmp_path / "table.csv"
+    target.write_text("old and whole")
+    lines = 0
+
+    def stop(_: FrameType, event: str, __: Any) -> Any:
+        nonlocal lines
+        lines -= event == "line"
+        if event == "line" and lines == 0:
+            sys.settrace(None)
+            raise KeyboardInterrupt
+        return stop
+
+    def write(at: int) -> bool:
+        """Whether Ctrl-C at this line came before the block."""
+        nonlocal lines
+        lines, earlier = at, sys.gettrace()
+        sys.settrace(stop)
+        try:
+            with written_whole(target) as partial:
+                sys.settrace(earlier)
+                partial.write_text("new")
+        except KeyboardInterrupt:
+            return True
+        finally:
+            sys.settrace(earlier)
+        return False
+
+    moments = 1
+    while write(moments):
+        assert list(tmp_path.iterdir()) == [target]
+        assert target.read_text() == "old and whole"
+        moments += 1
+    assert moments > 50
+    assert target.read_text() == "new"
 
 
 @pytest.mark.parametrize(
