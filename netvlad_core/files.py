@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ctypes
+import errno
 import fcntl
 import hashlib
 import os
@@ -97,6 +98,20 @@ def written_whole(path: Path) -> Iterator[Path]:
     If `path` is a link, its target is replaced. What killed processes have left beside it is removed.
     """
     target = path.resolve()
+    with hidden_beside(target) as folder:
+        partial = folder / f"{_PARTIAL}{target.suffix}"
+        partial.touch()
+        yield partial
+        _sync(partial)
+        partial.replace(target)
+
+
+@contextmanager
+def hidden_beside(target: Path) -> Iterator[Path]:
+    """An empty folder, on the file system of `target`, for what is to take its place; removed in the end.
+
+    Whatever it is to hold is named `partial`, so that the next run removes it if this one is killed.
+    """
     target.parent.mkdir(parents=True, exist_ok=True)
     for earlier in target.parent.glob(f"{_HIDDEN}*"):
         with suppress(OSError):
@@ -105,14 +120,63 @@ def written_whole(path: Path) -> Iterator[Path]:
     try:
         folder.mkdir(mode=0o700)
         with _locked(folder):
-            partial = folder / f"{_PARTIAL}{target.suffix}"
-            partial.touch()
-            yield partial
-            with partial.open("rb") as file:
-                os.fsync(file.fileno())
-            partial.replace(target)
+            yield folder
     finally:
         shutil.rmtree(folder, ignore_errors=True)
+
+
+@contextmanager
+def sole_writer(output: Path) -> Iterator[Path]:
+    """Keep others from writing the same output, in this process and in all others, until the block ends.
+
+    Gives the folder `.<name>.partial` beside the output, for work that a later run may continue. If it is
+    empty in the end, it goes. On a file system without locks nobody is kept away.
+
+    Raises
+    ------
+    NetvladError
+        If somebody else writes the output, or something else stands in the place of the folder.
+    """
+    work = output.with_name(f".{output.name}.{_PARTIAL}")
+    work.parent.mkdir(parents=True, exist_ok=True)
+    lock = _lock_alone(work, output)
+    try:
+        yield work
+    finally:
+        with suppress(OSError):  # it holds work
+            work.rmdir()
+        os.close(lock)
+
+
+def _lock_alone(work: Path, output: Path) -> int:
+    """Make and lock a folder; returns the descriptor that holds the lock."""
+    while True:
+        with suppress(FileExistsError):
+            work.mkdir()
+        try:
+            lock = os.open(work, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW)
+        except FileNotFoundError:  # another writer is done and has removed it
+            continue
+        except OSError as error:
+            if error.errno not in (errno.ENOTDIR, errno.ELOOP):
+                raise
+            raise NetvladError(
+                f"{work} is in the way: it is no folder; move it or choose another output"
+            ) from error
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            os.close(lock)
+            raise NetvladError(
+                f"another build of {output.name} is running, or a node is saving {output}; wait until it is "
+                "done, or choose another output"
+            ) from error
+        except OSError:  # a file system without locks
+            pass
+        with suppress(FileNotFoundError):
+            if os.path.samestat(os.fstat(lock), work.stat()):
+                return lock
+        os.close(lock)  # of a folder that another writer has removed
 
 
 @contextmanager
@@ -153,23 +217,23 @@ def sha256_of(path: Path) -> str:
 
 
 def replace_directory(new: Path, target: Path) -> None:
-    """Put a finished folder in the place of another one, on the same file system.
+    """Put a finished folder in the place of another one, which is removed, on the same file system.
 
     At every instant `target` is the old folder or the new one. On systems without an atomic exchange it is
-    missing for an instant, while the old one is beside it as `.<name>.previous`.
+    missing for an instant, while the old one is beside the new one as `previous-<name of the new one>`.
     """
-    _sync(new)
+    for path in [*new.iterdir(), new]:
+        _sync(path)
+    previous = new
     if not target.exists():
         new.rename(target)
-        return
-    previous = target.with_name(f".{target.name}.previous")
-    shutil.rmtree(previous, ignore_errors=True)
-    if _exchange(new, target):
-        new.rename(previous)
-    else:
+    elif not _exchange(new, target):
+        previous = new.with_name(f"previous-{new.name}")
         target.rename(previous)
         new.rename(target)
-    shutil.rmtree(previous)
+    _sync(target.parent)
+    if previous.exists():
+        shutil.rmtree(previous)
 
 
 def _exchange(a: Path, b: Path) -> bool:
@@ -181,10 +245,10 @@ def _exchange(a: Path, b: Path) -> bool:
     return renameat2(_AT_FDCWD, os.fsencode(a), _AT_FDCWD, os.fsencode(b), _RENAME_EXCHANGE) == 0
 
 
-def _sync(folder: Path) -> None:
-    for path in [*folder.iterdir(), folder]:
-        descriptor = os.open(path, os.O_RDONLY)
-        try:
-            os.fsync(descriptor)
-        finally:
-            os.close(descriptor)
+def _sync(path: Path) -> None:
+    """Have the system write a file, or the names in a folder, to the disk."""
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

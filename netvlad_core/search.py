@@ -14,7 +14,7 @@ from netvlad_core.errors import NetvladError
 
 _log = logging.getLogger(__name__)
 
-# Rows handed over at a time, so that a memory-mapped database is not copied whole.
+# Rows handed over at a time, so that a database on disk is not copied whole.
 _CHUNK = 16384
 # Beyond this FAISS on a CPU looks into some cells only. Exact, a query of 512 numbers takes 11 ms there.
 EXACT_UP_TO = 100_000
@@ -172,7 +172,7 @@ def open_index(
 
     Parameters
     ----------
-    descriptors : (N, D) float; may be memory-mapped.
+    descriptors : (N, D) float, in memory or on disk.
     backend : "faiss", "torch", "numpy", or "auto": the first of these that is installed.
     device : "cpu", "cuda", or "auto": the GPU if the backend can use one.
     stored : file of `store_index` over the same rows.

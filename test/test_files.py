@@ -22,6 +22,7 @@ from netvlad_core.files import (
     check_outputs,
     replace_directory,
     sha256_of,
+    sole_writer,
     user_path,
     written_whole,
 )
@@ -44,9 +45,10 @@ def test_old_folder_gives_way_and_nothing_is_left(
         monkeypatch.setattr(files, "_exchange", lambda a, b: False)
     _folder(tmp_path / "target", "old")
     (tmp_path / "target" / "only in the old one").touch()
-    _folder(tmp_path / ".target.previous", "of a run that was killed")
+    _folder(tmp_path / ".target.previous", "of a stranger")
     replace_directory(_folder(tmp_path / "new", "new"), tmp_path / "target")
-    assert [path.name for path in tmp_path.iterdir()] == ["target"]
+    assert sorted(path.name for path in tmp_path.iterdir()) == [".target.previous", "target"]
+    assert (tmp_path / ".target.previous" / "a").read_text() == "of a stranger"
     assert {path.name: path.read_text() for path in (tmp_path / "target").iterdir()} == {
         "a": "new",
         "b": "new",
@@ -298,3 +300,58 @@ def test_a_folder_without_permission_is_named(tmp_path: Path) -> None:
 def test_a_dangling_link_is_a_new_file(tmp_path: Path) -> None:
     (tmp_path / "link.csv").symlink_to(tmp_path / "later.csv")
     check_outputs({tmp_path / "link.csv": _MARK}, ())
+
+
+def test_one_writer_at_a_time(tmp_path: Path) -> None:
+    """Of one output; the others are refused at once, in this process and in others."""
+    output = tmp_path / "maps" / "campus"
+    program = f"""
+from pathlib import Path
+from netvlad_core.files import sole_writer
+with sole_writer(Path({str(output)!r})) as work:
+    print(sorted(path.name for path in work.iterdir()))
+"""
+    with sole_writer(output) as work:
+        with pytest.raises(NetvladError, match="another build of campus is running"), sole_writer(output):
+            pass
+        other = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True)
+        assert "another build of campus is running" in other.stderr
+        with sole_writer(output.with_name("other")):
+            pass
+        (work / "unfinished").touch()
+    other = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True)
+    assert other.stdout == "['unfinished']\n", other.stderr
+    (work / "unfinished").unlink()
+    with sole_writer(output):
+        pass
+    assert list(output.parent.iterdir()) == []
+
+
+@pytest.mark.parametrize("kind", ["file", "link"])
+def test_what_stands_in_the_place_of_the_work_is_left_alone(kind: str, tmp_path: Path) -> None:
+    work = tmp_path / ".campus.partial"
+    work.touch() if kind == "file" else work.symlink_to(tmp_path)
+    with pytest.raises(NetvladError, match="is in the way"), sole_writer(tmp_path / "campus"):
+        pass
+    assert os.path.lexists(work)
+
+
+def test_many_writers_take_turns(tmp_path: Path) -> None:
+    """The folder that one of them removes is not the one that another one has locked."""
+    inside, seen = [0], []
+
+    def write() -> None:
+        for _ in range(100):
+            try:
+                with sole_writer(tmp_path / "campus"):
+                    inside[0] += 1
+                    seen.append(inside[0])
+                    inside[0] -= 1
+            except NetvladError:
+                pass
+
+    with ThreadPoolExecutor(4) as pool:
+        for writing in [pool.submit(write) for _ in range(4)]:
+            writing.result()
+    assert set(seen) == {1}
+    assert list(tmp_path.iterdir()) == []

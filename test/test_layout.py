@@ -32,7 +32,6 @@ _ELSEWHERE = {
     # Parts that are tested through what they are parts of.
     "netvlad_core/localization/geometry/place_geometry.py": "test/localization/geometry/test_verification.py",
     "netvlad_core/localization/loops/sequence_matcher.py": "test/localization/loops/test_loop_closure.py",
-    "netvlad_core/mapping/map_writer.py": "test/mapping/test_builder.py",
     "netvlad_core/model/dinov2.py": "test/model/test_export.py",
     "netvlad_core/model/importers/parts.py": "test/model/importers/test_torch_layouts.py",
     "netvlad_core/training/metrics.py": "test/training/test_run.py",

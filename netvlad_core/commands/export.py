@@ -32,7 +32,7 @@ def add_arguments(command: argparse.ArgumentParser) -> None:
 
 
 def run(options: argparse.Namespace) -> None:
-    from netvlad_core.mapping.place_map import HEADER_FILE, MapHeader
+    from netvlad_core.mapping.map_header import HEADER_FILE, MapHeader
     from netvlad_core.model.checkpoints import load_checkpoint
     from netvlad_core.model.export import export
     from netvlad_core.model.onnx_engine import FORMAT

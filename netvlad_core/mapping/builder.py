@@ -15,7 +15,9 @@ import numpy as np
 from netvlad_core.data.frames import Frame, FrameSource, fingerprint_of
 from netvlad_core.data.images import encode_jpeg, resize_to_fit
 from netvlad_core.errors import NetvladError, SourceError
-from netvlad_core.mapping import place_map as layout
+from netvlad_core.files import sole_writer
+from netvlad_core.mapping import map_header as layout
+from netvlad_core.mapping.contents import has_unit_length
 from netvlad_core.mapping.journal import Entry, Journal
 from netvlad_core.mapping.keyframes import (
     KeyframeRule,
@@ -24,8 +26,9 @@ from netvlad_core.mapping.keyframes import (
     sample_frames,
     select_keyframes,
 )
-from netvlad_core.mapping.map_writer import check_output, write_descriptors, write_places, writing_map
-from netvlad_core.mapping.place_map import MapHeader, PlaceMap
+from netvlad_core.mapping.map_header import MapHeader
+from netvlad_core.mapping.map_writer import check_output, put_together, write_descriptors, write_places
+from netvlad_core.mapping.place_map import PlaceMap
 from netvlad_core.mapping.places import Places
 from netvlad_core.model.backbones import PACKAGED_NETWORK
 from netvlad_core.model.extractor import Extractor
@@ -91,11 +94,11 @@ def build_map(source: FrameSource, output: Path, options: BuildOptions, progress
     SourceError
         If the source has no usable frame, or no poses although they are required.
     MapError
-        If something that is no map stands at `output`.
+        If something that is no map, or more than a map, stands at `output`.
     CheckpointError
         If the weights cannot be read.
     NetvladError
-        If the precision is int8 and there are no weights.
+        If the precision is int8 and there are no weights, or another program builds a map at `output`.
 
     Examples
     --------
@@ -113,6 +116,11 @@ def build_map(source: FrameSource, output: Path, options: BuildOptions, progress
             "pass it with --weights"
         )
     output = output.resolve()  # a link to a map stays a link, and "." has a name
+    with sole_writer(output) as work:
+        return _build(source, output, options, work, progress)
+
+
+def _build(source: FrameSource, output: Path, options: BuildOptions, work: Path, progress: bool) -> PlaceMap:
     check_output(output)
     if options.require_poses:
         for frame in islice(source, 1):  # before the fit, which takes minutes
@@ -120,7 +128,7 @@ def build_map(source: FrameSource, output: Path, options: BuildOptions, progress
     rule = options.keyframes or default_rule(source, options.require_poses)
     given = [path for path in (options.weights, options.backbone_weights) if path is not None]
     key = fingerprint_of(given, (source.fingerprint, rule, options))
-    journal = Journal(output.with_name(f".{output.name}.partial"), key)
+    journal = Journal(work, key)
     weights = options.weights or _fit_weights(source, rule, options, journal, progress)
     extractor = Extractor.load(weights, options.device, options.batch_size, options.precision)
     journal.resume(extractor.dimension)
@@ -136,7 +144,7 @@ def build_map(source: FrameSource, output: Path, options: BuildOptions, progress
     if not journal.place_count:
         raise SourceError(nothing_usable(source, journal.broken))
     _write_map(source, output, options, extractor, journal)
-    shutil.rmtree(journal.folder)
+    journal.remove()
     return PlaceMap.open(output)
 
 
@@ -188,8 +196,9 @@ def _record(batch: list[DescribedFrame], storage: str, journal: Journal) -> None
     entries, descriptors, images = [], [], []
     for described in batch:
         frame, image, descriptor = described.frame, described.image, described.descriptor
-        if image is None or descriptor is None:
-            entries.append(Entry(frame.name, frame.stamp, error=described.error or "broken image"))
+        if image is None or descriptor is None or not has_unit_length(descriptor):
+            error = described.error or ("broken image" if descriptor is None else "descriptor that is none")
+            entries.append(Entry(frame.name, frame.stamp, error=error))
             continue
         if storage != "none":
             stored = resize_to_fit(image, _THUMBNAIL_PIXELS) if storage == "thumbnail" else image
@@ -218,7 +227,7 @@ def _write_map(
     poses = np.array([entry.pose or [np.nan] * 7 for entry in entries], dtype=np.float64)
     stamps = np.array([entry.stamp for entry in entries])
     places = Places(np.empty((0, 0), np.float32), stamps, poses, source.camera)
-    with writing_map(output, header) as new:
+    with put_together(output, header) as new:
         write_descriptors(journal.descriptors(extractor.dimension), new, options.dimension)
         write_places(new, places, [entry.name for entry in entries])
         if options.store_images != "none":

@@ -1,25 +1,32 @@
 """What a build has done so far, on disk, so that a killed run continues.
 
 Rows of descriptors and images are written first and a line of the journal after them: what the journal does
-not name is unfinished, and the next start cuts it off.
+not name is unfinished, and the next start cuts it off. A line carries a checksum over itself and its row, and
+is written when the row is on the disk: a power cut may leave zeros in its place.
 """
 
 from __future__ import annotations
 
 import json
 import os
-import shutil
+import zlib
 from collections import Counter
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 import numpy as np
 
 from netvlad_core.data.geometry import Pose
+from netvlad_core.errors import MapError
+from netvlad_core.files import written_whole
+from netvlad_core.mapping.map_header import NETWORK_FILE, ONNX_FILE
 from netvlad_core.mapping.rows import StoredRows
+from netvlad_core.mapping.stored_file import StoredFile
 
-# A write for each line would cost as much as preparing what is written.
-_WRITTEN_TOGETHER = 16
+# Waiting for the disk after each line would cost more than preparing what is written.
+_WRITTEN_TOGETHER = 64
+_MARK = "netvlad_ros build\n"  # begins the file `key`, and tells our work from a stranger's folder
+_KEY_FILE = "key"
 
 
 @dataclass(frozen=True)
@@ -31,6 +38,7 @@ class Entry:
     name, stamp : name and stamp of the frame.
     pose : x y z qx qy qz qw, or None.
     image_end : offset in bytes behind the place's image in the images file.
+    crc : checksum over all else in the entry, the descriptor and the image.
     """
 
     name: str
@@ -38,11 +46,17 @@ class Entry:
     pose: list[float] | None = None
     image_end: int = 0
     error: str | None = None
+    crc: int = 0
 
     @classmethod
     def of_place(cls, name: str, stamp: int, pose: Pose | None, image_end: int) -> Entry:
         values = None if pose is None else [*pose.position.tolist(), *pose.quaternion.tolist()]
         return cls(name, stamp, values, image_end)
+
+    def sealed(self, row: bytes = b"", image: bytes = b"") -> Entry:
+        """The entry with the checksum that belongs to its descriptor and image."""
+        line = json.dumps(asdict(replace(self, crc=0)))
+        return replace(self, crc=zlib.crc32(image, zlib.crc32(row, zlib.crc32(line.encode()))))
 
 
 class Journal:
@@ -52,6 +66,11 @@ class Journal:
     ----------
     folder : made if missing.
     key : names source, options and model; work done under another key is thrown away.
+
+    Raises
+    ------
+    MapError
+        If the folder holds what no build has put there.
     """
 
     def __init__(self, folder: Path, key: str) -> None:
@@ -59,15 +78,42 @@ class Journal:
         self.descriptors_path = folder / "descriptors.f32"
         self.images_path = folder / "images.bin"
         self._path = folder / "journal.jsonl"
-        key_path = folder / "key"
-        if not key_path.is_file() or key_path.read_text() != key:
-            shutil.rmtree(folder, ignore_errors=True)
-            folder.mkdir(parents=True)
-            key_path.write_text(key)
+        folder.mkdir(parents=True, exist_ok=True)
+        if self._read_key() != _MARK + key:
+            self._clear()
+            with written_whole(folder / _KEY_FILE) as partial:
+                partial.write_text(_MARK + key)
         self.entries: list[Entry] = []
         self.place_count = 0
         self.image_end = 0
-        self._unwritten: list[str] = []
+        self._unwritten: list[Entry] = []
+
+    def _read_key(self) -> str:
+        """Key of an earlier run, empty if there was none; raises MapError for a folder of somebody else."""
+        ours = {path.name for path in self._files} | {_KEY_FILE}
+        names = {path.name for path in self.folder.iterdir() if not path.name.startswith(".netvlad-")}
+        key_file = self.folder / _KEY_FILE
+        key = key_file.read_text(errors="replace") if key_file.is_file() else ""
+        if names and not (names <= ours and key.startswith(_MARK)):
+            raise MapError(
+                f"{self.folder} holds {min(names - ours, default=_KEY_FILE)}, which no build has put "
+                "there; move that folder away, or choose another output"
+            )
+        return key
+
+    @property
+    def _files(self) -> list[Path]:
+        network = [self.folder / name for name in (NETWORK_FILE, ONNX_FILE)]
+        return [self._path, self.descriptors_path, self.images_path, *network]
+
+    def _clear(self) -> None:
+        for path in self._files:
+            path.unlink(missing_ok=True)
+
+    def remove(self) -> None:
+        """Remove all work; the folder stays. The key goes last: it says that the rest is ours."""
+        self._clear()
+        (self.folder / _KEY_FILE).unlink()
 
     @property
     def places(self) -> list[Entry]:
@@ -83,49 +129,62 @@ class Journal:
         return Counter(entry.error for entry in self.entries if entry.error is not None)
 
     def resume(self, dimension: int) -> None:
-        """Read what an earlier run has finished, and open the files to append to; D is the dimension."""
-        lines = self._path.read_bytes().splitlines(keepends=True) if self._path.is_file() else []
-        whole = [line for line in lines if line.endswith(b"\n")]
-        try:
-            self.entries = [Entry(**json.loads(line)) for line in whole]
-        except (ValueError, TypeError):
-            self.entries = []  # a power cut leaves zeros where lines should be
-        places = self.places
-        self.image_end = places[-1].image_end if places else 0
-        sizes = {
-            self.descriptors_path: len(places) * dimension * 4,
-            self.images_path: self.image_end,
-            self._path: sum(map(len, whole)),
-        }
-        if len(self.entries) < len(whole) or any(
-            (file.stat().st_size if file.is_file() else 0) < size for file, size in sizes.items()
-        ):
-            # The journal is damaged, or names what is gone: nothing of this work can be trusted.
-            self.entries, self.image_end = [], 0
-            sizes = dict.fromkeys(sizes, 0)
-        self.place_count = len(self.places)
-        for file, size in sizes.items():
+        """Read what an earlier run has finished, and open the files to append to; D is the dimension.
+
+        What follows the first line that does not fit its row is done again.
+        """
+        for file in (self._path, self.descriptors_path, self.images_path):
             file.touch()
-            os.truncate(file, size)
+        lines = self._path.read_bytes().splitlines(keepends=True)
+        rows, images = StoredFile(self.descriptors_path), StoredFile(self.images_path)
+        size = 0
+        for line in lines:
+            entry = self._verified(line, rows, images, dimension * 4)
+            if entry is None:
+                break
+            self.entries.append(entry)
+            size += len(line)
+            if entry.error is None:
+                self.place_count, self.image_end = self.place_count + 1, entry.image_end
+        os.truncate(self._path, size)
+        os.truncate(self.descriptors_path, self.place_count * dimension * 4)
+        os.truncate(self.images_path, self.image_end)
         self._descriptors = self.descriptors_path.open("ab")
         self._images = self.images_path.open("ab")
         self._journal = self._path.open("a")
 
+    def _verified(self, line: bytes, rows: StoredFile, images: StoredFile, width: int) -> Entry | None:
+        """The entry in the next line, None if the line or its row is not what was written."""
+        row = image = b""
+        try:
+            entry = Entry(**json.loads(line))
+            if entry.error is None:
+                row = rows.read(self.place_count * width, width)
+                image = images.read(self.image_end, entry.image_end - self.image_end)
+        except (ValueError, TypeError, RecursionError, MapError):  # zeros, or files shorter than it says
+            return None
+        return entry if line.endswith(b"\n") and entry == entry.sealed(row, image) else None
+
     def append(self, entries: list[Entry], descriptors: list[np.ndarray], images: list[bytes]) -> None:
         """Add entries, soon on disk, with descriptors (D,) float32 and encoded images of the places."""
-        self._descriptors.write(b"".join(row.tobytes() for row in descriptors))
+        rows = [row.tobytes() for row in descriptors]
+        self._descriptors.write(b"".join(rows))
         self._images.write(b"".join(images))
-        self._unwritten += [json.dumps(asdict(entry)) + "\n" for entry in entries]
+        parts = zip(rows, images or [b""] * len(rows), strict=True)
+        self._unwritten += [
+            entry.sealed(*next(parts)) if entry.error is None else entry.sealed() for entry in entries
+        ]
         self.entries += entries
         self.place_count += len(descriptors)
         if len(self._unwritten) >= _WRITTEN_TOGETHER:
             self._write()
 
     def _write(self) -> None:
-        """Put all on disk, the lines last: they speak of what must be there already."""
+        """Put all on the disk, the lines last: they vouch for what must be there already."""
         for file in (self._descriptors, self._images):
             file.flush()
-        self._journal.writelines(self._unwritten)
+            os.fsync(file.fileno())
+        self._journal.writelines(json.dumps(asdict(entry)) + "\n" for entry in self._unwritten)
         self._journal.flush()
         self._unwritten.clear()
 

@@ -11,7 +11,8 @@ import numpy as np
 
 from netvlad_core.data.frames import Frame
 from netvlad_core.errors import ImageError, MapError, SourceError
-from netvlad_core.mapping.place_map import HEADER_FILE, PlaceMap
+from netvlad_core.mapping.map_header import HEADER_FILE
+from netvlad_core.mapping.place_map import PlaceMap
 
 
 def is_map(path: Path) -> bool:

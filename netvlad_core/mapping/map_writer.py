@@ -4,34 +4,64 @@ from __future__ import annotations
 
 import hashlib
 import json
-import shutil
-from collections.abc import Iterator, Sequence
+import os
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 from netvlad_core.errors import MapError
-from netvlad_core.files import replace_directory
-from netvlad_core.mapping import place_map as layout
-from netvlad_core.mapping.place_map import MapHeader, PlaceMap, describe_files
+from netvlad_core.files import hidden_beside, replace_directory, sole_writer
+from netvlad_core.mapping import map_header as layout
+from netvlad_core.mapping.map_header import MapHeader
+from netvlad_core.mapping.place_map import PlaceMap
 from netvlad_core.mapping.places import Places
 from netvlad_core.mapping.projection import principal_directions
 from netvlad_core.mapping.rows import StoredRows
 from netvlad_core.mapping.statistics import median_spacing, similarity_elsewhere
-from netvlad_core.search import store_index
+from netvlad_core.mapping.stored_file import StoredFile
+from netvlad_core.search import Rows, store_index
 
 _BLOCK = 1024  # descriptors in memory at a time
 
 
 def check_output(output: Path) -> None:
-    """Raise MapError if something else than a map or an empty folder is at the output."""
-    if output.exists() and not (output / layout.HEADER_FILE).is_file():
-        is_empty = output.is_dir() and not any(output.iterdir())
-        if not is_empty:
-            raise MapError(f"{output} exists and is no map; it is left alone: choose another name")
-    output.parent.mkdir(parents=True, exist_ok=True)
+    """Refuse to replace anything but a whole map with nothing else in its folder, or an empty folder.
+
+    Raises
+    ------
+    MapError
+        If something else is there; it names what does not belong to a map.
+    """
+    if not os.path.lexists(output):
+        return
+    held = {path.name for path in output.iterdir()} if output.is_dir() else {""}
+    if not held:
+        return
+    try:
+        header = MapHeader.read(output / layout.HEADER_FILE)
+    except MapError as error:
+        raise MapError(
+            f"{output} exists and is no map; it is left alone: choose another name ({error})"
+        ) from error
+    if strangers := sorted(held - map_files(output, header) - {layout.HEADER_FILE}):
+        raise MapError(
+            f"{output} holds {strangers[0]}, which is no part of the map; it is left alone: move that file, "
+            "or choose another name"
+        )
+    try:
+        PlaceMap.open(output)
+    except MapError as error:
+        raise MapError(f"{error}; it is left alone: remove the map, or choose another name") from error
+
+
+def map_files(folder: Path, header: MapHeader) -> set[str]:
+    """Names of all files of a map but map.json: those that it names, and networks exported later."""
+    exported = {name for name in layout.ONNX_FILES if _is_regular(folder / name)}
+    return exported | header.files.keys()
 
 
 @contextmanager
@@ -39,12 +69,31 @@ def writing_map(output: Path, header: MapHeader) -> Iterator[Path]:
     """Give a folder for the files of a map, and make it the map at `output` when they are all there.
 
     Until then an older map stays as it is; on an error nothing of the new one is left.
+
+    Raises
+    ------
+    MapError
+        If something else than a map is at `output`, or the new one would not open.
+    NetvladError
+        If somebody else writes a map there.
     """
-    with _new_folder(output) as new:
+    output = output.resolve()  # a link to a map stays a link
+    with sole_writer(output), put_together(output, header) as new:
+        yield new
+
+
+@contextmanager
+def put_together(output: Path, header: MapHeader) -> Iterator[Path]:
+    """Do what `writing_map` does, for the `sole_writer` of the output."""
+    check_output(output)
+    with hidden_beside(output) as hidden:
+        new = hidden / "partial"
         new.mkdir()
         yield new
         store_index(StoredRows.of_npy(new / layout.DESCRIPTORS_FILE), new / layout.INDEX_FILE)
         _described(new, output.name, header).write(new / layout.HEADER_FILE)
+        PlaceMap.open(new, verify=True)
+        check_output(output)  # files may have come while this one was made
         replace_directory(new, output)
 
 
@@ -53,14 +102,14 @@ def write_places(folder: Path, places: Places, names: Sequence[str]) -> None:
 
     Parameters
     ----------
-    places : with descriptors (0, 0) if their file is written already.
+    places : with descriptors (0, 0) if their file is written by `write_descriptors`.
     names : names of the places' frames in their source.
     """
     np.save(folder / layout.STAMPS_FILE, np.asarray(places.stamps, np.int64))
     np.save(folder / layout.POSES_FILE, np.asarray(places.poses, np.float64))
     (folder / layout.NAMES_FILE).write_text(json.dumps(list(names)))
-    if places.descriptors.size:
-        np.save(folder / layout.DESCRIPTORS_FILE, np.asarray(places.descriptors, np.float16))
+    if len(places.descriptors):
+        np.save(folder / layout.DESCRIPTORS_FILE, places.descriptors[:].astype(np.float16))
     if places.images is not None:
         with (folder / layout.IMAGES_FILE).open("wb") as file:
             file.writelines(places.images)
@@ -70,7 +119,7 @@ def write_places(folder: Path, places: Places, names: Sequence[str]) -> None:
         (folder / layout.CAMERA_FILE).write_text(places.camera.to_json())
 
 
-def write_descriptors(descriptors: np.ndarray | StoredRows, folder: Path, dimension: int) -> None:
+def write_descriptors(descriptors: Rows, folder: Path, dimension: int) -> None:
     """Write descriptors (N, D) block by block, since they may exceed the memory.
 
     If there are more places than `dimension` < D, that many numbers of each are written, and the directions
@@ -91,40 +140,53 @@ def write_descriptors(descriptors: np.ndarray | StoredRows, folder: Path, dimens
 
 
 def copy_map(place_map: PlaceMap, target: Path) -> None:
-    """Write an open map to another folder, whole or not at all.
+    """Write an open map, and the networks exported beside it, to another folder, whole or not at all.
 
-    Raises MapError if the target is something else than a map, or the map on disk is not the one that was
-    opened; OSError if it cannot be written.
+    Raises
+    ------
+    MapError
+        If the target is something else than a map, or the map on disk is not the one that was opened.
+    NetvladError
+        If somebody else writes a map there.
+    OSError
+        If it cannot be written.
     """
-    check_output(target)
-    with _new_folder(target) as new:
-        shutil.copytree(place_map.path, new)
+    source, target = place_map.path, target.resolve()
+    with sole_writer(target), hidden_beside(target) as hidden:
+        check_output(target)
+        new = hidden / "partial"
+        new.mkdir()
+        copy_files(source, {layout.HEADER_FILE, *map_files(source, place_map.header)}, new)
         if PlaceMap.open(new, verify=True).header != place_map.header:
-            raise MapError(f"the map in {place_map.path} is no longer the one that is open; load it again")
-        if not (target.exists() and target.samefile(place_map.path)):
+            raise MapError(f"the map in {source} is no longer the one that is open; load it again")
+        if not (target.exists() and target.samefile(source)):
+            check_output(target)
             replace_directory(new, target)
 
 
-@contextmanager
-def _new_folder(output: Path) -> Iterator[Path]:
-    """A name beside the output that is free, and is so again afterwards."""
-    new = output.with_name(f".{output.name}.new")
-    shutil.rmtree(new, ignore_errors=True)
-    try:
-        yield new
-    finally:
-        shutil.rmtree(new, ignore_errors=True)
+def copy_files(source: Path, names: Iterable[str], target: Path) -> None:
+    """Copy regular files of a map; links, devices and the like raise MapError."""
+    for name in names:
+        if name == layout.INDEX_FILE and not _is_regular(source / name):
+            continue  # it is made anew when it is missing
+        StoredFile(source / name).copy_to(target / name)
+
+
+def _is_regular(path: Path) -> bool:
+    return path.is_file() and not path.is_symlink()
 
 
 def _described(folder: Path, name: str, header: MapHeader) -> MapHeader:
     """The header with what the files say."""
-    files = describe_files(folder, sorted(path.name for path in folder.iterdir()))
+    files = {path.name: _stated(path) for path in sorted(folder.iterdir())}
     content = hashlib.sha256(json.dumps(files, sort_keys=True).encode()).hexdigest()
     descriptors = StoredRows.of_npy(folder / layout.DESCRIPTORS_FILE)
     positions = np.load(folder / layout.POSES_FILE, allow_pickle=False)[:, :3]
     return replace(
         header,
-        map_id=f"{name}@{content[:12]}",
+        map_id=_sendable(f"{name}@{content[:12]}"),
+        frame_id=_sendable(header.frame_id),
+        source=_sendable(header.source),
         dimension=header.dimension or descriptors.shape[1],
         stored_dimension=descriptors.shape[1],
         places=len(positions),
@@ -132,3 +194,14 @@ def _described(folder: Path, name: str, header: MapHeader) -> MapHeader:
         similarity_threshold=similarity_elsewhere(descriptors, positions),
         files=files,
     )
+
+
+def _stated(path: Path) -> dict[str, Any]:
+    """What map.json says of a file."""
+    file = StoredFile(path)
+    return {"bytes": file.size, "sha256": file.sha256()}
+
+
+def _sendable(text: str) -> str:
+    """The text with odd bytes of a path written out, which no ROS message can carry."""
+    return text.encode(errors="backslashreplace").decode()

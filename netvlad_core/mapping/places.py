@@ -10,6 +10,7 @@ import numpy as np
 from netvlad_core.data.camera import Camera
 from netvlad_core.data.geometry import Pose
 from netvlad_core.data.images import decode_picture
+from netvlad_core.search import Rows
 
 
 @dataclass(frozen=True)
@@ -46,7 +47,7 @@ class Places:
 
     Attributes
     ----------
-    descriptors : (N, D) float32.
+    descriptors : (N, D) float32, an array or rows that are read when they are asked for.
     stamps : (N,) int64, nanoseconds.
     poses : (N, 7) float64, map <- base_link, x y z qx qy qz qw; NaN without a pose.
     camera : calibration of the drive, None if it is unknown or differs between places.
@@ -55,7 +56,7 @@ class Places:
 
     def __init__(
         self,
-        descriptors: np.ndarray,
+        descriptors: Rows,
         stamps: np.ndarray,
         poses: np.ndarray,
         camera: Camera | None = None,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from netvlad_core.mapping.rows import StoredRows
+from netvlad_core.search import Rows
 
 # More rows hardly move the subspace, and their products take minutes.
 _MOST_ROWS = 2048
@@ -12,7 +12,7 @@ _MOST_ROWS = 2048
 _LEAST_SHARE = 1e-7
 
 
-def principal_directions(descriptors: np.ndarray | StoredRows, dimension: int) -> np.ndarray:
+def principal_directions(descriptors: Rows, dimension: int) -> np.ndarray:
     """The subspace that holds most of a map's descriptors: PCA without a mean.
 
     Nothing is centred, and coordinates in the subspace are not normalised again: so the inner product with a

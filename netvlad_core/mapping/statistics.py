@@ -12,7 +12,7 @@ import numpy as np
 from scipy.spatial.distance import cdist
 
 from netvlad_core.data.radii import NEGATIVE_BEYOND
-from netvlad_core.mapping.rows import StoredRows
+from netvlad_core.search import Rows
 
 # Places that stand for all of them. Bound of time; other numbers were not tried.
 _SAMPLED = 500
@@ -63,8 +63,8 @@ class UsualSimilarity:
     neighbour_difference: float
 
     @classmethod
-    def of(cls, descriptors: np.ndarray) -> UsualSimilarity:
-        """Sample the descriptors (N, D) of a map, N > 0; they may be memory-mapped."""
+    def of(cls, descriptors: Rows) -> UsualSimilarity:
+        """Sample the descriptors (N, D) of a map, N > 0."""
         rows = np.unique(np.linspace(0, len(descriptors) - 1, _SAMPLED).astype(int))
         sample = np.array(descriptors[rows], np.float32)
         if len(rows) == 1:
@@ -82,7 +82,7 @@ class UsualSimilarity:
         return (1 - float(one @ other)) / self.neighbour_difference
 
 
-def similarity_elsewhere(descriptors: np.ndarray | StoredRows, positions: np.ndarray) -> float:
+def similarity_elsewhere(descriptors: Rows, positions: np.ndarray) -> float:
     """Similarity that the best wrong place of the map typically reaches.
 
     For a sample of places, the best match among all places more than 25 m away, as an image of unmapped

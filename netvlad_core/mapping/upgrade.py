@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import shutil
 from dataclasses import replace
 from pathlib import Path
 
-from netvlad_core.mapping import place_map as layout
-from netvlad_core.mapping.map_writer import write_descriptors, writing_map
-from netvlad_core.mapping.place_map import VERSION, PlaceMap
+from netvlad_core.mapping import map_header as layout
+from netvlad_core.mapping.map_writer import copy_files, map_files, write_descriptors, writing_map
+from netvlad_core.mapping.place_map import PlaceMap
 from netvlad_core.search import EXACT_UP_TO
 
 
@@ -30,9 +29,8 @@ def upgrade(path: Path, dimension: int) -> PlaceMap:
     is_reduced = old.directions is not None
     if is_reduced and (len(old) <= EXACT_UP_TO or old.index_path):
         return old
-    kept = old.header.files.keys() | {path.name for path in old.path.glob(layout.ONNX_FILES)}
-    with writing_map(old.path, replace(old.header, version=VERSION)) as new:
-        for name in kept - {layout.DESCRIPTORS_FILE, layout.INDEX_FILE}:
-            shutil.copyfile(old.path / name, new / name)
+    kept = map_files(old.path, old.header) - {layout.DESCRIPTORS_FILE, layout.INDEX_FILE}
+    with writing_map(old.path, replace(old.header, version=layout.VERSION)) as new:
+        copy_files(old.path, kept, new)
         write_descriptors(old.descriptors, new, 0 if is_reduced else dimension)
     return PlaceMap.open(old.path)

@@ -10,8 +10,9 @@ import pytest
 from netvlad_core.data.catalogue import CatalogueSource
 from netvlad_core.errors import ImageError, SourceError
 from netvlad_core.mapping.builder import BuildOptions, build_map
+from netvlad_core.mapping.map_header import IMAGES_FILE
 from netvlad_core.mapping.map_source import MapSource, is_map
-from netvlad_core.mapping.place_map import IMAGES_FILE, PlaceMap
+from netvlad_core.mapping.place_map import PlaceMap
 from support.street import street, view, write_catalogue
 
 

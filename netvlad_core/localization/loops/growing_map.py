@@ -31,6 +31,8 @@ class GrowingMap(Places):
     next_id : number that the next place gets.
     """
 
+    descriptors: np.ndarray
+
     def __init__(
         self, most: int, earlier: PlaceMap | None = None, keeps_images: bool = False, next_id: int = 0
     ) -> None:

@@ -14,8 +14,9 @@ from netvlad_core.data.geometry import Pose
 from netvlad_core.localization.loops.loop_closure import LoopCloser, LoopClosure
 from netvlad_core.localization.loops.loop_options import LoopClosureOptions
 from netvlad_core.localization.observation import Observation, Observer, StageTimer, untimed
-from netvlad_core.mapping.map_writer import check_output, write_places, writing_map
-from netvlad_core.mapping.place_map import NETWORK_FILE, MapHeader, PlaceMap
+from netvlad_core.mapping.map_header import NETWORK_FILE, MapHeader
+from netvlad_core.mapping.map_writer import check_output, write_descriptors, write_places, writing_map
+from netvlad_core.mapping.place_map import PlaceMap
 from netvlad_core.model.backbones import PACKAGED_NETWORK
 from netvlad_core.model.extractor import Extractor
 
@@ -116,13 +117,18 @@ class LiveDrive:
         extractor, earlier = self.observer.extractor, self.earlier
         header = MapHeader(
             model_id=extractor.model_id,
+            dimension=extractor.dimension,
             frame_id=earlier.header.frame_id if earlier else frame_id,
             source=f"{f'the map {earlier.header.map_id} and ' if earlier else ''}a drive with loop closures",
             preprocessing=asdict(extractor.spec.preprocessing),
             weights=None if holds_network else str(self.weights.resolve()),
             store_images="none" if keyframes.images is None else "full",
         )
+        # An earlier map that keeps few numbers of a place goes on to do so.
+        dimension = earlier.header.stored_dimension if earlier and earlier.header.is_reduced else 0
         with writing_map(output, header) as new:
+            write_descriptors(keyframes.descriptors, new, dimension)
+            keyframes.descriptors = keyframes.descriptors[:0]
             write_places(new, keyframes, [str(stamp) for stamp in keyframes.stamps])
             if holds_network:
                 shutil.copyfile(self.weights, new / NETWORK_FILE)

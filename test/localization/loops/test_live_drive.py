@@ -13,6 +13,7 @@ from netvlad_core.localization.localizer import Localizer
 from netvlad_core.localization.loops.live_drive import LiveDrive
 from netvlad_core.localization.loops.loop_options import LoopClosureOptions
 from netvlad_core.mapping.place_map import PlaceMap
+from netvlad_core.mapping.upgrade import upgrade
 from support import street
 
 _SECOND = 10**9
@@ -65,6 +66,18 @@ def test_earlier_map_is_searched_and_extended(one_lap, tmp_path):
     drive.save(tmp_path / "both", "other_odom")
     both = PlaceMap.open(tmp_path / "both", verify=True)
     assert (len(both), both.header.frame_id) == (2 * _COUNT, "odom")
+
+
+def test_extended_map_keeps_as_few_numbers_as_the_earlier_one(one_lap, tmp_path):
+    one_lap.save(tmp_path / "map", "odom")
+    upgrade(tmp_path / "map", 12)
+    drive = LiveDrive.open(_OPTIONS, tmp_path / "map", device="cpu")
+    _drive(drive, first=100)
+    drive.save(tmp_path / "map", "odom")
+    both = PlaceMap.open(tmp_path / "map", verify=True)
+    assert both.descriptors.shape == (2 * _COUNT, 12)
+    found = Localizer.open(tmp_path / "map", device="cpu")(_image(7)).matches
+    assert {match.place for match in found[:2]} == {7, 7 + _COUNT}
 
 
 def test_another_drive_begins_with_the_next_number_and_nothing_to_save(tmp_path):
