@@ -14,6 +14,7 @@ from netvlad_core.data.geometry import Pose
 from netvlad_core.errors import NetvladError
 from netvlad_core.files import user_path
 from netvlad_core.localization.loops.live_drive import LiveDrive
+from netvlad_core.model.backbones import network_file
 from netvlad_ros.camera_node import CameraNode, run_node
 from netvlad_ros.conversions import closure_to_message, descriptor_to_message, map_to_message
 from netvlad_ros.loop_closure_parameters import PARAMETERS, closer_options
@@ -74,7 +75,7 @@ class LoopClosureNode(CameraNode):
         drive = LiveDrive.open(
             closer_options(values),
             user_path(path).absolute() if path else None,
-            user_path(values["weights"]) if values["weights"] else None,
+            network_file(values["weights"]) if values["weights"] else None,
             values["device"],
             values["precision"],
         )

@@ -24,7 +24,7 @@ PARAMETERS = (
     NodeParameter(
         "weights",
         "",
-        "Checkpoint or ONNX file of the network. If empty, it is that of the map or of the package.",
+        "Checkpoint or ONNX file, or packaged. If empty, it is the network of the map or of the package.",
     ),
     *INPUT_PARAMETERS,
     NodeParameter(

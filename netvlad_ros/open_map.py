@@ -11,6 +11,7 @@ from netvlad_core.errors import NetvladError
 from netvlad_core.files import user_path
 from netvlad_core.localization.localizer import Localizer, LocalizerOptions
 from netvlad_core.mapping.place_map import PlaceMap
+from netvlad_core.model.backbones import network_file
 
 
 class OpenMap:
@@ -42,7 +43,7 @@ class OpenMap:
 
         Parameters
         ----------
-        weights : checkpoint or ONNX file of the network; empty takes the one of the map.
+        weights : checkpoint or ONNX file of the network, or `packaged`; empty takes the one of the map.
 
         Raises
         ------
@@ -52,7 +53,7 @@ class OpenMap:
         with self._lock:
             if not self._is_allowed:
                 raise NetvladError("the node is not configured, so it opens no map; configure it first")
-            network = user_path(weights) if weights else None
+            network = network_file(weights) if weights else None
             opened = Localizer.open(user_path(path), network, device, options, precision)
             # The first run of a network is slow; it should not fall on the first image.
             opened.extractor(np.zeros((480, 640, 3), np.uint8))

@@ -191,7 +191,7 @@ PARAMETERS = (
     NodeParameter(
         "weights",
         "",
-        "Checkpoint or ONNX file of the network. If empty, it is the one that the map names or has.",
+        "Checkpoint or ONNX file, or packaged. If empty, it is the network that the map names or has.",
     ),
     *INPUT_PARAMETERS,
     NodeParameter(

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import shutil
 import subprocess
-import sys
 from dataclasses import replace
 from pathlib import Path
 
@@ -22,19 +21,9 @@ from netvlad_core.model.checkpoints import save_checkpoint
 from netvlad_core.model.extractor import Extractor
 from support.networks import random_network
 from support.street import street, view, write_catalogue
+from support.without_torch import COMMAND, program_without_torch, without_torch
 
 _ROOT = Path(__file__).resolve().parents[1]
-# As if these were not installed: looked for and not found.
-_BLOCKED = """
-import sys
-from importlib.machinery import PathFinder
-class WithoutTorch(PathFinder):
-    @classmethod
-    def find_spec(cls, name, path=None, target=None):
-        blocked = name.split(".")[0] in ("torch", "torchvision", "onnx", "onnxscript")
-        return None if blocked else PathFinder.find_spec(name, path, target)
-sys.meta_path[sys.meta_path.index(PathFinder)] = WithoutTorch
-"""
 _LOCALIZE = """
 import json, cv2
 from netvlad_core import Localizer
@@ -45,14 +34,6 @@ for path in sys.argv[2:]:
     answers.append([answer.state.name, [[m.place, float(m.similarity)] for m in answer.matches]])
 print(json.dumps([localizer.extractor.device, localizer.extractor.model_id, answers]))
 """
-_COMMAND = "from netvlad_core.cli import main; sys.exit(main(sys.argv[1:]))"
-
-
-def without_torch(program: str, *arguments: object) -> str:
-    command = [sys.executable, "-c", _BLOCKED + program, *map(str, arguments)]
-    done = subprocess.run(command, cwd=_ROOT, capture_output=True, text=True)
-    assert done.returncode == 0, done.stderr
-    return done.stdout
 
 
 @pytest.fixture(scope="module")
@@ -104,7 +85,7 @@ def test_map_is_built_as_with_torch(place_map: Path, drive: Path, tmp_path: Path
     weights = place_map / "model.float32.onnx"
     output = tmp_path / "map"
     without_torch(
-        _COMMAND,
+        COMMAND,
         "build-map",
         drive,
         "--weights",
@@ -122,8 +103,8 @@ def test_map_is_built_as_with_torch(place_map: Path, drive: Path, tmp_path: Path
 
 
 def test_what_needs_torch_says_so(drive: Path, tmp_path: Path) -> None:
-    command = [sys.executable, "-c", _BLOCKED + _COMMAND, "build-map", drive, "--output", tmp_path / "map"]
-    done = subprocess.run(list(map(str, command)), cwd=_ROOT, capture_output=True, text=True)
+    command = program_without_torch(COMMAND, "build-map", drive, "--output", tmp_path / "map")
+    done = subprocess.run(command, cwd=_ROOT, capture_output=True, text=True)
     assert done.returncode == 1
     assert "needs the Python module torch, which is not installed" in done.stderr
     assert "Traceback" not in done.stderr
@@ -131,8 +112,8 @@ def test_what_needs_torch_says_so(drive: Path, tmp_path: Path) -> None:
 
 def test_commands_run_in_a_chosen_precision(place_map: Path, queries: Path) -> None:
     arguments = ("evaluate", place_map, queries, "--precision", "int8", "--threshold", 3, "--json", "--quiet")
-    assert json.loads(without_torch(_COMMAND, *arguments))["recall"]["1"] == 1
-    inspected = json.loads(without_torch(_COMMAND, "inspect", place_map / "model.int8.onnx", "--json"))
+    assert json.loads(without_torch(COMMAND, *arguments))["recall"]["1"] == 1
+    inspected = json.loads(without_torch(COMMAND, "inspect", place_map / "model.int8.onnx", "--json"))
     assert inspected["precision"] == "int8"
     assert inspected["model_id"] == PlaceMap.open(place_map).header.model_id
 

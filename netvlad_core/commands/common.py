@@ -198,10 +198,10 @@ def add_precision(group: Any) -> None:
     group.add_argument("--precision", choices=choices, default="auto", metavar="P", help=text)
 
 
-def path(text: str) -> Path:
+def path(text: str, meaning: Callable[[str], Path] = user_path) -> Path:
     """Type of an argument: a file or folder, see `user_path`."""
     try:
-        return user_path(text)
+        return meaning(text)
     except NetvladError as error:
         raise argparse.ArgumentTypeError(str(error)) from error
 
@@ -215,9 +215,9 @@ def output_file(text: str) -> Path:
 
 def weights_file(text: str) -> Path:
     """Type of an argument: a file, or `packaged` for the network of this package."""
-    from netvlad_core.model.backbones import PACKAGED_NETWORK
+    from netvlad_core.model.backbones import network_file
 
-    return PACKAGED_NETWORK if text == "packaged" else path(text)
+    return path(text, network_file)
 
 
 def positive(text: str) -> float:

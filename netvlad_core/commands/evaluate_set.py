@@ -32,7 +32,7 @@ def add_arguments(command: argparse.ArgumentParser) -> None:
     common.add_place_set(command)
     add = command.add_argument
     text = "checkpoint, ONNX file or map folder (default: the network of this package)"
-    add("--weights", type=common.path, default=PACKAGED_NETWORK, metavar="FILE", help=text)
+    add("--weights", type=common.weights_file, default=PACKAGED_NETWORK, metavar="FILE", help=text)
     text = f"distance within which a place is correct (default: the set's, {CORRECT_WITHIN:g})"
     add("--threshold", type=common.positive, metavar="M", help=text)
     text = f"write the first {_MATCHES} matches of each query"

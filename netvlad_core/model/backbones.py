@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from netvlad_core.errors import CheckpointError
+from netvlad_core.files import user_path
 from netvlad_core.model.preprocessing import Preprocessing
 
 if TYPE_CHECKING:
@@ -21,6 +22,11 @@ PACKAGED_NETWORK = Path(__file__).with_name("weights") / f"{DEFAULT_BACKBONE}_ne
 
 IMAGENET_MEAN = (123.675, 116.28, 103.53)
 IMAGENET_STD = (58.395, 57.12, 57.375)
+
+
+def network_file(text: str) -> Path:
+    """File of a network as a user names it: a path, or `packaged` for the network of this package."""
+    return PACKAGED_NETWORK if text == "packaged" else user_path(text)
 
 
 _operator_schemas: list[Any] = []  # of torchvision: they live as long as their objects

@@ -14,7 +14,7 @@ from netvlad_core.data.place_sets.recognise import open_place_set
 from netvlad_core.data.sources import SourceOptions
 from netvlad_core.errors import ImageError, NetvladError
 from netvlad_core.mapping.keyframes import step_of
-from netvlad_core.model.backbones import PACKAGED_NETWORK
+from netvlad_core.model.backbones import network_file
 from netvlad_core.model.checkpoints import load_checkpoint, save_checkpoint
 from netvlad_core.model.fitting import fit_network
 from netvlad_core.model.network import PlaceNetwork
@@ -114,7 +114,7 @@ def _read(prefix: str, config: TrainingConfig, run: Run) -> tuple[Views | None, 
 def _initial_network(config: TrainingConfig, database: Views, run: Run) -> PlaceNetwork:
     """The configured checkpoint, or clusters fitted on the database and kept as `initial.safetensors`."""
     if config.weights:
-        return load_checkpoint(PACKAGED_NETWORK if config.weights == "packaged" else Path(config.weights))
+        return load_checkpoint(network_file(config.weights))
     path = run.folder / "initial.safetensors"
     if run.processes.is_first and not path.is_file():
         network = fit_network(
