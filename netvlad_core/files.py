@@ -44,6 +44,11 @@ def user_path(text: str) -> Path:
         raise NetvladError(f"{text}: there is no user {path.parts[0][1:]} with a home folder") from error
 
 
+def sendable(text: str) -> str:
+    """The text with odd bytes of a path written out, which neither a ROS message nor a log can carry."""
+    return text.encode(errors="backslashreplace").decode()
+
+
 def beside(table: Path, suffix: str) -> Path:
     """Name of a second output: the suffix is appended, or takes the place of `.csv` or `.yaml`."""
     known = table.suffix.lower() in (".csv", ".yaml", ".yml")

@@ -13,7 +13,7 @@ from sensor_msgs.msg import Image
 from std_msgs.msg import Header
 from visualization_msgs.msg import MarkerArray
 
-from netvlad_core.localization.localizer import Localization
+from netvlad_core.localization.localizer import Localization, State
 from netvlad_core.mapping.place_map import PlaceMap
 from netvlad_ros import conversions, markers
 from netvlad_ros.camera_node import CameraNode
@@ -86,8 +86,10 @@ class Answers:
         else:
             header = self.header(place_map, now)
             self._tell_frame(header.frame_id, place_map.header.frame_id)
-        self._map_info.publish(conversions.map_to_message(place_map, header))
-        self._map_markers.publish(markers.path_markers(place_map, header.frame_id))
+        info = conversions.map_to_message(place_map, header)
+        dots = markers.path_markers(place_map, header.frame_id)
+        self._map_info.publish(info)
+        self._map_markers.publish(dots)
 
     def _tell_frame(self, frame: str, own: str) -> None:
         if frame == own:
@@ -97,6 +99,12 @@ class Answers:
                 f"the map was built in the frame {own!r}, and its poses are published as {frame!r} without a "
                 "transform, as map_frame asks; this is right only if both frames have the same origin"
             )
+
+    def publish_lost(self, moment: Moment, reason: str, place_map: PlaceMap) -> None:
+        """Tell that the map cannot be searched: whoever waits for an answer gets one."""
+        self._statistics.count(State.LOST.name)
+        header = self.header(place_map, moment.header.stamp)
+        self._matches.publish(conversions.lost_to_message(reason, place_map, header))
 
     def publish(self, moment: Moment, answer: Localization, place_map: PlaceMap) -> None:
         """Tell the answer to one moment, which was found in this map."""

@@ -14,6 +14,7 @@ from std_msgs.msg import Header
 
 from netvlad_core.data.geometry import Pose
 from netvlad_core.data.images import decode_message
+from netvlad_core.files import sendable
 from netvlad_core.localization.localizer import Localization
 from netvlad_core.localization.loops.loop_closure import LoopClosure
 from netvlad_core.localization.pose_prior import PosePrior
@@ -137,6 +138,14 @@ def matches_to_message(answer: Localization, place_map: PlaceMap, header: Header
     )
 
 
+def lost_to_message(reason: str, place_map: PlaceMap, header: Header) -> PlaceMatches:
+    """State LOST without a match."""
+    facts = place_map.header
+    return PlaceMatches(
+        header=header, state=PlaceMatches.LOST, reason=reason, model_id=facts.model_id, map_id=facts.map_id
+    )
+
+
 def descriptor_to_message(descriptor: np.ndarray, model_id: str, header: Header) -> GlobalDescriptor:
     """A descriptor (D,) with the header of its image."""
     message = GlobalDescriptor(header=header, model_id=model_id)
@@ -170,7 +179,7 @@ def map_to_message(place_map: PlaceMap | None, header: Header) -> MapInfo:
     return MapInfo(
         header=header,
         map_id=facts.map_id,
-        path=str(place_map.path.absolute()),
+        path=sendable(str(place_map.path.absolute())),
         model_id=facts.model_id,
         places=facts.places,
         dimension=facts.dimension,

@@ -5,7 +5,6 @@ Order of precedence: an argument of the launch file, then the parameter file, th
 
 from __future__ import annotations
 
-import json
 import os
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -20,6 +19,9 @@ from launch.launch_description import LaunchDescription
 from launch.substitutions import LaunchConfiguration
 from launch_ros.actions import Node
 
+from netvlad_core.errors import NetvladError
+from netvlad_core.files import user_path
+from netvlad_core.mapping.map_header import HEADER_FILE, MapHeader
 from netvlad_ros.parameters import NodeParameter
 
 _NOT_GIVEN = ""
@@ -170,9 +172,8 @@ def _rviz(context: LaunchContext, view: Path, name: str) -> list[Node]:
 def _frame_of(map_path: str) -> str:
     """Frame of a map; "map" if it cannot be read, which the node says better."""
     try:
-        header = json.loads((Path(map_path).expanduser() / "map.json").read_text(encoding="utf-8"))
-        return str(header["frame_id"])
-    except (OSError, ValueError, KeyError, RuntimeError, TypeError):
+        return MapHeader.read(user_path(map_path) / HEADER_FILE).frame_id
+    except NetvladError:
         return "map"
 
 

@@ -6,7 +6,7 @@ from threading import Event
 from typing import Any
 
 from netvlad_core.data.camera import Camera
-from netvlad_core.errors import NetvladError
+from netvlad_core.errors import MapError, NetvladError
 from netvlad_core.localization.localizer import Localizer, LocalizerOptions
 from netvlad_core.settings import with_settings
 from netvlad_ros.answers import Answers
@@ -16,6 +16,7 @@ from netvlad_ros.map_services import MapServices
 from netvlad_ros.moment import Moment
 from netvlad_ros.open_map import OpenMap
 from netvlad_ros.parameters import PARAMETERS, SETTINGS
+from netvlad_ros.robot_input import sentence
 
 _NO_MAP = "no map is open; call the service load_map or set the parameter map"
 
@@ -98,7 +99,11 @@ class LocalizeNode(CameraNode):
         )
         with self.statistics.timed("search"):
             is_drive = localizer.options.sequence_filter
-            answer = localizer.track(observation) if is_drive else localizer.locate(observation)
+            try:
+                answer = localizer.track(observation) if is_drive else localizer.locate(observation)
+            except MapError as error:  # another program has written into the map
+                self.answers.publish_lost(moment, sentence(error), localizer.place_map)
+                raise
         with self.statistics.timed("publish"):
             self.answers.publish(moment, answer, localizer.place_map)
 

@@ -12,8 +12,9 @@ from std_srvs.srv import Trigger
 from netvlad_core.data.camera import Camera
 from netvlad_core.data.geometry import Pose
 from netvlad_core.errors import NetvladError
-from netvlad_core.files import user_path
+from netvlad_core.files import sendable, user_path
 from netvlad_core.localization.loops.live_drive import LiveDrive
+from netvlad_core.mapping.place_map import PlaceMap
 from netvlad_core.model.backbones import network_file
 from netvlad_ros.camera_node import CameraNode, run_node
 from netvlad_ros.conversions import closure_to_message, descriptor_to_message, map_to_message
@@ -21,7 +22,7 @@ from netvlad_ros.loop_closure_parameters import PARAMETERS, closer_options
 from netvlad_ros.moment import Moment
 from netvlad_ros.msg import GlobalDescriptor, LoopClosure, MapInfo
 from netvlad_ros.outputs.swarm_slam import SwarmSlam
-from netvlad_ros.services import Services, folder_of, remember
+from netvlad_ros.services import Services, folder_of, folder_to_write, maps_folder, remember
 from netvlad_ros.srv import LoadMap, SaveMap
 
 _EVERY_ONE = QoSProfile(depth=100)  # reliable: a back end wants every closure
@@ -80,9 +81,9 @@ class LoopClosureNode(CameraNode):
             values["precision"],
         )
         drive.observer(np.zeros((480, 640, 3), np.uint8))  # the first run of a network is slow
-        self._drive = drive
-        self._map_info.publish(self._info())
         earlier = drive.earlier
+        self._map_info.publish(self._info(earlier))  # what cannot be told does not replace another
+        self._drive = drive
         self.get_logger().info(
             f"model {drive.observer.extractor.model_id} on {drive.observer.extractor.runs_on}; "
             + (f"earlier map {earlier.header.map_id}: {len(earlier)} places" if earlier else "no earlier map")
@@ -139,17 +140,17 @@ class LoopClosureNode(CameraNode):
         """Begin a drive with another earlier map; the present one ends."""
         try:
             self._opened()
-            path = str(folder_of(request.path))
+            path = str(folder_of(request.path, maps_folder(self.value)))
             self._open(path)
             remember(self, "map", path)
         finally:
-            response.info = self._info()
+            response.info = self._info(None if self._drive is None else self._drive.earlier)
 
     def _save_map(self, request: SaveMap.Request, response: SaveMap.Response) -> None:
-        target = folder_of(request.path)
+        target = folder_to_write(request.path, maps_folder(self.value))
         has_images = self.value("store_images") == "full"
         self._opened().save(target, self._odometry_frame, has_images)
-        response.path = str(target)
+        response.path = sendable(str(target))
 
     def _reset(self, request: Trigger.Request, response: Trigger.Response) -> None:
         self._opened().reset()
@@ -160,8 +161,7 @@ class LoopClosureNode(CameraNode):
             raise NetvladError("the node is not configured, so there is no drive; configure it first")
         return self._drive
 
-    def _info(self) -> MapInfo:
-        earlier = None if self._drive is None else self._drive.earlier
+    def _info(self, earlier: PlaceMap | None) -> MapInfo:
         frame = earlier.header.frame_id if earlier else ""
         return map_to_message(earlier, Header(stamp=self.get_clock().now().to_msg(), frame_id=frame))
 

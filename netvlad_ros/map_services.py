@@ -4,16 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from rclpy.node import Node
 from std_srvs.srv import Trigger
 
 from netvlad_core.errors import NetvladError
+from netvlad_core.files import sendable
 from netvlad_core.localization.localizer import Localizer
 from netvlad_core.mapping.map_writer import copy_map
 from netvlad_ros import conversions
 from netvlad_ros.answers import Answers
+from netvlad_ros.camera_node import CameraNode
 from netvlad_ros.open_map import OpenMap
-from netvlad_ros.services import Services, folder_of, remember
+from netvlad_ros.services import Services, folder_of, folder_to_write, maps_folder, remember
 from netvlad_ros.srv import LoadMap, Localize, SaveMap
 
 
@@ -22,7 +23,7 @@ class MapServices:
 
     Parameters
     ----------
-    node : offers the services.
+    node : offers the services, and has the parameters.
     open_map : has the map.
     answers : knows the frame of the poses.
     load : opens the map in a folder.
@@ -31,7 +32,7 @@ class MapServices:
 
     def __init__(
         self,
-        node: Node,
+        node: CameraNode,
         open_map: OpenMap,
         answers: Answers,
         load: Callable[[str], None],
@@ -47,7 +48,7 @@ class MapServices:
 
     def _load_map(self, request: LoadMap.Request, response: LoadMap.Response) -> None:
         try:
-            path = str(folder_of(request.path))
+            path = str(folder_of(request.path, maps_folder(self._node.value)))
             self._load(path)
             remember(self._node, "map", path)
         finally:
@@ -59,9 +60,9 @@ class MapServices:
 
     def _save_map(self, request: SaveMap.Request, response: SaveMap.Response) -> None:
         place_map = self._localizer().place_map
-        target = folder_of(request.path) if request.path else place_map.path.absolute()
+        target = folder_to_write(request.path or str(place_map.path), maps_folder(self._node.value))
         copy_map(place_map, target)
-        response.path = str(target)
+        response.path = sendable(str(target))
 
     def _localize(self, request: Localize.Request, response: Localize.Response) -> None:
         localizer = self._localizer()

@@ -57,8 +57,8 @@ class OpenMap:
             opened = Localizer.open(user_path(path), network, device, options, precision)
             # The first run of a network is slow; it should not fall on the first image.
             opened.extractor(np.zeros((480, 640, 3), np.uint8))
+            self._tell(opened.place_map)  # before it is the one: what cannot be told does not replace another
             self.localizer = opened
-            self._tell(opened.place_map)
             return opened
 
     def with_options(self, options: LocalizerOptions) -> Localizer | None:

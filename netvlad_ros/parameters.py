@@ -143,6 +143,13 @@ class ParameterTable:
 # Parameters of every node that listens to a camera.
 INPUT_PARAMETERS = (
     NodeParameter(
+        "maps_folder",
+        "",
+        "Folder below which load_map and save_map must stay. If empty, it is the one in which the parameter "
+        "map lies; if there is none, no map is written.",
+        is_fixed=True,
+    ),
+    NodeParameter(
         "autostart", True, "Configure and activate at start, without a lifecycle manager.", is_fixed=True
     ),
     NodeParameter("device", "auto", "Device of the network: auto, cpu, cuda, cuda:1, ..."),

@@ -22,6 +22,7 @@ from netvlad_core.data.geometry import Pose
 from netvlad_core.data.judges.clocks import OUT_OF_ORDER, ClockJudge, clock_difference
 from netvlad_core.data.judges.frames import OTHER_FRAMES
 from netvlad_core.errors import NetvladError
+from netvlad_core.files import sendable
 from netvlad_ros.camera_input import CameraInput, parse_extrinsics
 from netvlad_ros.conversions import image_from_message, stamp_from_nanoseconds, stamp_to_nanoseconds
 from netvlad_ros.diagnostics import Problem, Statistics
@@ -313,7 +314,7 @@ class RobotInput:
 
 def sentence(error: Exception) -> str:
     """What happened, for a reader: our own errors are sentences, others need their name."""
-    return str(error) if isinstance(error, NetvladError) else f"{type(error).__name__}: {error}"
+    return sendable(str(error) if isinstance(error, NetvladError) else f"{type(error).__name__}: {error}")
 
 
 def _best_effort(depth: int) -> QoSProfile:

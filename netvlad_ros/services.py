@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import errno
-import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -13,7 +12,7 @@ from rclpy.node import Node
 from rclpy.parameter import Parameter
 
 from netvlad_core.errors import NetvladError
-from netvlad_core.files import user_path
+from netvlad_core.files import sendable, user_path
 
 _HINTS = {
     errno.EROFS: "choose a folder that can be written to",
@@ -54,11 +53,46 @@ class Services:
         self._node.create_service(kind, name, call, callback_group=self._group)
 
 
-def folder_of(text: str) -> Path:
-    """Absolute path of a folder that a request names; raises NetvladError if it names none."""
+def maps_folder(value: Callable[[str], Any]) -> Path | None:
+    """The folder below which services open and write maps, by the parameters maps_folder and map, or None."""
+    if value("maps_folder"):
+        return user_path(value("maps_folder")).resolve()
+    return user_path(value("map")).absolute().parent.resolve() if value("map") else None
+
+
+def folder_of(text: str, within: Path | None) -> Path:
+    """Folder that a request names, absolute and without links.
+
+    Of the disk beyond `within` the caller learns nothing: not even whether there is such a folder, or user.
+
+    Raises
+    ------
+    NetvladError
+        If it names none, or one that is not below `within`; None allows every one.
+    """
     if not text:
         raise NetvladError("the request names no folder: path is empty")
-    return user_path(text).absolute()
+    try:
+        folder = user_path(text).resolve()
+        if within is None or within in folder.parents:
+            return folder
+    except (NetvladError, OSError, RuntimeError):  # no such user, or links in a circle
+        if within is None:
+            raise
+    shown = text if text.startswith("~") else Path(text).absolute()
+    raise NetvladError(
+        f"{shown} is not below {within}, to which this node keeps; choose a folder there, or start the node "
+        "with another maps_folder"
+    )
+
+
+def folder_to_write(text: str, within: Path | None) -> Path:
+    """The same for a folder that is to be written, for which None allows none; raises NetvladError."""
+    if within is None:
+        raise NetvladError(
+            "no map may be written: start the node with the parameter maps_folder, below which it may write"
+        )
+    return folder_of(text, within)
 
 
 def remember(node: Node, parameter: str, value: str) -> None:
@@ -68,11 +102,12 @@ def remember(node: Node, parameter: str, value: str) -> None:
 
 def failure(error: Exception) -> str:
     """What went wrong and what to do, as one sentence."""
+    return sendable(_sentence(error))
+
+
+def _sentence(error: Exception) -> str:
     if isinstance(error, NetvladError):
         return str(error)
-    if isinstance(error, shutil.Error) and error.args and isinstance(error.args[0], list):
-        source, _, reason = error.args[0][0]  # shutil names each file that it could not copy
-        return f"cannot copy {source}: {reason}"
     if isinstance(error, OSError) and error.strerror:
         where = "" if error.filename is None else f"{error.filename}: "
         hint = _HINTS.get(error.errno or 0)

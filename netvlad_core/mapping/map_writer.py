@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 
 from netvlad_core.errors import MapError
-from netvlad_core.files import hidden_beside, replace_directory, sole_writer
+from netvlad_core.files import hidden_beside, replace_directory, sendable, sole_writer
 from netvlad_core.mapping import map_header as layout
 from netvlad_core.mapping.map_header import MapHeader
 from netvlad_core.mapping.place_map import PlaceMap
@@ -184,9 +184,9 @@ def _described(folder: Path, name: str, header: MapHeader) -> MapHeader:
     positions = np.load(folder / layout.POSES_FILE, allow_pickle=False)[:, :3]
     return replace(
         header,
-        map_id=_sendable(f"{name}@{content[:12]}"),
-        frame_id=_sendable(header.frame_id),
-        source=_sendable(header.source),
+        map_id=sendable(f"{name}@{content[:12]}"),
+        frame_id=sendable(header.frame_id),
+        source=sendable(header.source),
         dimension=header.dimension or descriptors.shape[1],
         stored_dimension=descriptors.shape[1],
         places=len(positions),
@@ -200,8 +200,3 @@ def _stated(path: Path) -> dict[str, Any]:
     """What map.json says of a file."""
     file = StoredFile(path)
     return {"bytes": file.size, "sha256": file.sha256()}
-
-
-def _sendable(text: str) -> str:
-    """The text with odd bytes of a path written out, which no ROS message can carry."""
-    return text.encode(errors="backslashreplace").decode()

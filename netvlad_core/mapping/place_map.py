@@ -125,7 +125,7 @@ class PlaceMap(Places):
         """Stored image of a place, uint8 RGB (H, W, 3), or None if the map keeps none."""
         try:
             return super().image(place)
-        except (ImageError, MapError) as error:
+        except ImageError as error:
             raise MapError(
                 f"the image of place {place} in {self.path / layout.IMAGES_FILE}: {error}"
             ) from error

@@ -96,7 +96,10 @@ class StoredFile:
         return status.st_size, status.st_mtime_ns
 
     def _changed(self) -> MapError:
-        return MapError(f"{self.path} was changed after the map was opened; open the map again")
+        folder, name = self.path.parent, self.path.name
+        return MapError(
+            f"another program has changed the map {folder} since it was opened ({name}); open it again"
+        )
 
 
 def _kind(mode: int) -> str:

@@ -45,7 +45,7 @@ def test_file_that_another_program_changes_is_not_believed(change: str, path: Pa
     with path.open("ab" if change == "longer" else "r+b") as writer:
         writer.truncate(100) if change == "cut" else writer.write(b"x")
     for read in (lambda: file.read(0, 10), lambda: file.read(150, 10), file.sha256):
-        with pytest.raises(MapError, match="was changed after"):
+        with pytest.raises(MapError, match="another program has changed the map"):
             read()
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+from dataclasses import replace
 from importlib.machinery import SourceFileLoader
 from importlib.util import module_from_spec, spec_from_loader
 from pathlib import Path
@@ -90,8 +91,8 @@ def test_loop_closer_gets_its_file_and_arguments():
     assert ("/tf", "tf") in node["remappings"]
 
 
-def test_rviz_shows_the_topics_of_the_namespace_in_the_frame_of_the_map(tmp_path):
-    (tmp_path / "map.json").write_text('{"frame_id": "odom"}')
+def test_rviz_shows_the_topics_of_the_namespace_in_the_frame_of_the_map(tmp_path, street_map):
+    replace(street_map.header, frame_id="odom").write(tmp_path / "map.json")
     given = {"rviz": "true", "namespace": "robot1", "map": str(tmp_path), "use_sim_time": "true"}
     rviz, _ = _start_all("localize.launch.py", **given)
     assert (rviz["package"], rviz["parameters"]) == ("rviz2", [{"use_sim_time": True}])

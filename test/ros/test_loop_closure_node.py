@@ -104,6 +104,7 @@ def run(ros: None, map_path: Any) -> Iterator[Any]:
             "weights": str(map_path / "model.safetensors"),
             "verification": False,
             "base_frame": "base_footprint",
+            "maps_folder": "/",
         }
         parameters = {**by_look, **parameters}
         overrides = [Parameter(name, value=value) for name, value in parameters.items()]
@@ -171,6 +172,13 @@ def test_drive_is_saved_as_a_map_and_extended(run: Any, street: Any, map_path: A
     (tmp_path / "letters").mkdir()
     (tmp_path / "letters" / "a").touch()
     assert "left alone" in drive.save(tmp_path / "letters").message
+
+
+def test_no_map_is_written_where_the_parameters_name_no_folder(run: Any, street: Any, tmp_path: Any) -> None:
+    drive = run("/nowhere", maps_folder="")
+    drive.show(0, street.images[0], street.poses[0])
+    assert "no map may be written" in drive.save(tmp_path / "map").message
+    assert not (tmp_path / "map").exists()
 
 
 def test_geometry_counts_inliers_and_the_map_keeps_images(run: Any, street: Any, tmp_path: Any) -> None:

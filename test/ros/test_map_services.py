@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import os
 import shutil
 from pathlib import Path
 from time import time_ns
@@ -120,6 +122,74 @@ def test_folder_that_is_no_map_is_left_alone(robot, tmp_path):
     assert not response.success
     assert "no map" in response.message
     assert (tmp_path / "thesis.txt").read_text() == "years of work"
+
+
+def test_services_keep_to_the_folder_of_the_map(start, map_path, other_map_path, tmp_path):
+    robot = start(map=map_path, maps_folder="")
+    for path in (
+        other_map_path,
+        tmp_path / "nothing",
+        map_path.parent / ".." / "other_map" / "map",
+        "/etc/passwd",
+    ):
+        for kind, name in ((LoadMap, "load_map"), (SaveMap, "save_map")):
+            response = robot.call(kind, name, path=str(path))
+            assert not response.success
+            assert f"{path} is not below {map_path.parent}" in response.message
+    assert robot.call(LoadMap, "load_map", path=str(map_path)).success
+    assert robot.call(SaveMap, "save_map", path=str(map_path)).success
+    assert robot.set_parameter("maps_folder", "/")
+    assert robot.node.localizer.place_map.path == map_path
+
+
+def test_folder_with_a_map_json_of_somebody_else_is_left_alone(robot, tmp_path):
+    (tmp_path / "map.json").write_text('{"type": "map"}')
+    (tmp_path / "thesis.tex").write_text("years of work")
+    response = robot.call(SaveMap, "save_map", path=str(tmp_path))
+    assert not response.success
+    assert "left alone" in response.message
+    assert {path.name for path in tmp_path.iterdir()} == {"map.json", "thesis.tex"}
+
+
+@pytest.mark.parametrize("kind", ["pipe", "device", "types", "surrogate"])
+def test_map_json_that_is_none_is_refused_and_the_node_lives_on(robot, street, map_path, tmp_path, kind):
+    bad = tmp_path / "bad"
+    shutil.copytree(map_path, bad)
+    header = bad / "map.json"
+    values = json.loads(header.read_text())
+    header.unlink()
+    if kind == "pipe":
+        os.mkfifo(header)
+    elif kind == "device":
+        header.symlink_to("/dev/zero")
+    else:
+        header.write_text(json.dumps({**values, "source": 5 if kind == "types" else "\ud800"}))
+    response = robot.call(LoadMap, "load_map", path=str(bad))
+    assert not response.success
+    assert "map.json" in response.message
+    assert response.info.path == str(map_path)
+    assert robot.ask(raw(street.queries[12], time_ns())).matches[0].place_id == 12
+
+
+def test_map_that_is_overwritten_or_cut_short_under_the_node(
+    start, street, map_path, other_map_path, tmp_path
+):
+    """The node answers from what it has opened; the picture that it can no longer show is left out."""
+    place = tmp_path / "map"
+    shutil.copytree(map_path, place)
+    robot = start(map=place)
+    pictures = robot.heard["match_image"]
+    robot.ask(raw(street.queries[5], time_ns()))
+    expected = robot.node.localizer.place_map.pose(5).position.tolist()
+    wait_until(lambda: pictures, 10, "a picture")
+    for path in place.iterdir():
+        with path.open("r+b") as file:
+            file.truncate(100)
+    answer = robot.ask(raw(street.queries[5], time_ns()))
+    position = answer.matches[0].pose.position
+    assert (answer.matches[0].place_id, [position.x, position.y, position.z]) == (5, expected)
+    robot.diagnostics(lambda _, values: any("another program has changed the map" in name for name in values))
+    assert not robot.call(SaveMap, "save_map", path=str(tmp_path / "copy")).success
 
 
 def test_map_that_changed_on_disk_is_not_saved_as_the_open_one(start, map_path, other_map_path, tmp_path):

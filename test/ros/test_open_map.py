@@ -48,6 +48,18 @@ def test_error_leaves_the_map_open_that_was(allowed, told, map_path, tmp_path):
     assert len(told) == 1
 
 
+def test_map_that_cannot_be_told_does_not_replace_another(allowed, map_path, monkeypatch):
+    opened = _open(allowed, map_path)
+
+    def fail(_: object) -> None:
+        raise UnicodeEncodeError("utf-8", "\ud800", 0, 1, "surrogates not allowed")
+
+    monkeypatch.setattr(allowed, "_tell", fail)
+    with pytest.raises(UnicodeEncodeError):
+        _open(allowed, map_path)
+    assert allowed.localizer is opened
+
+
 def test_none_opens_before_the_node_is_configured_or_after_it_is_cleaned_up(allowed, told, map_path):
     for closed in (OpenMap(told.append), allowed):
         closed.close()

@@ -165,12 +165,16 @@ class Partner:
 
 
 class Robot(Partner):
-    """A localizer in this process, spun by an executor of its own, with its partner."""
+    """A localizer in this process, spun by an executor of its own, with its partner.
+
+    Its services may open and write maps anywhere, unless `maps_folder` says otherwise.
+    """
 
     def __init__(self, namespace: str = "", **parameters: Any) -> None:
         namespace = namespace or f"/robot_{next(_numbers)}"
         texts = {name: str(parameters[name]) for name in ("map", "weights") if name in parameters}
-        overrides = [Parameter(name, value=value) for name, value in (parameters | texts).items()]
+        values = {"maps_folder": "/"} | parameters | texts
+        overrides = [Parameter(name, value=value) for name, value in values.items()]
         self.node = LocalizeNode(namespace=namespace, parameter_overrides=overrides)
         self._node_executor = ThreadedExecutor(num_threads=4)
         self._node_executor.add_node(self.node)
