@@ -34,7 +34,8 @@ def large_map(folder: Path, count: int) -> PlaceMap:
     poses = np.zeros((count, 7))
     poses[:, 0], poses[:, 6] = np.arange(count), 1.0
     images = [pictures[index % 64] for index in range(count)]
-    places = Places(np.zeros((count, 8), np.float32), np.arange(count), poses, images=images)
+    descriptors = np.eye(1, 8, dtype=np.float32).repeat(count, axis=0)
+    places = Places(descriptors, np.arange(count), poses, images=images)
     header = MapHeader(model_id="none", frame_id="map", source="random", store_images="full")
     with writing_map(folder, header) as new:
         write_places(new, places, [str(index) for index in range(count)])

@@ -62,7 +62,7 @@ def compare_precisions(
         If the map or all frames are without poses.
     """
     for extractor in extractors.values():
-        place_map.check_model(extractor.model_id)
+        place_map.check_model(extractor)
     places, index = positions_of(place_map), open_index(place_map.descriptors)
     truth: list[np.ndarray] = []
     measured: dict[str, list[tuple[np.ndarray, float, float]]] = {name: [] for name in extractors}

@@ -191,7 +191,7 @@ class Localizer:
     def __init__(
         self, place_map: PlaceMap, extractor: Extractor, options: LocalizerOptions | None = None
     ) -> None:
-        place_map.check_model(extractor.model_id)
+        place_map.check_model(extractor)
         if not len(place_map):
             raise MapError(f"the map {place_map.path} has no places")
         self.place_map = place_map

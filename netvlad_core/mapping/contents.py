@@ -18,7 +18,7 @@ _BLOCK = 4096  # descriptors in memory at a time
 
 def has_unit_length(descriptor: np.ndarray) -> bool:
     """Whether a descriptor (D,) is one: finite, and of length 1 but for rounding."""
-    return bool(_UNIT[0] <= np.linalg.norm(descriptor) <= _UNIT[1])
+    return _UNIT[0] ** 2 <= float(np.vdot(descriptor, descriptor)) <= _UNIT[1] ** 2
 
 
 def check_places(folder: Path, stamps: np.ndarray, poses: np.ndarray, directions: np.ndarray | None) -> None:

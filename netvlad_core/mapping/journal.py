@@ -11,7 +11,7 @@ import json
 import os
 import zlib
 from collections import Counter
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -55,7 +55,7 @@ class Entry:
 
     def sealed(self, row: bytes = b"", image: bytes = b"") -> Entry:
         """The entry with the checksum that belongs to its descriptor and image."""
-        line = json.dumps(asdict(replace(self, crc=0)))
+        line = json.dumps(vars(self) | {"crc": 0})
         return replace(self, crc=zlib.crc32(image, zlib.crc32(row, zlib.crc32(line.encode()))))
 
 
@@ -184,7 +184,7 @@ class Journal:
         for file in (self._descriptors, self._images):
             file.flush()
             os.fsync(file.fileno())
-        self._journal.writelines(json.dumps(asdict(entry)) + "\n" for entry in self._unwritten)
+        self._journal.writelines(json.dumps(vars(entry)) + "\n" for entry in self._unwritten)
         self._journal.flush()
         self._unwritten.clear()
 

@@ -178,7 +178,7 @@ def _is_regular(path: Path) -> bool:
 
 def _described(folder: Path, name: str, header: MapHeader) -> MapHeader:
     """The header with what the files say."""
-    files = {path.name: _stated(path) for path in sorted(folder.iterdir())}
+    files = {path.name: describe_file(path) for path in sorted(folder.iterdir())}
     content = hashlib.sha256(json.dumps(files, sort_keys=True).encode()).hexdigest()
     descriptors = StoredRows.of_npy(folder / layout.DESCRIPTORS_FILE)
     positions = np.load(folder / layout.POSES_FILE, allow_pickle=False)[:, :3]
@@ -196,7 +196,7 @@ def _described(folder: Path, name: str, header: MapHeader) -> MapHeader:
     )
 
 
-def _stated(path: Path) -> dict[str, Any]:
+def describe_file(path: Path) -> dict[str, Any]:
     """What map.json says of a file."""
     file = StoredFile(path)
     return {"bytes": file.size, "sha256": file.sha256()}

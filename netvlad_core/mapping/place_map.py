@@ -168,22 +168,29 @@ class PlaceMap(Places):
         from netvlad_core.model.extractor import Extractor  # a map is also opened where no network runs
 
         path = weights or self.network_path
-        if not path.is_file():
+        is_named = weights or self.header.weights is not None or layout.NETWORK_FILE in self.header.files
+        if not is_named or not path.is_file():
             raise CheckpointError(
                 f"the model {self.header.model_id} of the map {self.path} is not at {path}; "
                 "name its checkpoint"
             )
         extractor = Extractor.load(path, device, precision=precision)
-        self.check_model(extractor.model_id)
+        self.check_model(extractor)
         return extractor
 
-    def check_model(self, model_id: str) -> None:
+    def check_model(self, extractor: Extractor) -> None:
         """Refuse another model than the map's own; raises MapError that names both."""
-        if model_id != self.header.model_id:
+        own, dimension = self.header.model_id, self.header.dimension
+        if extractor.model_id != own:
             raise MapError(
-                f"the map {self.path} was built with the model {self.header.model_id}, but the model at hand "
-                f"is {model_id}: their descriptors cannot be compared; use the map's model or build the map "
-                "again"
+                f"the map {self.path} was built with the model {own}, but the model at hand is "
+                f"{extractor.model_id}: their descriptors cannot be compared; use the map's model or "
+                "build the map again"
+            )
+        if extractor.dimension != dimension:
+            raise MapError(
+                f"the map {self.path} is damaged: {dimension} numbers of a descriptor, but the model {own} "
+                f"gives {extractor.dimension}"
             )
 
 

@@ -54,22 +54,22 @@ class StoredFile:
 
     def read_parts(self, parts: Iterable[tuple[int, int]]) -> bytes:
         """Bytes of several parts (start, count), one after the other; raises MapError like `read`."""
-        content = bytearray()
+        blocks = []
         try:
             for start, count in parts:
                 if not 0 <= start <= start + count <= self.size:
                     raise MapError(f"{self.path} has {self.size} bytes; expected {start + count}")
-                end = len(content) + count
-                while len(content) < end:  # the system reads no more than 2 GiB at once
-                    read = os.pread(self._descriptor, end - len(content), start + count - end + len(content))
-                    if not read:
+                while count:  # the system reads no more than 2 GiB at once
+                    block = os.pread(self._descriptor, count, start)
+                    if not block:
                         raise self._changed()
-                    content += read
+                    blocks.append(block)
+                    start, count = start + len(block), count - len(block)
         except OSError as error:
             raise MapError(f"{self.path} cannot be read: {error.strerror}") from error
         if self._state() != self._opened:
             raise self._changed()
-        return bytes(content)
+        return b"".join(blocks)
 
     def sha256(self) -> str:
         """Hexadecimal sha256 of the content; raises MapError like `read`."""
