@@ -90,7 +90,7 @@ class Camera:
         """Check raw numbers; raises CameraError."""
         matrix = np.asarray(matrix, np.float64).reshape(3, 3)
         distortion = np.asarray(distortion, np.float64).ravel()
-        if not (width > 0 and height > 0 and matrix[0, 0] > 0 and matrix[1, 1] > 0):
+        if not (0 < width < 1 << 32 and 0 < height < 1 << 32 and matrix[0, 0] > 0 and matrix[1, 1] > 0):
             raise CameraError(
                 f"the camera is not calibrated: size {width}x{height}, focal lengths {matrix[0, 0]:g} and "
                 f"{matrix[1, 1]:g}; camera_info must hold the calibration"
@@ -137,10 +137,10 @@ class Camera:
     def from_json(cls, text: str) -> Camera:
         """Parse what `to_json` has written; raises CameraError."""
         try:
-            values = json.loads(text)
+            values = {**json.loads(text)}
             mounting = values.pop("mounting")
             return cls.from_values(**values, mounting=Pose.from_values(mounting[:3], mounting[3:]))
-        except (ValueError, TypeError, KeyError, PoseError) as error:
+        except (ValueError, TypeError, KeyError, OverflowError, RecursionError, PoseError) as error:
             raise CameraError(f"the description of the camera is not readable: {error!r}") from error
 
 

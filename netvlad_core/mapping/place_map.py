@@ -234,7 +234,7 @@ def _read_names(file: StoredFile, count: int) -> list[str]:
 def _read_camera(file: StoredFile) -> Camera:
     try:
         return Camera.from_json(file.read(0, min(file.size, _MOST_CAMERA_BYTES)).decode())
-    except (ValueError, RecursionError, CameraError) as error:
+    except (ValueError, CameraError) as error:
         raise MapError(f"{file.path} is damaged: {error}") from error
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import csv
-import shutil
 from collections.abc import Sequence
 from functools import reduce
 from operator import add
@@ -19,7 +18,7 @@ from netvlad_core.data.sources import SourceOptions, open_source
 from netvlad_core.data.tables import Table
 from netvlad_core.data.trajectory import seconds
 from netvlad_core.errors import ImageError, SourceError
-from netvlad_core.files import replace_directory
+from netvlad_core.files import hidden_beside, replace_directory
 from netvlad_core.mapping.keyframes import default_rule, select_keyframes
 from netvlad_core.mapping.map_source import MapSource, is_map
 from netvlad_core.progress import bar
@@ -66,11 +65,11 @@ def _read_labels(path: Path) -> np.ndarray | None:
 def _keyframe_files(source: FrameSource, folder: Path, may_write: bool, progress: bool) -> CatalogueSource:
     """Keyframes of a recording as PNG files with a catalogue, of an earlier run if there was one."""
     if not folder.is_dir() and may_write:
-        partial = folder.with_name(f".{folder.name}.partial")
-        shutil.rmtree(partial, ignore_errors=True)
-        partial.mkdir(parents=True)
-        _write_keyframes(source, partial, progress)
-        replace_directory(partial, folder)
+        with hidden_beside(folder) as hidden:
+            partial = hidden / "partial"
+            partial.mkdir()
+            _write_keyframes(source, partial, progress)
+            replace_directory(partial, folder)
     return CatalogueSource.from_csv(folder / _CATALOGUE)
 
 

@@ -63,8 +63,10 @@ def test_description_comes_back() -> None:
     assert (again.width, again.height, again.model) == (320, 240, "plumb_bob")
     np.testing.assert_array_equal(again.matrix, camera.matrix)
     np.testing.assert_array_equal(again.mounting.position, camera.mounting.position)
-    with pytest.raises(CameraError, match="not readable"):
-        Camera.from_json("{}")
+    huge = camera.to_json().replace('"mounting": [', '"mounting": [' + "9" * 400 + ",")
+    for text in ("{}", "5", "null", '"camera"', "[" * 9000, '{"mounting": 5}', huge):
+        with pytest.raises(CameraError, match="not readable"):
+            Camera.from_json(text)
 
 
 @pytest.mark.parametrize(
@@ -72,6 +74,7 @@ def test_description_comes_back() -> None:
     [
         ({"k": np.zeros(9)}, "not calibrated"),
         ({"width": 0}, "not calibrated"),
+        ({"height": 1 << 40}, "not calibrated"),
         ({"d": np.array([np.nan] * 5)}, "not finite"),
         ({"distortion_model": "double_sphere"}, "double_sphere"),
         ({"d": np.zeros(3)}, "3 coefficients"),
