@@ -25,8 +25,8 @@ import numpy as np
 from benchmarks._measure import parser, peak_megabytes, print_conditions, print_table
 from netvlad_core.data.frames import Frame
 from netvlad_core.data.sources import open_source
+from netvlad_core.machine import keep_freed_memory
 from netvlad_core.mapping.builder import BuildOptions, build_map
-from netvlad_core.memory import keep_freed_memory
 from netvlad_core.model.checkpoints import save_checkpoint
 from netvlad_core.model.extractor import Extractor
 from netvlad_core.model.fitting import fit_network

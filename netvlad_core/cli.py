@@ -17,7 +17,7 @@ from textwrap import fill
 
 from netvlad_core import __version__
 from netvlad_core.errors import NetvladError
-from netvlad_core.memory import keep_freed_memory
+from netvlad_core.machine import keep_freed_memory, let_idle_threads_sleep
 
 _COMMANDS = (
     "build-map", "localize", "evaluate", "calibrate", "map", "inspect", "fit", "train", "evaluate-set",
@@ -29,6 +29,7 @@ _COLUMNS = 78
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run `netvlad` with these arguments; returns the exit status."""
+    let_idle_threads_sleep()
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, TextIOWrapper):  # a file name may be no text in this encoding
             stream.reconfigure(errors="backslashreplace")

@@ -16,7 +16,7 @@ from rclpy.signals import SignalHandlerOptions
 from netvlad_core.data.camera import Camera
 from netvlad_core.data.geometry import Pose
 from netvlad_core.errors import NetvladError
-from netvlad_core.memory import keep_freed_memory
+from netvlad_core.machine import keep_freed_memory
 from netvlad_ros.diagnostics import HealthReport, Problem, Statistics
 from netvlad_ros.executor import ThreadedExecutor
 from netvlad_ros.moment import Moment

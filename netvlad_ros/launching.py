@@ -58,8 +58,6 @@ def describe(
     start = OpaqueFunction(function=_start, args=[executable, name, offered])
     environment = [
         SetEnvironmentVariable(_PROFILE, LaunchConfiguration("fastdds_profile")),
-        # A robot's cores are shared: threads of the network that wait busily would take them from all others.
-        SetEnvironmentVariable("OMP_WAIT_POLICY", os.environ.get("OMP_WAIT_POLICY", "PASSIVE")),
     ]
     return LaunchDescription([*declared, *environment, *actions, start])
 

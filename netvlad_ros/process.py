@@ -11,12 +11,15 @@ from importlib import import_module
 from pathlib import Path
 from types import FrameType
 
+from netvlad_core.machine import let_idle_threads_sleep
+
 _SIGNALS = (signal.SIGINT, signal.SIGTERM)
 _told: list[int] = []  # the signal that told the process to end
 
 
 def run(arguments: list[str]) -> int:
     """Run the node or the subcommand of `netvlad` that the first argument names; returns the exit status."""
+    let_idle_threads_sleep()
     name = Path(arguments[0]).name
     if name.endswith("_node"):
         return run_module(f"netvlad_ros.{name}")

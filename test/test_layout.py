@@ -20,8 +20,6 @@ _ELSEWHERE = {
     "netvlad_ros/tf_message.py": "test/ros/test_static_frames.py",
     # Starting a process.
     "netvlad_core/__main__.py": "test/test_cli.py",
-    # Seen in the memory of a process only.
-    "netvlad_core/memory.py": "",
     # One interface, whose tests run over all formats.
     "netvlad_core/data/place_sets/folder_pairs.py": "test/data/place_sets/test_formats.py",
     "netvlad_core/data/place_sets/gsv_cities.py": "test/data/place_sets/test_formats.py",

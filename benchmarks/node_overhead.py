@@ -1,0 +1,197 @@
+"""What the localizer costs beyond its network: time by stage, processor time and memory while a camera runs.
+
+A camera of 640x480 raw images and an odometer talk over DDS to the real node in a process of its own, which
+follows the drive in a map of as many places. The stages are those of its diagnostics. The baseline of the
+last column is the network of the same run. A rate of 0 sends the next image as soon as one is answered.
+
+example:
+  python -m benchmarks.node_overhead --rate 30 --images 1800
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import subprocess
+import sys
+from collections import defaultdict
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from statistics import median
+from tempfile import TemporaryDirectory
+from threading import Event, Thread
+from time import monotonic, sleep, time_ns
+
+import cv2
+import numpy as np
+import rclpy
+from diagnostic_msgs.msg import DiagnosticArray
+from nav_msgs.msg import Odometry
+from rclpy.executors import SingleThreadedExecutor
+from rclpy.node import Node
+from rclpy.qos import qos_profile_sensor_data
+from sensor_msgs.msg import Image
+from std_msgs.msg import Header
+
+from benchmarks._measure import parser, print_conditions, print_table
+from benchmarks.build_map_scaling import write_drive
+from netvlad_core.data.geometry import Pose
+from netvlad_core.data.sources import open_source
+from netvlad_core.mapping.builder import BuildOptions, build_map
+from netvlad_core.model.backbones import PACKAGED_NETWORK
+from netvlad_ros.conversions import (
+    image_to_message,
+    pose_to_message,
+    stamp_from_nanoseconds,
+    stamp_to_nanoseconds,
+)
+from netvlad_ros.msg import PlaceMatches
+
+_PLACES = 500
+_STAGE = re.compile(r"(.+) \(ms, median of (\d+)\)")
+# In the order of an image's way; the network is the baseline.
+_OVERHEAD = ("decode", "search", "publish")
+_TICKS = os.sysconf("SC_CLK_TCK")
+
+
+class Camera(Node):
+    """Publishes images with odometry, and hears the answers and what the node says of its own times."""
+
+    def __init__(self) -> None:
+        super().__init__("camera")
+        self.images = self.create_publisher(Image, "image", qos_profile_sensor_data)
+        self.poses = self.create_publisher(Odometry, "odom", 10)
+        self.create_subscription(PlaceMatches, "localizer/matches", self._on_matches, 100)
+        self.create_subscription(DiagnosticArray, "/diagnostics", self._on_diagnostics, 10)
+        self.answered = Event()
+        self.sent: dict[int, float] = {}
+        self.latencies: list[float] = []
+        self.stages: dict[str, list[float]] = defaultdict(list)
+
+    def show(self, picture: np.ndarray, metres: float) -> None:
+        stamp = time_ns()
+        odometry = Odometry(header=Header(stamp=stamp_from_nanoseconds(stamp), frame_id="odom"))
+        odometry.child_frame_id = "base_link"
+        odometry.pose.pose = pose_to_message(Pose.from_xyz_yaw(metres, 0.0))
+        self.poses.publish(odometry)
+        self.answered.clear()
+        self.sent[stamp] = monotonic()
+        self.images.publish(image_to_message(picture, Header(stamp=stamp_from_nanoseconds(stamp))))
+
+    def _on_matches(self, message: PlaceMatches) -> None:
+        sent = self.sent.pop(stamp_to_nanoseconds(message.header.stamp), None)
+        if sent is not None:
+            self.latencies.append(1e3 * (monotonic() - sent))
+        self.answered.set()
+
+    def _on_diagnostics(self, message: DiagnosticArray) -> None:
+        for value in message.status[0].values:
+            if (found := _STAGE.fullmatch(value.key)) and found[2] == "100":
+                self.stages[found[1]].append(float(value.value))
+
+
+@contextmanager
+def localizer(place_map: Path) -> Iterator[subprocess.Popen[bytes]]:
+    program = (
+        "import sys; from netvlad_ros.process import run; sys.exit(run(['localize_node', *sys.argv[1:]]))"
+    )
+    process = subprocess.Popen([sys.executable, "-c", program, "--ros-args", "-p", f"map:={place_map}"])
+    try:
+        yield process
+    finally:
+        process.terminate()
+        process.wait(timeout=30)
+
+
+def processor_seconds(pid: int) -> float:
+    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    return (int(fields[11]) + int(fields[12])) / _TICKS
+
+
+def resident_megabytes(pid: int) -> float:
+    return int(Path(f"/proc/{pid}/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE") / 1e6
+
+
+def drive(camera: Camera, pictures: list[np.ndarray], pid: int, count: int, rate: float) -> list[float]:
+    """Show images back and forth along the street; returns the memory of the node at ten moments."""
+    there_and_back = [*range(len(pictures)), *range(len(pictures) - 2, 0, -1)]
+    memory, started = [], monotonic()
+    for number in range(count):
+        place = there_and_back[number % len(there_and_back)]
+        camera.show(pictures[place], float(place))
+        if rate:
+            sleep(max(0.0, started + (number + 1) / rate - monotonic()))
+        else:
+            camera.answered.wait(1.0)
+        if number % max(1, count // 10) == 0:
+            memory.append(resident_megabytes(pid))
+    return memory
+
+
+def make_map(folder: Path) -> tuple[Path, list[np.ndarray]]:
+    """A map of painted noise, a place a metre, and its images."""
+    coarse = np.random.default_rng(0).integers(0, 256, (_PLACES, 30, 40, 3), np.uint8)
+    pictures = [cv2.resize(image, (640, 480), interpolation=cv2.INTER_CUBIC) for image in coarse]
+    write_drive(folder / "drive", pictures, _PLACES)
+    options = BuildOptions(weights=PACKAGED_NETWORK, device="cpu")
+    return build_map(open_source(folder / "drive"), folder / "map", options, progress=False).path, pictures
+
+
+def main() -> None:
+    arguments = parser(__doc__)
+    arguments.add_argument("--rate", type=float, default=30.0, help="images a second (default: %(default)s)")
+    arguments.add_argument("--images", type=int, default=1800, help="images in all (default: %(default)s)")
+    options = arguments.parse_args()
+    print_conditions()
+    rclpy.init()
+    camera = Camera()
+    executor = SingleThreadedExecutor()
+    executor.add_node(camera)
+    spinning = Thread(target=executor.spin, daemon=True)
+    spinning.start()
+    with TemporaryDirectory() as text:
+        place_map, pictures = make_map(Path(text))
+        started = monotonic()
+        with localizer(place_map) as process:
+            while not camera.images.get_subscription_count():
+                sleep(0.01)
+            start_up = monotonic() - started
+            while not camera.latencies:
+                camera.show(pictures[0], 0.0)
+                camera.answered.wait(0.5)
+            first_answer = monotonic() - started
+            drive(camera, pictures, process.pid, 100, options.rate)
+            camera.latencies.clear()
+            camera.stages.clear()
+            before = processor_seconds(process.pid)
+            memory = drive(camera, pictures, process.pid, options.images, options.rate)
+            sleep(1.5)  # the last report
+            spent = 1e3 * (processor_seconds(process.pid) - before)
+    executor.shutdown()
+    rclpy.try_shutdown()
+    spinning.join(timeout=5)
+
+    stages = {stage: median(values) for stage, values in camera.stages.items()}
+    network = stages["network"]
+    overhead = sum(stages[stage] for stage in _OVERHEAD)
+    answered = len(camera.latencies)
+    rows = {
+        "network": network,
+        **{stage: stages[stage] for stage in _OVERHEAD},
+        "overhead: decode, search, publish": overhead,
+        "camera to answer, over DDS": median(camera.latencies),
+        "processor time of the node": spent / answered,
+    }
+    print_table(
+        [f"{_PLACES} places, 640x480 raw", "ms an image, median", "of the network"],
+        [[name, f"{value:.2f}", f"{value / network:.2f}"] for name, value in rows.items()],
+    )
+    print(
+        f"\n{answered} of {options.images} images answered; listening {start_up:.1f} s after the start, "
+        f"first answer {first_answer:.1f} s\nmemory, MB: {' '.join(f'{value:.0f}' for value in memory)}"
+    )
+
+
+if __name__ == "__main__":
+    main()
