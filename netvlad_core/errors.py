@@ -1,5 +1,10 @@
 """Errors that a user may meet: each is a `NetvladError` with a full sentence."""
 
+import re
+
+_LONGEST = 4000  # characters, enough for the topics of a bag
+_LONG_WORD = re.compile(r"(\S{200})\S{200,}(\S{100})")
+
 
 class NetvladError(Exception):
     """Base of all errors that a user can cause and mend; says what was expected, what was found, what to do.
@@ -13,6 +18,11 @@ class NetvladError(Exception):
     ...     print(error)
     there is no map maps/nowhere: it is not a folder
     """
+
+    def __str__(self) -> str:
+        """The sentence; what is much longer echoes a name or a value that nobody can read."""
+        text = _LONG_WORD.sub(r"\1[...]\2", super().__str__())
+        return text if len(text) <= _LONGEST else f"{text[:_LONGEST]} [...]"
 
 
 class ImageError(NetvladError):
@@ -29,7 +39,7 @@ class ImageError(NetvladError):
 
 
 class PoseError(NetvladError):
-    """A pose that is no rigid transform: not finite, or with a zero quaternion."""
+    """A pose that is no rigid transform: not finite, without a rotation, or nowhere on Earth."""
 
 
 class SourceError(NetvladError):

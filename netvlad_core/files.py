@@ -8,6 +8,7 @@ import fcntl
 import hashlib
 import os
 import shutil
+import stat
 import time
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
@@ -17,6 +18,7 @@ from uuid import uuid4
 from netvlad_core.errors import NetvladError
 
 _HIDDEN, _PARTIAL = ".netvlad-", "partial"
+_MOST = 2**29  # bytes of a file that is read whole: a picture, a table
 _NEW = 60.0  # seconds in which a process has put something into the folder it made
 # Bytes at the beginning and end of a file in which a mark is looked for; ONNX files have theirs near the end.
 _HEAD, _TAIL = 1024, 16_384
@@ -25,14 +27,15 @@ _AT_FDCWD = -100
 _RENAME_EXCHANGE = 2
 
 
-def user_path(text: str) -> Path:
-    """Path as a user writes it, on a command line, in a parameter or in a request: `~` and `~name` are homes.
+def user_path(path: Path | str) -> Path:
+    """Path as a user writes it, on a command line, in a file or in a request: `~` and `~name` are homes.
 
     Raises
     ------
     NetvladError
         If the text is empty, or names the home of a user that does not exist.
     """
+    text = os.fspath(path)
     if not text or "\0" in text:
         raise NetvladError(f"expected the name of a file or folder, found {text!r}")
     path = Path(text)
@@ -47,6 +50,27 @@ def user_path(text: str) -> Path:
 def sendable(text: str) -> str:
     """The text with odd bytes of a path written out, which neither a ROS message nor a log can carry."""
     return text.encode(errors="backslashreplace").decode()
+
+
+def read_file(path: Path, most: int = _MOST) -> bytes:
+    """Content of a file that a user names.
+
+    Raises
+    ------
+    OSError
+        If it cannot be read, has more than `most` bytes, or is a pipe or a device, which may have no end.
+    """
+    try:
+        status = path.stat()
+    except ValueError as error:  # a null byte in the name
+        raise OSError(errno.EINVAL, f"no file can have this name ({error})", str(path)) from error
+    if not (stat.S_ISREG(status.st_mode) or stat.S_ISDIR(status.st_mode)):
+        raise OSError(errno.EINVAL, "is no regular file", str(path))
+    with path.open("rb") as file:  # of a folder the system says so
+        content = file.read(most + 1) if status.st_size <= most else None
+    if content is None or len(content) > most:
+        raise OSError(errno.EFBIG, f"has more than {most} bytes", str(path))
+    return content
 
 
 def beside(table: Path, suffix: str) -> Path:

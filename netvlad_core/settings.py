@@ -33,8 +33,12 @@ from typing import Any, TypeVar
 import yaml
 
 from netvlad_core.errors import SettingError
+from netvlad_core.files import read_file
 
 Options = TypeVar("Options")
+
+MOST_SETTINGS = 2**18  # bytes of a file of settings
+_MOST_ALIASES = 16
 
 _SETTING, _GROUP = "setting", "group"
 _PARAMETERS = "ros__parameters"
@@ -43,7 +47,17 @@ _SIMILAR = 0.75
 
 
 class _Loader(yaml.SafeLoader):
-    """Reads 1e-3, without a dot, as a number, as ROS does; PyYAML takes it for a text."""
+    """Reads 1e-3, without a dot, as a number, as ROS does; PyYAML takes it for a text.
+
+    It reads few aliases: those of aliases of aliases grow beyond all memory.
+    """
+
+    def compose_node(self, parent: Any, index: Any) -> Any:
+        if self.check_event(yaml.AliasEvent):
+            self.aliases = getattr(self, "aliases", 0) + 1
+            if self.aliases > _MOST_ALIASES:
+                raise yaml.YAMLError(f"it has more than {_MOST_ALIASES} aliases; write the values out")
+        return super().compose_node(parent, index)
 
 
 _EXPONENT = re.compile(r"^[-+]?[0-9]+(\.[0-9]*)?[eE][-+]?[0-9]+$")
@@ -77,20 +91,21 @@ class Setting:
     def check(self, value: Any) -> Any:
         """The value as a file has it, a tuple as a list; raises SettingError with one sentence."""
         value = list(value) if isinstance(value, tuple) else value
-        if type(value) is int and type(self.default) is float:
+        if type(value) is int and type(self.default) is float and _is_of_ros(value):
             raise SettingError(f"{self.name} is the whole number {value}; write it as {value}.0")
         parts, defaults = ([one] if type(one) is not list else one for one in (value, self.default))
         is_same = type(value) is type(self.default) and len(parts) == len(defaults)
         if not (is_same and all(map(self._fits, parts, defaults))):
-            raise SettingError(f"{self.name} is {value!r}; expected {self.expected}")
+            raise SettingError(f"{self.name} is {shown(value)}; expected {self.expected}")
         return value
 
     def _fits(self, value: Any, default: Any) -> bool:
         if type(value) is not type(default):
             return False
         if type(value) in (int, float):
+            is_sound = _is_of_ros(value) if type(value) is int else math.isfinite(value)
             is_low_enough = self.high is None or value <= self.high
-            return math.isfinite(value) and is_low_enough and (self.low is None or self.low <= value)
+            return is_sound and is_low_enough and (self.low is None or self.low <= value)
         return not self.choices or value in self.choices
 
     @property
@@ -115,6 +130,19 @@ class _Group:
     prefix: str
     default: Any
     switch: Setting | None
+
+
+def _is_of_ros(value: int) -> bool:
+    """Whether an integer has 64 bits at most; longer ones may not even be floats."""
+    return -(2**63) <= value < 2**63
+
+
+def shown(value: Any) -> str:
+    """A value of a file for a sentence; Python writes no integer of thousands of digits."""
+    try:
+        return repr(value)
+    except ValueError:
+        return "a number of very many digits"
 
 
 def setting(
@@ -195,9 +223,11 @@ def read_parameters(
         If the file is no parameter file, a value is wrong, a name is nearly that of a setting, or two
         namespaces contradict each other.
     """
+    written = read_file(Path(path), MOST_SETTINGS)
     try:
-        content = yaml.load(Path(path).read_text(encoding="utf-8"), _Loader)
-    except (UnicodeDecodeError, yaml.YAMLError) as error:
+        content = yaml.load(written.decode(), _Loader)
+    # Over odd numbers, dates, tags and nesting PyYAML raises whatever Python gives it.
+    except Exception as error:
         reason = " ".join(str(error).split())
         raise SettingError(f"{path} is no parameter file: it is not YAML ({reason})") from error
     sections = list(_sections(content, ""))

@@ -17,8 +17,8 @@ _ROOT = Path(__file__).resolve().parents[1]
 # of one floor know nothing of each other. The longest name that fits a module is its room.
 _FLOORS = (
     ("netvlad_core.errors",),
-    ("netvlad_core.machine", "netvlad_core.files", "netvlad_core.progress", "netvlad_core.settings"),
-    ("netvlad_core.download",),
+    ("netvlad_core.machine", "netvlad_core.files", "netvlad_core.progress"),
+    ("netvlad_core.download", "netvlad_core.settings"),
     ("netvlad_core.data",),
     ("netvlad_core.model",),
     ("netvlad_core.search",),

@@ -20,6 +20,7 @@ from netvlad_core.errors import NetvladError
 from netvlad_core.files import (
     beside,
     check_outputs,
+    read_file,
     replace_directory,
     sha256_of,
     sole_writer,
@@ -355,3 +356,26 @@ def test_many_writers_take_turns(tmp_path: Path) -> None:
             writing.result()
     assert set(seen) == {1}
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_file_is_read_whole(tmp_path: Path) -> None:
+    (tmp_path / "table.csv").write_bytes(b"image,x,y")
+    (tmp_path / "link.csv").symlink_to("table.csv")
+    assert read_file(tmp_path / "table.csv") == read_file(tmp_path / "link.csv", most=9) == b"image,x,y"
+
+
+def test_what_has_no_end_or_no_name_is_not_read(tmp_path: Path) -> None:
+    (tmp_path / "table.csv").write_bytes(b"image,x,y")
+    os.mkfifo(tmp_path / "pipe")
+    (tmp_path / "zero").symlink_to("/dev/zero")
+    for name, found in {
+        "pipe": "is no regular file",
+        "zero": "is no regular file",
+        "": "Is a directory",
+        "nowhere": "No such file",
+        "null\0byte": "no file can have this name",
+        "n" * 300: "File name too long",
+        "table.csv": "has more than 8 bytes",
+    }.items():
+        with pytest.raises(OSError, match=found):
+            read_file(tmp_path / name, most=8)

@@ -12,7 +12,6 @@ _HOMES = {"netvlad_core": "test", "netvlad_ros": "test/ros"}
 _ELSEWHERE = {
     # Values, numbers and protocols without behaviour.
     "netvlad_core/data/radii.py": "",
-    "netvlad_core/errors.py": "",
     "netvlad_core/localization/loops/loop_options.py": "test/test_settings.py",
     "netvlad_core/model/engine.py": "test/model/test_streaming.py",
     "netvlad_core/data/frames.py": "test/data/test_catalogue.py",

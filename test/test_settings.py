@@ -151,6 +151,20 @@ def test_every_form_of_a_parameter_file_is_read(tmp_path: Path, text: str) -> No
         ("- a\n- b\n", "is no parameter file"),
         ("a: b: c\n", "it is not YAML"),
         ("", "is no parameter file"),
+        ("/**:\n  ros__parameters: {top_k: " + "9" * 5000 + "}\n", "it is not YAML"),
+        ("/**:\n  ros__parameters: {top_k: " + "9" * 400 + "}\n", "expected a whole number"),
+        ("/**:\n  ros__parameters: {top_k: 0x" + "f" * 5000 + "}\n", "a number of very many digits"),
+        (
+            "/**:\n  ros__parameters: {sequence.sharpness: 0x" + "f" * 5000 + "}\n",
+            "a number of very many digits",
+        ),
+        ("/**:\n  ros__parameters: {top_k: 2001-99-99}\n", "it is not YAML"),
+        ("/**:\n  ros__parameters: {top_k: !!timestamp 5}\n", "it is not YAML"),
+        ("/**:\n  ros__parameters: {top_k: " + "[" * 3000 + "}\n", "it is not YAML"),
+        (
+            "a0: &a0 [1, 1]\n" + "".join(f"a{n}: &a{n} [*a{n - 1}, *a{n - 1}]\n" for n in range(1, 30)),
+            "aliases",
+        ),
         (
             "/a/localizer:\n  ros__parameters: {top_k: 1}\n/b/localizer:\n  ros__parameters: {top_k: 2}\n",
             "has top_k for /a/localizer and another one for /b/localizer",

@@ -28,6 +28,7 @@ from netvlad_core.data.images import read_image
 from netvlad_core.data.tables import Table
 from netvlad_core.data.trajectory import stamp_from_seconds
 from netvlad_core.errors import PoseError, SourceError
+from netvlad_core.files import user_path
 
 _QUATERNION = ("qx", "qy", "qz", "qw")
 _COLUMNS = "image, x, y, optionally z, yaw or qx, qy, qz, qw, and stamp"
@@ -95,14 +96,14 @@ class CatalogueSource:
     @classmethod
     def from_csv(cls, path: Path | str) -> CatalogueSource:
         """Open a catalogue; see this module for its columns and `read_catalogue` for the errors."""
-        path = Path(path).expanduser()
+        path = user_path(path)
         description = f"catalogue {path.name}"
         return cls(path.parent, read_catalogue(path), description=description, extra_files=[path])
 
     @classmethod
     def from_folder(cls, path: Path | str) -> CatalogueSource:
         """Open a folder, see `read_folder`; raises SourceError for several UTM zones, too."""
-        path = Path(path).expanduser()
+        path = user_path(path)
         images, unread = read_folder(path)
         if len(zones := {image.zone for image in images} - {""}) > 1:
             raise SourceError(

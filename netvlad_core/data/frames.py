@@ -75,7 +75,7 @@ def fingerprint_of(files: Iterable[Path], options: object) -> str:
         try:
             status = file.stat()
             state = f"{status.st_size} {status.st_mtime_ns}"
-        except OSError:
+        except (OSError, ValueError):  # ValueError: no file can have this name
             state = "missing"
         digest.update(f"\n{file.absolute()} {state}".encode(errors="surrogateescape"))
     return digest.hexdigest()[:16]

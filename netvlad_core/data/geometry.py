@@ -10,7 +10,21 @@ from scipy.spatial.transform import Rotation
 
 from netvlad_core.errors import PoseError
 
-MIN_QUATERNION_NORM = 1e-6
+NOT_FINITE = "pose with NaN or infinity"
+ZERO_QUATERNION = "pose with a zero quaternion"
+HUGE_QUATERNION = "pose with a quaternion far from length 1"
+TOO_FAR = "pose farther away than any place on Earth"
+
+# Lengths of a quaternion: one below is noise, and the square of a large one is infinite.
+_SHORTEST, _LONGEST = 1e-6, 1e6
+# Metres: half the equator, the largest coordinate of any map projection.
+_FARTHEST = 20_037_509.0
+_SENTENCES = {
+    NOT_FINITE: "pose is not finite: position {position}, quaternion {quaternion}",
+    ZERO_QUATERNION: "quaternion {quaternion} has zero length; a rotation has length 1",
+    HUGE_QUATERNION: "quaternion {quaternion} is no rotation; a rotation has length 1",
+    TOO_FAR: "position {position} is farther away than any place on Earth; expected metres",
+}
 
 
 @dataclass(frozen=True, eq=False)
@@ -38,14 +52,13 @@ class Pose:
 
     @classmethod
     def from_values(cls, position: ArrayLike, quaternion: ArrayLike) -> Pose:
-        """Check and normalise raw numbers; raises PoseError for NaN, infinity or a zero quaternion."""
+        """Check and normalise raw numbers; raises PoseError for those that `pose_faults` names."""
         position = np.asarray(position, dtype=np.float64).reshape(3)
         quaternion = np.asarray(quaternion, dtype=np.float64).reshape(4)
-        if not (np.isfinite(position).all() and np.isfinite(quaternion).all()):
-            raise PoseError(f"pose is not finite: position {position}, quaternion {quaternion}")
+        faults = pose_faults(position[None], quaternion[None])
+        if kind := next((kind for kind, is_found in faults.items() if is_found[0]), None):
+            raise PoseError(_SENTENCES[kind].format(position=position, quaternion=quaternion))
         norm = np.linalg.norm(quaternion)
-        if norm < MIN_QUATERNION_NORM:
-            raise PoseError(f"quaternion {quaternion} has zero length; a rotation has length 1")
         # A quaternion that is normalised already stays the same to the last digit.
         is_unit = abs(norm - 1) <= 4 * np.finfo(np.float64).eps
         return cls(position, quaternion if is_unit else quaternion / norm)
@@ -77,6 +90,23 @@ class Pose:
         """Return child <- parent."""
         back = self.rotation.inv()
         return Pose(-back.apply(self.position), back.as_quat())
+
+
+def pose_faults(positions: np.ndarray, quaternions: np.ndarray) -> dict[str, np.ndarray]:
+    """Mark, by kind, the poses that are no rigid transforms; positions (N, 3), quaternions (N, 4): (N,) bool.
+
+    A row has at most one fault, the first of: numbers that are not finite, a quaternion shorter than 1e-6 or
+    longer than 1e6, a coordinate beyond 20 037 km.
+    """
+    is_finite = np.isfinite(positions).all(axis=1) & np.isfinite(quaternions).all(axis=1)
+    with np.errstate(over="ignore", invalid="ignore"):
+        lengths = np.linalg.norm(quaternions, axis=1)
+    is_far = (np.abs(positions) > _FARTHEST).any(axis=1)
+    kinds = {ZERO_QUATERNION: lengths < _SHORTEST, HUGE_QUATERNION: lengths > _LONGEST, TOO_FAR: is_far}
+    faults, is_sound = {NOT_FINITE: ~is_finite}, is_finite
+    for kind, is_found in kinds.items():
+        faults[kind], is_sound = is_sound & is_found, is_sound & ~is_found
+    return faults
 
 
 def yaw_of(quaternions: np.ndarray) -> np.ndarray:

@@ -14,6 +14,7 @@ import cv2
 import numpy as np
 
 from netvlad_core.errors import ImageError
+from netvlad_core.files import read_file
 
 EMPTY = "empty image"
 CUT_OFF = "image cut off"
@@ -77,7 +78,7 @@ def read_image(path: Path) -> np.ndarray:
         If the file is missing, cut off or no picture.
     """
     try:
-        return decode_picture(Path(path).read_bytes())
+        return decode_picture(read_file(Path(path)))
     except OSError as error:
         raise ImageError(f"cannot read the image {path}: {error.strerror}", "missing image file") from error
     except ImageError as error:

@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 
 from netvlad_core.errors import NetvladError
+from netvlad_core.files import read_file
 
 _HEADER = 128
 _COMPRESSED, _MATRIX = 15, 14
@@ -33,7 +34,7 @@ def read_mat_file(
     options : of `scipy.io.loadmat`.
     """
     try:
-        content = path.read_bytes()
+        content = read_file(path)
     except OSError as reason:
         raise error(f"cannot read {path}: {reason}") from reason
     if content[:4] == b"\x89HDF" or content[512:516] == b"\x89HDF" or b"MATLAB 7.3" in content[:_HEADER]:

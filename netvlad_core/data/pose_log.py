@@ -8,13 +8,10 @@ from typing import Any
 
 import numpy as np
 
-from netvlad_core.data.geometry import MIN_QUATERNION_NORM
+from netvlad_core.data.geometry import pose_faults
 from netvlad_core.data.judges.clocks import REPEATED, RecordedClock, judge_recording
 from netvlad_core.data.judges.positions import JUMP, reachable
 from netvlad_core.data.trajectory import Trajectory
-
-NOT_FINITE = "pose with NaN or infinity"
-ZERO_QUATERNION = "pose with a zero quaternion"
 
 
 class MessageLog:
@@ -59,13 +56,13 @@ class PoseLog(MessageLog):
     def trajectory(self, skipped: Counter[str]) -> Trajectory:
         """Return the sound poses; add the reasons and counts of the others to `skipped`."""
         stamps, received, values = self.columns()
-        is_finite = np.isfinite(values).all(axis=1)
-        norms = np.linalg.norm(np.where(is_finite[:, None], values[:, 3:], 1.0), axis=1)
-        is_sound = is_finite & (norms >= MIN_QUATERNION_NORM)
-        count_skips(skipped, {NOT_FINITE: ~is_finite, ZERO_QUATERNION: is_finite & ~is_sound})
+        faults = pose_faults(values[:, :3], values[:, 3:])
+        count_skips(skipped, faults)
+        is_sound = ~np.any(list(faults.values()), axis=0)
         self.clock = judge_recording(stamps[is_sound], received[is_sound])
-        values[:, 3:] /= np.where(is_sound, norms, 1.0)[:, None]
-        stamps, values = kept_by(self.clock, values[is_sound], skipped)
+        values = values[is_sound]
+        values[:, 3:] /= np.linalg.norm(values[:, 3:], axis=1, keepdims=True)
+        stamps, values = kept_by(self.clock, values, skipped)
         return Trajectory(stamps, values[:, :3], values[:, 3:])
 
 

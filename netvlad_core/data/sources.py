@@ -9,6 +9,7 @@ from netvlad_core.data.bags.source import BagSource, SourceOptions
 from netvlad_core.data.catalogue import CatalogueSource
 from netvlad_core.data.frames import FrameSource
 from netvlad_core.errors import SourceError
+from netvlad_core.files import user_path
 
 
 def open_source(path: Path | str, options: SourceOptions | None = None) -> FrameSource:
@@ -27,7 +28,7 @@ def open_source(path: Path | str, options: SourceOptions | None = None) -> Frame
     >>> len(drive), frame.name, frame.pose.position.tolist(), frame.decode().shape
     (40, '000.png', [0.0, 0.0, 0.0], (120, 160, 3))
     """
-    path = Path(path).expanduser()
+    path = user_path(path)
     options = options or SourceOptions()
     if path.name == "metadata.yaml":
         path = path.parent

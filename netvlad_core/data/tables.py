@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import csv
+import io
+import os
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
@@ -13,6 +15,7 @@ from typing import TypeVar
 import numpy as np
 
 from netvlad_core.errors import SourceError
+from netvlad_core.files import read_file
 
 T = TypeVar("T")
 
@@ -46,11 +49,11 @@ class Table:
         """
         try:
             # Spreadsheets put a byte order mark in front.
-            with path.open(newline="", encoding="utf-8-sig") as file:
-                reader = csv.reader(file, strict=True)
-                header = [name.strip() for name in next(reader, [])]
-                _check_header(path, header, required, expected)
-                rows = [(reader.line_num, [field.strip() for field in row]) for row in reader if row]
+            text = read_file(path).decode("utf-8-sig")
+            reader = csv.reader(io.StringIO(text, newline=""), strict=True)
+            header = [name.strip() for name in next(reader, [])]
+            _check_header(path, header, required, expected)
+            rows = [(reader.line_num, [field.strip() for field in row]) for row in reader if row]
         except (OSError, UnicodeDecodeError, csv.Error) as error:
             raise SourceError(f"cannot read the table {path}: {error}") from error
         for line, row in rows:
@@ -95,7 +98,7 @@ class Table:
 
     def require_files(self, folder: Path, names: Sequence[str]) -> None:
         """Raise SourceError if none of the files exists; single ones may be missing."""
-        if not any((folder / name).is_file() for name in names):
+        if not any(os.path.isfile(folder / name) for name in names):  # False for names that no file can have
             raise SourceError(
                 f"none of the {len(names)} images of {self.path} exists, e.g. {folder / names[0]}; paths are "
                 f"relative to {folder}"

@@ -13,6 +13,7 @@ from scipy.spatial.transform import Rotation
 
 from netvlad_core.data.geometry import Pose
 from netvlad_core.errors import PoseError, SourceError
+from netvlad_core.files import read_file
 
 # One pose a second, the rate of a plain GPS, must count as continuous with its jitter.
 MAX_GAP = 1.5
@@ -110,7 +111,7 @@ def read_tum(path: Path) -> Trajectory:
     """
     poses = []
     try:
-        lines = path.read_text().splitlines()
+        lines = read_file(path).decode().splitlines()
     except (OSError, UnicodeDecodeError) as error:
         raise SourceError(f"cannot read the trajectory {path}: {error}") from error
     for number, line in enumerate(lines, start=1):
@@ -149,9 +150,12 @@ def seconds(stamp: int) -> str:
 def stamp_from_seconds(text: str) -> int:
     """Nanoseconds of a decimal number of seconds, exact to the last digit; raises ValueError."""
     try:
-        stamp = int(Decimal(text) * 10**9)
-    except (ArithmeticError, ValueError) as error:
+        nanoseconds = Decimal(text).scaleb(9)
+        is_small = abs(nanoseconds) < 2**63  # compared before it is whole: 1e999990 has a million digits
+    except ArithmeticError as error:
         raise ValueError(f"{text!r} is no number of seconds") from error
-    if abs(stamp) >= 2**63:
+    if nanoseconds.is_infinite():
+        raise ValueError(f"{text!r} is no number of seconds")
+    if not is_small:
         raise ValueError(f"stamp {text} is too large for seconds; were nanoseconds meant?")
-    return stamp
+    return int(nanoseconds)

@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import difflib
 import sys
+from contextlib import suppress
 from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import Any
 
 from netvlad_core.data.radii import CORRECT_WITHIN, NEGATIVE_BEYOND, POSITIVE_WITHIN
 from netvlad_core.errors import NetvladError
+from netvlad_core.files import read_file, user_path
 from netvlad_core.model.backbones import DEFAULT_BACKBONE
 from netvlad_core.model.spec import TORCH_PRECISIONS
-from netvlad_core.settings import setting, settings_of
+from netvlad_core.settings import MOST_SETTINGS, setting, settings_of, shown
 
 if sys.version_info >= (3, 11):
     import tomllib
@@ -115,8 +117,9 @@ class TrainingConfig:
             If the file is missing or no TOML, or a key is unknown, or a value of another type or range.
         """
         try:
-            values = tomllib.loads(path.read_text(encoding="utf-8"))
-        except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+            values = tomllib.loads(read_file(path, MOST_SETTINGS).decode())
+        # Beside its own errors: no text, a number of very many digits, arrays nested very deeply.
+        except (OSError, ValueError, RecursionError) as error:
             raise NetvladError(f"cannot read the configuration {path}: {error}") from error
         defaults = {field.name: field.default for field in fields(cls)}
         base = path.absolute().parent
@@ -125,23 +128,24 @@ class TrainingConfig:
                 near = difflib.get_close_matches(key, defaults, 1, cutoff=0.0)[0]
                 raise NetvladError(f"{path}: unknown option {key!r}; the nearest known one is {near!r}")
             if isinstance(defaults[key], float) and type(value) is int:
-                values[key] = float(value)
+                with suppress(OverflowError):
+                    values[key] = float(value)
             elif isinstance(value, list):
                 values[key] = tuple(value)
-        try:
-            config = cls(**values)
-        except NetvladError as error:
-            raise NetvladError(f"{path}: {error}") from error
 
         def absolute(text: str) -> str:
-            return str(base / Path(text).expanduser())
+            return str(base / user_path(text))
 
-        texts = {name: getattr(config, name) for name in _PATHS}
-        found: dict[str, Any] = {name: absolute(t) for name, t in texts.items() if t not in _NO_PATHS}
-        found |= {name: tuple(map(absolute, getattr(config, name))) for name in _LISTS_OF_PATHS}
+        try:
+            config = cls(**values)
+            texts = {name: getattr(config, name) for name in _PATHS}
+            found: dict[str, Any] = {name: absolute(t) for name, t in texts.items() if t not in _NO_PATHS}
+            found |= {name: tuple(map(absolute, getattr(config, name))) for name in _LISTS_OF_PATHS}
+        except NetvladError as error:
+            raise NetvladError(f"{path}: {error}") from error
         return replace(config, **found)
 
 
 def _expect(is_right: bool, key: str, value: Any, expected: str) -> None:
     if not is_right:
-        raise NetvladError(f"{key} is {value!r}; expected {expected}")
+        raise NetvladError(f"{key} is {shown(value)}; expected {expected}")

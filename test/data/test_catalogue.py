@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import cv2
@@ -86,6 +87,10 @@ def test_catalogue_with_yaw(tmp_path):
         (["image,x,y,qx,qy,qz,qw", "a.png,1,2,0,0,0,0"], "line 2: .* zero length"),
         (["image,x,y,stamp", "a.png,1,2,noon"], "line 2: 'noon' is no number of seconds"),
         (["image,x,y,stamp", "a.png,1,2,1700000000000000000"], "line 2: .*nanoseconds meant"),
+        (["image,x,y,stamp", "a.png,1,2,1e999990"], "line 2: .*nanoseconds meant"),
+        (["image,x,y,qx,qy,qz,qw", "a.png,1,2,0,0,1e200,1e200"], "line 2: .* no rotation"),
+        (["image,x,y", "a.png,1e300,2"], "line 2: .* farther away than any place on Earth"),
+        (["image,x,y", "null\0byte.png,1,2", f"{'n' * 5000}.png,1,2"], "none of the 2 images"),
         (["image,x,y", ",1,2"], "line 2: the image is empty"),
         (
             ["image,x,y", "a.png,1,2", "./a.png,3,4"],
@@ -258,3 +263,19 @@ def test_real_catalogue(shared_data, tmp_path):
     steps = np.linalg.norm(np.diff([f.pose.position for f in frames], axis=0), axis=1)
     assert np.median(steps) == pytest.approx(3.06, abs=0.05)
     assert frames[3].decode().shape == (240, 426, 3)
+
+
+def test_pipes_and_devices_are_neither_tables_nor_images(tmp_path):
+    os.mkfifo(tmp_path / "pipe.png")
+    (tmp_path / "zero.png").symlink_to("/dev/zero")
+    write_pictures(tmp_path, "a.png")
+    names = ["pipe.png", "zero.png", "null\0byte.png", f"{'n' * 5000}.png", "a.png"]
+    rows = [f"{name},{row},2" for row, name in enumerate(names)]
+    *odd, last = CatalogueSource.from_csv(write_catalogue(tmp_path, "image,x,y", *rows))
+    for frame, found in zip(odd, ("no regular file", "no regular file", "no file can have", "too long")):
+        with pytest.raises(ImageError, match=found):
+            frame.decode()
+    assert last.decode().ndim == 3
+    for name in ("pipe.png", "zero.png"):
+        with pytest.raises(SourceError, match="is no regular file"):
+            CatalogueSource.from_csv(tmp_path / name)

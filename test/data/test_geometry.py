@@ -48,11 +48,20 @@ def test_quaternion_is_normalised():
         ([np.nan, 0, 0], [0, 0, 0, 1], "not finite"),
         ([0, 0, 0], [0, 0, np.inf, 1], "not finite"),
         ([0, 0, 0], [0, 0, 0, 0], "zero length"),
+        ([0, 0, 0], [0, 0, 1e200, 1e200], "no rotation"),
+        ([0, 0, 0], [0, 0, 0, -2e6], "no rotation"),
+        ([1.7e308, 0, 0], [0, 0, 0, 1], "farther away than any place on Earth"),
+        ([0, -3e7, 0], [0, 0, 0, 1], "farther away than any place on Earth"),
     ],
 )
 def test_broken_pose_is_refused(position, quaternion, found):
     with pytest.raises(PoseError, match=found):
         Pose.from_values(position, quaternion)
+
+
+def test_lengths_of_quaternions_that_are_rotations():
+    for length in (1e-5, 9e5):
+        np.testing.assert_allclose(Pose.from_values([2e7, 0, 0], [0, 0, length, 0]).quaternion, [0, 0, 1, 0])
 
 
 def test_yaw_of_tilted_body_is_its_heading():

@@ -7,9 +7,10 @@ from types import SimpleNamespace
 
 import numpy as np
 
+from netvlad_core.data.geometry import HUGE_QUATERNION, NOT_FINITE, TOO_FAR, ZERO_QUATERNION
 from netvlad_core.data.judges.clocks import judge_recording
 from netvlad_core.data.judges.positions import JUMP
-from netvlad_core.data.pose_log import NOT_FINITE, ZERO_QUATERNION, PoseLog, kept_by
+from netvlad_core.data.pose_log import PoseLog, kept_by
 
 SECOND = 10**9
 
@@ -25,6 +26,8 @@ def test_log_keeps_the_sound_poses_and_counts_the_others() -> None:
         (2, 5.0, 1.0),
         (4, 6.0, 1.0),
         (5, 7.0, nan),
+        (6, 8.0, 1e200),
+        (7, 1e300, 1.0),
     ]
     for stamp, x, w in rows:
         stamp *= SECOND // 10
@@ -35,7 +38,13 @@ def test_log_keeps_the_sound_poses_and_counts_the_others() -> None:
     np.testing.assert_array_equal(trajectory.stamps, [SECOND // 10, 4 * SECOND // 10])
     np.testing.assert_array_equal(trajectory.positions[:, 0], [1, 4])
     np.testing.assert_array_equal(trajectory.quaternions, [[0, 0, 0, 1]] * 2)
-    assert skipped == {NOT_FINITE: 2, ZERO_QUATERNION: 1, "pose stamp out of order": 1}
+    assert skipped == {
+        NOT_FINITE: 2,
+        ZERO_QUATERNION: 1,
+        HUGE_QUATERNION: 1,
+        TOO_FAR: 1,
+        "pose stamp out of order": 1,
+    }
 
 
 def test_values_are_kept_with_their_stamps() -> None:

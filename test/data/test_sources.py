@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+
 import cv2
 import numpy as np
 import pytest
@@ -10,7 +12,7 @@ from netvlad_core.data.bags.source import BagSource
 from netvlad_core.data.catalogue import CatalogueSource
 from netvlad_core.data.geometry import Pose
 from netvlad_core.data.sources import SourceOptions, open_source
-from netvlad_core.errors import SourceError
+from netvlad_core.errors import NetvladError, SourceError
 from support.bags import STORAGES, write_bag
 from support.drives import COUNT, arc, assert_on_arc, bag_path, pictures, storage_file
 from support.images import known_picture
@@ -53,6 +55,20 @@ def test_catalogue_and_folder(tmp_path):
         assert isinstance(source, CatalogueSource)
         (frame,) = source
         assert (frame.pose is not None) == has_pose
+
+
+@pytest.mark.parametrize("name", ["drive.mcap", "drive.db3", "drive.bag", "places.csv"])
+def test_a_pipe_is_no_source(tmp_path, name):
+    os.mkfifo(tmp_path / name)
+    with pytest.raises(SourceError, match="is no regular file"):
+        open_source(tmp_path / name)
+
+
+@pytest.mark.parametrize("open_it", [open_source, BagSource.open, CatalogueSource.from_csv])
+@pytest.mark.parametrize("name", ["~no-such-user/drive", "null\0byte", ""])
+def test_what_is_no_name_is_refused(open_it, name):
+    with pytest.raises(NetvladError, match=r"no user no-such-user|name of a file or folder"):
+        open_it(name)
 
 
 def test_options_without_effect_are_refused(tmp_path):

@@ -48,6 +48,15 @@ def test_file_sets_options_and_paths_are_relative_to_it(tmp_path: Path) -> None:
         ("negative_radius = 5.0", ["negative_radius", "positive_radius 10"]),
         ('collection = "msls"\ndatabase = ["day"]', ["collection", "no database beside it"]),
         ("epochs", ["cannot read", "train.toml"]),
+        ("epochs = " + "9" * 5000, ["cannot read"]),
+        ("epochs = " + "9" * 400, ["epochs", "a whole number from 1"]),
+        ("epochs = 0x" + "f" * 5000, ["epochs", "a number of very many digits"]),
+        ("margin = " + "9" * 400, ["margin", "a number from 0"]),
+        ("database = " + "[" * 3000, ["cannot read"]),
+        ("database = [0x" + "f" * 5000 + "]", ["database", "a list of paths"]),
+        ('weights = "~no-such-user/w.safetensors"', ["there is no user no-such-user"]),
+        ('queries = ["~no-such-user/drive"]', ["there is no user no-such-user"]),
+        ('weights = "\\u0000"', ["name of a file"]),
     ],
 )
 def test_mistake_is_named(text: str, words: list[str], tmp_path: Path) -> None:

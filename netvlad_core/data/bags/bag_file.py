@@ -18,6 +18,7 @@ from rosbags.typesys import Stores, get_types_from_msg, get_typestore
 
 from netvlad_core.data.bags.storage import RawMessage, Storage, open_storage, storage_suffix
 from netvlad_core.errors import BrokenMessage, SourceError
+from netvlad_core.files import read_file
 
 _REPAIRS = {
     ".mcap": "mcap recover BROKEN.mcap -o WHOLE.mcap",
@@ -26,6 +27,7 @@ _REPAIRS = {
 }
 _METADATA = "metadata.yaml"
 _NEWEST_METADATA = 9
+_MOST_METADATA = 2**24  # bytes, of ten thousands of files
 _TF_DEFINITION = "geometry_msgs/TransformStamped[] transforms"
 
 
@@ -144,9 +146,10 @@ class Bag:
     def _find_storage(self) -> list[Path]:
         """List the storage files, those that metadata.yaml names if they are there; raises SourceError."""
         if not self.path.is_dir():
-            if self.path.exists() and storage_suffix(self.path):
+            if self.path.is_file() and storage_suffix(self.path):
                 return [self.path]
-            problem = "is no bag by its name" if self.path.exists() else "does not exist"
+            problem = "is no bag by its name" if self.path.is_file() else "is no regular file"
+            problem = problem if self.path.exists() else "does not exist"
             raise SourceError(f"{self.path} {problem}; {_EXPECTED}")
         files = sorted(file for file in self.path.iterdir() if storage_suffix(file) and file.is_file())
         named = self._read_metadata()
@@ -165,13 +168,14 @@ class Bag:
         if not file.exists():
             return set()
         try:
-            content = yaml.safe_load(file.read_text())["rosbag2_bagfile_information"]
+            content = yaml.safe_load(read_file(file, _MOST_METADATA).decode())["rosbag2_bagfile_information"]
             topics = content["topics_with_message_count"]
             self._announced = {t["topic_metadata"]["name"]: int(t["message_count"]) for t in topics}
             if (version := content["version"]) > _NEWEST_METADATA:
                 self.remarks.append(f"{file} is of version {version}, newer than known: reading the storage")
             return {Path(name).name for name in content["relative_file_paths"]}
-        except (OSError, yaml.YAMLError, LookupError, TypeError, ValueError) as error:
+        # PyYAML and what follows meet any content here.
+        except Exception as error:
             self.remarks.append(f"{file} is not readable ({error!r}): reading the storage")
             return set()
 

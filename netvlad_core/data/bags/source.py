@@ -28,6 +28,7 @@ from netvlad_core.data.pose_log import MessageLog
 from netvlad_core.data.trajectory import MAX_GAP, read_tum
 from netvlad_core.data.transforms import frame_name
 from netvlad_core.errors import BrokenMessage, CameraError, PoseError, SourceError
+from netvlad_core.files import user_path
 
 _log = logging.getLogger(__name__)
 
@@ -127,7 +128,7 @@ class BagSource:
             If the bag is damaged or empty, or does not hold the images or poses.
         """
         options = options or SourceOptions()
-        with Bag(Path(path).expanduser()) as bag:
+        with Bag(user_path(path)) as bag:
             by_recording = existing(bag.topics, options.recording_time)
             topic = choose_image_topic(bag.topics, options.image_topic)
             images = _Images(bag.decode, topic.name in by_recording)
@@ -215,7 +216,7 @@ def _read_poses(
     is_asked = bool(options.poses_required or options.trajectory or options.pose_topic)
     with _needed(is_asked):
         if options.trajectory:
-            track = PoseTrack(read_tum(options.trajectory.expanduser()), "", "")
+            track = PoseTrack(read_tum(user_path(options.trajectory)), "", "")
             if options.extrinsics is not None:
                 track = track.of_base(options.base_frame, options.extrinsics)
         elif topic := choose_pose_topic(bag.topics, options.pose_topic, images.name):
@@ -274,7 +275,7 @@ def _compared_clocks(images: str, clock: RecordedClock, poses: str, track: PoseT
 
 def _fingerprint(bag: Bag, images: Topic, poses: _Poses, options: SourceOptions) -> str:
     mounting = options.extrinsics and (*options.extrinsics.position, *options.extrinsics.quaternion)
-    files = [*bag.files, *([options.trajectory.expanduser()] if options.trajectory else [])]
+    files = [*bag.files, *([user_path(options.trajectory)] if options.trajectory else [])]
     frames = (options.base_frame, options.map_frame, options.recording_time)
     values = (images.name, poses.origin, mounting, *frames, options.max_gap, options.poses_required)
     return fingerprint_of(files, values)

@@ -14,6 +14,7 @@ from netvlad_core.data.images import picture_size
 from netvlad_core.data.neighbours import rows_within
 from netvlad_core.data.place_sets.place_set import PlaceImages, PlaceSet
 from netvlad_core.errors import ImageError
+from netvlad_core.files import read_file
 from netvlad_core.progress import bar
 
 # Metres within which two images of different splits show the same place without doubt.
@@ -93,7 +94,7 @@ class _Files:
         every = {images.path(row): side for side, images in sides.items() for row in range(len(images))}
         for path in bar(list(every), show=progress):
             try:
-                data = path.read_bytes()
+                data = read_file(path)
                 width, height = picture_size(data)
             except OSError:
                 self.missing.append(str(path))

@@ -20,6 +20,7 @@ from netvlad_core.data.catalogue import read_catalogue, read_folder
 from netvlad_core.data.place_sets.place_set import PlaceImages, PlaceSet, moved_apart
 from netvlad_core.data.tables import Table
 from netvlad_core.errors import SourceError
+from netvlad_core.files import read_file, user_path
 
 SPLITS = ("train", "val", "test")
 _DATABASES = ("database", "reference", "ref", "database.csv")
@@ -55,7 +56,7 @@ def read_pair(database: Path, queries: Path, ground_truth: Path | None = None) -
     SourceError
         If one has no images or wrong positions, or the ground truth names images that are not there.
     """
-    sides = [_read_side(path.expanduser().absolute()) for path in (database, queries)]
+    sides = [_read_side(user_path(path).absolute()) for path in (database, queries)]
     (places, place_zones), (asked, query_zones) = sides
     every = sorted({*place_zones, *query_zones})
     if len(set(every) - {""}) > 1:  # metres of two UTM zones do not compare
@@ -142,10 +143,10 @@ def _pairs_of_truth(path: Path) -> Iterable[tuple[str, str]]:
         table = Table.read(path, ("query", "database"))
         return zip(table["query"], table["database"])
     try:
-        content = json.loads(path.read_text())
+        content = json.loads(read_file(path))
         table = content.get("positives", content)
         return [(str(query), str(place)) for query, places in table.items() for place in places]
-    except (OSError, ValueError, AttributeError, TypeError) as error:
+    except (OSError, ValueError, RecursionError, AttributeError, TypeError) as error:
         expected = "expected {query: [database, ...]}"
         raise SourceError(f"cannot read the ground truth {path}: {error}; {expected}") from error
 

@@ -8,6 +8,7 @@ from typing import Protocol
 from netvlad_core.data.place_sets import folder_pairs, gsv_cities, msls, pitts, retrieval
 from netvlad_core.data.place_sets.place_set import PlaceSet
 from netvlad_core.errors import SourceError
+from netvlad_core.files import user_path
 
 
 class Format(Protocol):
@@ -52,7 +53,7 @@ def open_place_set(
     SourceError
         If the path is none of the formats, has no such split, or is wrong somewhere.
     """
-    path = Path(path).expanduser()
+    path = user_path(path)
     if queries is not None:
         if split is not None:
             raise SourceError(f"queries are named beside {path}, so there is no split {split!r} to choose")
@@ -69,7 +70,7 @@ def open_place_set(
 
 def splits_of(path: Path | str) -> list[str]:
     """The splits that a collection has; none if it is not divided."""
-    return _recognised(Path(path).expanduser())[1]
+    return _recognised(user_path(path))[1]
 
 
 def _recognised(path: Path) -> tuple[Format, list[str]]:

@@ -15,6 +15,7 @@ import numpy as np
 from netvlad_core.data.catalogue import image_names
 from netvlad_core.data.place_sets.place_set import PlaceImages, PlaceSet
 from netvlad_core.errors import SourceError
+from netvlad_core.files import read_file
 
 _QUERY = "_query.txt"
 _IMAGE_FOLDERS = ("images", "jpg", "")
@@ -90,7 +91,7 @@ def _read_lists(path: Path, query_files: list[Path]) -> PlaceSet:
 
 def _words(file: Path) -> list[str]:
     try:
-        return file.read_text().split()
+        return read_file(file).decode().split()
     except (OSError, UnicodeDecodeError) as error:
         raise SourceError(f"cannot read the list {file}: {error}") from error
 
