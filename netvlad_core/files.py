@@ -66,11 +66,9 @@ def read_file(path: Path, most: int = _MOST) -> bytes:
         raise OSError(errno.EINVAL, f"no file can have this name ({error})", str(path)) from error
     if not (stat.S_ISREG(status.st_mode) or stat.S_ISDIR(status.st_mode)):
         raise OSError(errno.EINVAL, "is no regular file", str(path))
-    with path.open("rb") as file:  # of a folder the system says so
-        content = file.read(most + 1) if status.st_size <= most else None
-    if content is None or len(content) > most:
+    if status.st_size > most and stat.S_ISREG(status.st_mode):
         raise OSError(errno.EFBIG, f"has more than {most} bytes", str(path))
-    return content
+    return path.read_bytes()  # of a folder the system says what it is
 
 
 def beside(table: Path, suffix: str) -> Path:
