@@ -48,7 +48,7 @@ from netvlad_ros.conversions import (
 )
 from netvlad_ros.msg import PlaceMatches
 
-_PLACES = 500
+_PLACES = 1000
 _STAGE = re.compile(r"(.+) \(ms, median of (\d+)\)")
 # In the order of an image's way; the network is the baseline.
 _OVERHEAD = ("decode", "search", "publish")
