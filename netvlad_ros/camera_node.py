@@ -10,15 +10,16 @@ from typing import Any
 import rclpy
 from rclpy.exceptions import InvalidParameterTypeException, InvalidParameterValueException
 from rclpy.executors import ExternalShutdownException
-from rclpy.lifecycle import LifecycleNode, LifecycleState, TransitionCallbackReturn
+from rclpy.lifecycle import LifecycleState, TransitionCallbackReturn
 from rclpy.signals import SignalHandlerOptions
 
 from netvlad_core.data.camera import Camera
 from netvlad_core.data.geometry import Pose
 from netvlad_core.errors import NetvladError
 from netvlad_core.machine import keep_freed_memory
-from netvlad_ros.diagnostics import HealthReport, Problem, Statistics
+from netvlad_ros.diagnostics import HealthReport, Problem
 from netvlad_ros.executor import ThreadedExecutor
+from netvlad_ros.guarded_node import GuardedNode
 from netvlad_ros.moment import Moment
 from netvlad_ros.parameters import NodeParameter, ParameterTable
 from netvlad_ros.process import end_when_told, is_told, say, without_ros_arguments
@@ -29,7 +30,7 @@ _THREADS = 4
 _LOOK = 0.2  # seconds between two looks for signals
 
 
-class CameraNode(LifecycleNode):
+class CameraNode(GuardedNode):
     """A lifecycle node that works on the moments of one camera.
 
     A subclass fills in what it opens and closes (`configure`, `activate`, `deactivate`, `cleanup`), what it
@@ -45,7 +46,6 @@ class CameraNode(LifecycleNode):
     def __init__(self, name: str, parameters: Sequence[NodeParameter], **kwargs: Any) -> None:
         super().__init__(name, **kwargs)
         self._is_complete = False  # rclpy also destroys a node whose constructor has raised
-        self.statistics = Statistics()
         self._failure: Problem | None = None
         self._table = ParameterTable(self, parameters)
         self.input = RobotInput(
@@ -170,7 +170,7 @@ class CameraNode(LifecycleNode):
             return [Problem("not configured", "not configured")]
         if not self.input.topic:
             return [*self.problems(), Problem("not active", "not active")]
-        return [*self.problems(), *self.input.problems()]
+        return [*self.problems(), *self.input.problems(), *self.callback_problems()]
 
     def _all_facts(self) -> dict[str, str]:
         return {"images from": self.input.topic, **self.facts()}

@@ -112,7 +112,7 @@ def _flat(pose: Pose) -> Pose:
 
 
 def _stamped(parent: str, child: str, transform: Pose) -> TransformStamped:
-    pose = pose_to_message(Pose.from_values(transform.position, transform.quaternion))
+    pose = pose_to_message(transform)
     at = pose.position
     return TransformStamped(
         header=Header(frame_id=parent),

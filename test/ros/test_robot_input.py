@@ -113,9 +113,10 @@ def test_odometry_out_of_order_or_broken_at_times_makes_no_difference(start_driv
     assert all(status.level == DiagnosticStatus.OK for status in drive.told[-3:])
 
 
-def _publish_broken(drive: Drive, seconds: float) -> None:
+def _publish_broken(drive: Drive, seconds: float, x: float = 0.0, w: float = 0.0) -> None:
     message = drive.message(seconds)
-    message.pose.pose.orientation.w = message.pose.pose.orientation.z = 0.0
+    message.pose.pose.position.x = x
+    message.pose.pose.orientation.z, message.pose.pose.orientation.w = 0.0, w
     drive.odometry.publish(message)
 
 
@@ -227,10 +228,17 @@ def test_nine_images_of_ten_that_cannot_be_used_are_an_error_with_the_reason(sta
     assert all(len(value.key) < 100 for value in status.values)
 
 
-def test_odometry_that_is_refused_again_and_again_is_told(start_drive):
+@pytest.mark.parametrize(
+    ("x", "w", "words"),
+    [
+        (0.0, 0.0, "zero length"),
+        (1.7e308, 1.0, "farther away than any place on Earth"),
+    ],
+)
+def test_odometry_that_is_refused_again_and_again_is_told(start_drive, x, w, words):
     drive = start_drive()
-    drive.play(_at(*_SEEN, act=drive.see) + _at(*_DRIVEN, act=lambda t: _publish_broken(drive, t)))
-    assert "zero length" in drive.told_within(f"messages on {drive.namespace}/odom left out").message
+    drive.play(_at(*_SEEN, act=drive.see) + _at(*_DRIVEN, act=lambda t: _publish_broken(drive, t, x, w)))
+    assert words in drive.told_within(f"messages on {drive.namespace}/odom left out").message
 
 
 # --- Frames -------------------------------------------------------------------------------------------------

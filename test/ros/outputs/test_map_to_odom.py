@@ -56,6 +56,13 @@ def test_it_is_the_pose_against_the_odometry_of_the_image():
     assert abs(composed.quaternion @ _POSE.quaternion) == pytest.approx(1, abs=1e-12)
 
 
+@pytest.mark.parametrize("planar", [True, False])
+def test_odometry_at_the_other_end_of_the_earth_gives_a_transform(planar):
+    sent = _Sent(planar)
+    sent.see(odometry=Pose.from_xyz_yaw(2e7, -2e7, yaw=2.0))
+    assert np.isfinite(sent.broadcast().transform.translation.x)
+
+
 def test_planar_transform_has_x_y_and_yaw_alone_and_keeps_them_right():
     sent = _Sent(planar=True)
     sent.see()
