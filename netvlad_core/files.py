@@ -234,12 +234,14 @@ def _remove_abandoned(folder: Path) -> None:
                 shutil.rmtree(folder)
 
 
-def sha256_of(path: Path) -> str:
-    """Hexadecimal sha256 of a file's content."""
+def sha256_of(path: Path, count: int | None = None) -> str:
+    """Hexadecimal sha256 of a file's content, or of its first `count` bytes."""
     digest = hashlib.sha256()
+    left = path.stat().st_size if count is None else count
     with path.open("rb") as file:
-        while block := file.read(1 << 20):
+        while left > 0 and (block := file.read(min(left, 1 << 20))):
             digest.update(block)
+            left -= len(block)
     return digest.hexdigest()
 
 

@@ -17,6 +17,7 @@ from netvlad_core.data.camera import Camera
 from netvlad_core.data.geometry import Pose
 from netvlad_core.errors import NetvladError
 from netvlad_core.machine import keep_freed_memory
+from netvlad_core.model.extractor import Extractor
 from netvlad_ros.diagnostics import HealthReport, Problem
 from netvlad_ros.executor import ThreadedExecutor
 from netvlad_ros.guarded_node import GuardedNode
@@ -90,6 +91,10 @@ class CameraNode(GuardedNode):
 
     def map_camera(self) -> Camera | None:
         """Camera of the open map, if there is one."""
+        return None
+
+    def extractor(self) -> Extractor | None:
+        """The network that is open, if there is one."""
         return None
 
     def problems(self) -> list[Problem]:
@@ -168,12 +173,23 @@ class CameraNode(GuardedNode):
             return [self._failure]
         if not self._table.is_configured:
             return [Problem("not configured", "not configured")]
+        problems = [*self._network_problems(), *self.problems()]
         if not self.input.topic:
-            return [*self.problems(), Problem("not active", "not active")]
-        return [*self.problems(), *self.input.problems(), *self.callback_problems()]
+            return [*problems, Problem("not active", "not active")]
+        return [*problems, *self.input.problems(), *self.callback_problems()]
+
+    def _network_problems(self) -> list[Problem]:
+        extractor = self.extractor()
+        if extractor is None or not extractor.failure:
+            return []
+        now = f"the network runs on {extractor.runs_on} until the node is configured anew"
+        return [Problem("device failed", f"{extractor.failure}; {now}")]
 
     def _all_facts(self) -> dict[str, str]:
-        return {"images from": self.input.topic, **self.facts()}
+        extractor, facts = self.extractor(), {"images from": self.input.topic}
+        if extractor is not None:
+            facts |= {"model_id": extractor.model_id, "engine": extractor.runs_on}
+        return facts | self.facts()
 
 
 def run_node(make: Callable[[], CameraNode], arguments: list[str] | None = None) -> int:

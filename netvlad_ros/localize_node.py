@@ -8,6 +8,7 @@ from typing import Any
 from netvlad_core.data.camera import Camera
 from netvlad_core.errors import MapError, NetvladError
 from netvlad_core.localization.localizer import Localizer, LocalizerOptions
+from netvlad_core.model.extractor import Extractor
 from netvlad_core.settings import with_settings
 from netvlad_ros.answers import Answers
 from netvlad_ros.camera_node import CameraNode, run_node
@@ -117,6 +118,9 @@ class LocalizeNode(CameraNode):
 
     # --- Health ---------------------------------------------------------------------------------------------
 
+    def extractor(self) -> Extractor | None:
+        return None if self.localizer is None else self.localizer.extractor
+
     def problems(self) -> list[Problem]:
         localizer = self.localizer
         if localizer is None:
@@ -131,10 +135,7 @@ class LocalizeNode(CameraNode):
         return []
 
     def facts(self) -> dict[str, str]:
-        if self.localizer is None:
-            return {}
-        header, engine = self.localizer.place_map.header, self.localizer.extractor.runs_on
-        return {"map_id": header.map_id, "model_id": header.model_id, "engine": engine}
+        return {} if self.localizer is None else {"map_id": self.localizer.place_map.header.map_id}
 
     # --- Parameters -----------------------------------------------------------------------------------------
 

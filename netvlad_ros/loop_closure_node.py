@@ -16,6 +16,7 @@ from netvlad_core.files import sendable, user_path
 from netvlad_core.localization.loops.live_drive import LiveDrive
 from netvlad_core.mapping.place_map import PlaceMap
 from netvlad_core.model.backbones import network_file
+from netvlad_core.model.extractor import Extractor
 from netvlad_ros.camera_node import CameraNode, run_node
 from netvlad_ros.conversions import closure_to_message, descriptor_to_message, map_to_message
 from netvlad_ros.loop_closure_parameters import PARAMETERS, closer_options
@@ -123,13 +124,14 @@ class LoopClosureNode(CameraNode):
         earlier = None if self._drive is None else self._drive.earlier
         return None if earlier is None else earlier.camera
 
+    def extractor(self) -> Extractor | None:
+        return None if self._drive is None else self._drive.observer.extractor
+
     def facts(self) -> dict[str, str]:
         if self._drive is None:
             return {}
         earlier = self._drive.earlier
         return {
-            "model_id": self._drive.observer.extractor.model_id,
-            "engine": self._drive.observer.extractor.runs_on,
             "earlier map": earlier.header.map_id if earlier else "",
             "keyframes in memory": str(len(self._drive.closer)),
         }

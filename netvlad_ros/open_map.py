@@ -5,8 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable
 from threading import Lock
 
-import numpy as np
-
 from netvlad_core.errors import NetvladError
 from netvlad_core.files import user_path
 from netvlad_core.localization.localizer import Localizer, LocalizerOptions
@@ -56,7 +54,7 @@ class OpenMap:
             network = network_file(weights) if weights else None
             opened = Localizer.open(user_path(path), network, device, options, precision)
             # The first run of a network is slow; it should not fall on the first image.
-            opened.extractor(np.zeros((480, 640, 3), np.uint8))
+            opened.extractor.try_out()
             self._tell(opened.place_map)  # before it is the one: what cannot be told does not replace another
             self.localizer = opened
             return opened

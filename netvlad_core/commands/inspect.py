@@ -38,18 +38,19 @@ def _map_values(path: Path) -> dict[str, Any]:
 
 
 def _network_values(path: Path) -> dict[str, Any]:
-    from netvlad_core.model.open_engine import open_engine
+    from netvlad_core.model.extractor import Extractor
 
-    engine = open_engine(path)
+    extractor = Extractor.load(path)
+    extractor.try_out()
     values: dict[str, Any] = {
-        "model_id": engine.model_id, "runs_on": engine.device, "precision": engine.precision,
+        "model_id": extractor.model_id, "runs_on": extractor.device, "precision": extractor.precision,
     }  # fmt: skip
     if path.suffix != ".onnx":
         from netvlad_core.model.checkpoints import load_checkpoint
 
         network = load_checkpoint(path)  # the engine may have taken the ONNX file beside it
         values["parameters"] = sum(parameter.numel() for parameter in network.parameters())
-    return {**values, "dimension": engine.spec.dimension, **asdict(engine.spec)}
+    return {**values, "dimension": extractor.dimension, **asdict(extractor.spec)}
 
 
 def _as_text(key: str, value: Any) -> str:

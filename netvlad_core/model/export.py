@@ -21,7 +21,7 @@ from torch import Tensor, nn
 from netvlad_core.errors import NetvladError
 from netvlad_core.files import written_whole
 from netvlad_core.model.network import PlaceNetwork
-from netvlad_core.model.onnx_engine import FORMAT, INPUT, OUTPUT, OnnxEngine
+from netvlad_core.model.onnx_engine import FORMAT, INPUT, OUTPUT, OnnxEngine, with_sum
 from netvlad_core.model.preprocessing import Preprocessing, resize
 from netvlad_core.model.spec import ONNX_PRECISIONS
 
@@ -95,7 +95,7 @@ def export(
         model = _quantized(model, samples)
     _describe(model, network, precision)
     with written_whole(path) as partial:
-        partial.write_bytes(model.SerializeToString())
+        partial.write_bytes(with_sum(model.SerializeToString()))
         agreement = _compare(OnnxEngine(partial, "cpu"), graph, samples or _random_pictures(preprocessing))
         if not agreement.similarity >= _LOWEST_SIMILARITY[precision]:
             raise NetvladError(

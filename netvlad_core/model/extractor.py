@@ -2,40 +2,53 @@
 
 from __future__ import annotations
 
+import logging
+import re
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
+from threading import Lock
 from typing import TYPE_CHECKING
 
 import numpy as np
 
+from netvlad_core.errors import CheckpointError, NetvladError
 from netvlad_core.model.backbones import PACKAGED_NETWORK
-from netvlad_core.model.engine import Engine
+from netvlad_core.model.engine import Engine, check_descriptors
 from netvlad_core.model.open_engine import open_engine
 from netvlad_core.model.preprocessing import as_rgb
 
 if TYPE_CHECKING:
     from netvlad_core.model.network import PlaceNetwork
 
+_log = logging.getLogger(__name__)
+
 Images = np.ndarray | Sequence[np.ndarray]
+
+# In what torch and ONNX Runtime raise when a GPU has no memory left, or is gone.
+_GPU_ERROR = re.compile(r"cuda|cudnn|cublas|tensorrt|nvrtc|accelerator|OutOfMemoryError", re.IGNORECASE)
+_NO_MEMORY = re.compile(r"out of memory|OutOfMemory|MemoryError|alloc", re.IGNORECASE)
 
 
 class Extractor:
     """Computes global descriptors; deterministic for a given device, precision and batch.
 
-    `Extractor.load` opens a file, `Extractor.of` takes a network.
+    `Extractor.load` opens a file, `Extractor.of` takes a network. When a GPU has no memory for a batch, half
+    of it goes through at a time; when it has none for one image, or is gone, the spare engine takes over for
+    good. Several threads may call at once.
 
     Parameters
     ----------
     engine : runs the network.
     batch_size : images that go through the network together; default: what suits the device.
+    spare : opens an engine of the same network that needs no GPU; None if there is no file to open.
 
     Attributes
     ----------
-    engine, batch_size : as given.
-    model_id, spec, device, precision : those of the engine.
-    runs_on : device and precision, for display.
+    engine : the one that runs the network now.
+    model_id, spec : those of the engine.
     dimension : D of the descriptors.
+    failure : why the first engine runs the network no longer; empty as long as it does.
 
     Examples
     --------
@@ -47,14 +60,37 @@ class Extractor:
     ((2, 7168), True)
     """
 
-    def __init__(self, engine: Engine, batch_size: int | None = None) -> None:
+    def __init__(
+        self, engine: Engine, batch_size: int | None = None, spare: Callable[[], Engine] | None = None
+    ) -> None:
         self.engine = engine
         self.model_id, self.spec = engine.model_id, engine.spec
-        self.device, self.precision = engine.device, engine.precision
-        self.runs_on = f"{self.device} in {self.precision}"
         self.dimension = self.spec.dimension
+        self.failure = ""
+        self._batch_size, self._most_at_once = batch_size, 2**31
+        self._spare = spare
+        self._lock = Lock()
+
+    @property
+    def device(self) -> str:
+        """Device of the engine, for display."""
+        return self.engine.device
+
+    @property
+    def precision(self) -> str:
+        """Precision of the engine."""
+        return self.engine.precision
+
+    @property
+    def runs_on(self) -> str:
+        """Device and precision, for display."""
+        return f"{self.device} in {self.precision}"
+
+    @property
+    def batch_size(self) -> int:
+        """Images that go through the network together."""
         # On a CPU the activations of a single image stay in its caches; eight together run at half the speed.
-        self.batch_size = batch_size or (1 if self.device.lower().startswith("cpu") else 16)
+        return min(self._batch_size or (1 if _is_cpu(self.engine) else 16), self._most_at_once)
 
     @classmethod
     def of(
@@ -90,7 +126,19 @@ class Extractor:
         CheckpointError
             If there is no file, it is damaged, or nothing here can run it in the precision.
         """
-        return cls(open_engine(Path(weights), device, precision, engine), batch_size)
+        path = Path(weights)
+        opened = open_engine(path, device, precision, engine)
+        extractor = cls(opened, batch_size, lambda: open_engine(path, "cpu"))
+        if not opened.is_whole:
+            extractor.try_out()
+        return extractor
+
+    def try_out(self) -> None:
+        """Describe an image of a usual size: the first is slow, and shows whether the network can run.
+
+        Raises CheckpointError or NetvladError if it cannot.
+        """
+        self(np.zeros((480, 640, 3), np.uint8))
 
     def __call__(self, images: Images) -> np.ndarray:
         """Descriptors of one image, of a list of differently sized images, or of a batch.
@@ -107,6 +155,10 @@ class Extractor:
         ------
         ImageError
             If an array is no uint8 image or a side is shorter than 16 pixels.
+        CheckpointError
+            If the network gives no descriptors of unit length.
+        NetvladError
+            If the engine cannot run it, and there is no spare one.
         """
         listed = [images] if isinstance(images, np.ndarray) and images.ndim in (2, 3) else images
         batch = [as_rgb(image) for image in listed]
@@ -115,7 +167,49 @@ class Extractor:
         for index, image in enumerate(batch):
             by_shape[image.shape].append(index)
         for indices in by_shape.values():
-            for start in range(0, len(indices), self.batch_size):
-                rows = indices[start : start + self.batch_size]
-                descriptors[rows] = self.engine.describe([batch[row] for row in rows])
+            while indices:
+                rows, indices = indices[: self.batch_size], indices[self.batch_size :]
+                descriptors[rows] = self._describe([batch[row] for row in rows])
         return descriptors
+
+    def _describe(self, images: list[np.ndarray]) -> np.ndarray:
+        engine = self.engine
+        try:
+            found = engine.describe(images)
+        except NetvladError:
+            raise
+        except Exception as error:  # each engine raises its own classes
+            reason = f"{type(error).__name__}: {error}".strip().splitlines()[0]
+        else:
+            check_descriptors(found, len(images), engine)
+            return found
+        # Outside of the handler, whose traceback keeps the failed attempt in memory.
+        if _is_cpu(engine) and not _GPU_ERROR.search(reason):
+            raise NetvladError(f"{engine.device} cannot run the network {self.model_id}: {reason}")
+        if len(images) > 1 and _NO_MEMORY.search(reason):
+            half = self._most_at_once = len(images) // 2
+            _log.warning("no memory for %d images at once on %s: %d now", len(images), engine.device, half)
+            return np.concatenate([self._describe(images[:half]), self._describe(images[half:])])
+        self._replace(engine, reason)
+        return self._describe(images)
+
+    def _replace(self, engine: Engine, reason: str) -> None:
+        """Have the spare engine take over, unless another thread has seen to that."""
+        with self._lock:
+            if self.engine is not engine:
+                return
+            if self._spare is None:
+                raise NetvladError(f"{engine.device} cannot run the network {self.model_id}: {reason}")
+            spare, self._spare = self._spare(), None
+            if spare.model_id != self.model_id:
+                raise CheckpointError(
+                    f"{engine.device} failed ({reason}), and the file of the network {self.model_id} is "
+                    f"{spare.model_id} now"
+                )
+            self.failure = f"{engine.device} failed: {reason}"
+            self.engine, self._most_at_once = spare, 2**31
+        _log.warning("%s; from now on the network runs on %s", self.failure, self.runs_on)
+
+
+def _is_cpu(engine: Engine) -> bool:
+    return engine.device.lower().startswith("cpu")

@@ -39,8 +39,9 @@ class OpenVinoEngine(Engine):
     """
 
     def __init__(self, path: Path, precision: str = "auto") -> None:
-        self._core, self._model, facts = _open(path)
-        self.model_id, self.spec = facts.model_id, facts.spec
+        facts = OnnxFacts.read(path)
+        self._core, self._model = _open(path)
+        self.model_id, self.spec, self.is_whole = facts.model_id, facts.spec, facts.is_whole
         possible = _possible_precisions(self._core, facts.precision)
         if precision not in ("auto", *possible):
             known = ", ".join(possible)
@@ -111,14 +112,12 @@ class OpenVinoEngine(Engine):
         }
 
 
-def _open(path: Path) -> tuple[Any, Any, OnnxFacts]:
+def _open(path: Path) -> tuple[Any, Any]:
     try:
         import openvino
         from openvino.frontend import FrontEndManager
     except ImportError as error:
         raise NetvladError(f"{path} needs OpenVINO, which is not installed: pip install openvino") from error
-    if not path.is_file():
-        raise CheckpointError(f"there is no ONNX file {path}")
     frontend = FrontEndManager().load_by_framework("onnx")
     try:
         model = frontend.convert(frontend.load(path))
@@ -128,9 +127,7 @@ def _open(path: Path) -> tuple[Any, Any, OnnxFacts]:
     # The first array that OpenVINO takes sets up its binding to NumPy. Two threads that do so at once may
     # wait for each other for good: one holds the GIL, the other the lock of the set-up.
     openvino.Tensor(np.zeros(1, np.float32), shared_memory=True).data.copy()
-    has_metadata = model.has_rt_info(["framework"])
-    facts = OnnxFacts.of(model.get_rt_info(["framework"]).value if has_metadata else {}, path)
-    return openvino.Core(), model, facts
+    return openvino.Core(), model
 
 
 def _possible_precisions(core: Any, stored: str) -> list[str]:

@@ -2,14 +2,23 @@
 
 from __future__ import annotations
 
+import logging
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from pathlib import Path
 
 import numpy as np
+import onnxruntime
 import pytest
+import torch
 
 from netvlad_core.cli import main
 from netvlad_core.errors import CheckpointError, ImageError, NetvladError
+from netvlad_core.model.checkpoints import load_checkpoint, save_checkpoint
 from netvlad_core.model.extractor import Extractor
+from netvlad_core.model.open_engine import open_engine
+from netvlad_core.model.torch_engine import TorchEngine
+from support.engines import FailingEngine
 from support.street import street, view, write_catalogue
 
 
@@ -132,3 +141,124 @@ def test_every_form_of_the_layer_is_fitted_and_kept(flags: list[str], tmp_path: 
     assert place @ same > place @ other + 0.1
     lengths = np.linalg.norm(place.reshape(4, -1), axis=1)
     assert (np.ptp(lengths) < 1e-5) == extractor.spec.intra_normalization
+
+
+# --- A GPU that fails ---------------------------------------------------------------------------------------
+
+_FAILURES = [
+    torch.cuda.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB"),
+    RuntimeError("CUDA error: unspecified launch failure"),
+    onnxruntime.capi.onnxruntime_pybind11_state.RuntimeException("CUDA failure 100: no CUDA-capable device"),
+    onnxruntime.capi.onnxruntime_pybind11_state.Fail("Failed to allocate memory for requested buffer"),
+]
+
+
+@pytest.mark.parametrize("error", _FAILURES, ids=lambda error: type(error).__name__)
+def test_cpu_takes_over_from_a_gpu_that_fails(
+    error: Exception,
+    checkpoint: Path,
+    extractor: Extractor,
+    images: list[np.ndarray],
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    expected = extractor(images)
+    gpu = FailingEngine(open_engine(checkpoint, "cpu"), error, works=2)
+    failing = Extractor(gpu, 1, partial(open_engine, checkpoint, "cpu"))
+    assert (failing.runs_on, failing.failure) == ("cuda:0 in float32", "")
+    with caplog.at_level(logging.WARNING):
+        found = failing(images)
+        failing(images)
+    np.testing.assert_allclose(found, expected, atol=1e-4)
+    assert gpu.calls == [1, 1, 1], "it is not asked again"
+    assert failing.runs_on == "cpu in float32"
+    assert failing.failure.startswith("cuda:0 failed: ")
+    assert str(error).partition(".")[0] in failing.failure
+    assert caplog.text.count("from now on the network runs on cpu in float32") == 1
+
+
+def test_backend_that_loses_its_gpu_is_replaced(
+    checkpoint: Path, images: list[np.ndarray], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """`Extractor.load` knows how to open the network again."""
+    loaded = Extractor.load(checkpoint, "cpu", engine="torch")
+    expected, first = loaded(images), loaded.engine
+    described = TorchEngine.describe
+
+    def lost(engine: TorchEngine, given: list[np.ndarray]) -> np.ndarray:
+        if engine is first:
+            raise RuntimeError("CUDA error: device-side assert triggered\nCompile with TORCH_USE_CUDA_DSA")
+        return described(engine, given)
+
+    monkeypatch.setattr(TorchEngine, "describe", lost)
+    np.testing.assert_allclose(loaded(images), expected, atol=1e-5)
+    assert loaded.failure == "cpu failed: RuntimeError: CUDA error: device-side assert triggered"
+
+
+def test_batches_shrink_to_what_the_memory_holds(
+    checkpoint: Path, extractor: Extractor, images: list[np.ndarray]
+) -> None:
+    gpu = FailingEngine(open_engine(checkpoint, "cpu"), _FAILURES[0], works=1000, most_images=3)
+    failing = Extractor(gpu, 8, partial(open_engine, checkpoint, "cpu"))
+    views = [images[1]] * 8
+    np.testing.assert_allclose(failing(views), np.repeat(extractor(images[1]), 8, axis=0), atol=1e-4)
+    assert (gpu.calls, failing.batch_size, failing.failure) == ([8, 4, 2, 2, 4, 2, 2], 2, "")
+    failing(views)
+    assert gpu.calls[7:] == [2, 2, 2, 2]
+
+
+def test_workers_agree_on_one_spare_engine(
+    checkpoint: Path, extractor: Extractor, images: list[np.ndarray]
+) -> None:
+    opened = []
+
+    def spare() -> TorchEngine:
+        opened.append(TorchEngine(load_checkpoint(checkpoint), "cpu"))
+        return opened[-1]
+
+    gpu = FailingEngine(extractor.engine, _FAILURES[1], works=3)
+    failing = Extractor(gpu, 1, spare)
+    with ThreadPoolExecutor(4) as pool:
+        found = list(pool.map(failing, images * 4))
+    np.testing.assert_allclose(np.concatenate(found[:6]), extractor(images), atol=1e-4)
+    assert len(opened) == 1
+
+
+def test_spare_engine_of_another_network_is_refused(
+    checkpoint: Path, images: list[np.ndarray], tmp_path: Path
+) -> None:
+    network = load_checkpoint(checkpoint)
+    network.netvlad.centroids.data.add_(0.1)
+    save_checkpoint(network, tmp_path / "other.safetensors")
+    gpu = FailingEngine(open_engine(checkpoint, "cpu"), _FAILURES[1])
+    failing = Extractor(gpu, 1, partial(open_engine, tmp_path / "other.safetensors", "cpu"))
+    with pytest.raises(CheckpointError, match=r"cuda:0 failed .*unspecified launch failure.* is .* now"):
+        failing(images[0])
+
+
+def test_what_is_no_device_or_has_no_spare_engine_is_one_sentence(
+    extractor: Extractor, images: list[np.ndarray], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with pytest.raises(NetvladError, match=r"cuda:0 cannot run the network .*: CUDA error: unspecified"):
+        Extractor(FailingEngine(extractor.engine, _FAILURES[1]))(images[0])
+    broken = FailingEngine(extractor.engine, ValueError("Non-zero status code\nand advice"))
+    monkeypatch.setattr(broken, "device", "CPU (ONNX Runtime, 2 threads)")
+    with pytest.raises(NetvladError, match=r"2 threads\) cannot run .*: ValueError: Non-zero status code$"):
+        Extractor(broken, spare=lambda: extractor.engine)(images[0])
+
+
+@pytest.mark.parametrize(
+    ("found", "fault"),
+    [
+        (np.full((1, 896), np.nan, np.float32), "that are not finite"),
+        (np.full((1, 896), 1.0, np.float32), "that are not of length 1"),
+        (np.zeros((1, 896), np.float32), "that are not of length 1"),
+        (np.zeros((1, 895), np.float32), r"of the shape \(1, 895\), expected \(1, 896\)"),
+    ],
+)
+def test_what_is_no_descriptor_never_leaves(
+    found: np.ndarray, fault: str, checkpoint: Path, images: list[np.ndarray], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    loaded = Extractor.load(checkpoint, "cpu")
+    monkeypatch.setattr(loaded.engine, "describe", lambda _: found)
+    with pytest.raises(CheckpointError, match=f"gives descriptors {fault}, on cpu in float32"):
+        loaded(images[0])

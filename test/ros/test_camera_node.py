@@ -12,7 +12,8 @@ pytest.importorskip("rclpy")
 from rclpy.lifecycle import TransitionCallbackReturn
 from rclpy.parameter import Parameter
 
-from support.robot import raw, wait_until
+from support.engines import FailingEngine
+from support.robot import raw, values_of, wait_until
 
 
 def test_autostart_is_active_and_answers(robot, street):
@@ -56,6 +57,19 @@ def test_network_runs_in_the_precision_asked_for(start, street, map_path):
     robot = start(map=map_path, precision="bfloat16")
     assert robot.ask(raw(street.queries[7], time_ns())).matches[0].place_id == 7
     assert robot.node.localizer.extractor.precision == "bfloat16"
+
+
+def test_cpu_answers_when_the_gpu_fails(start, street, map_path):
+    robot = start(map=map_path)
+    extractor = robot.node.localizer.extractor
+    lost = RuntimeError("CUDA error: the device is gone")
+    extractor.engine = FailingEngine(extractor.engine, lost, works=1)
+    for place in (3, 5, 7):
+        assert robot.ask(raw(street.queries[place], time_ns())).matches[0].place_id == place
+    status = robot.diagnostics(lambda message, values: "CUDA error: the device is gone; the" in message)
+    assert values_of(status)["engine"] == extractor.runs_on
+    assert extractor.runs_on.startswith("CPU (OpenVINO")
+    assert not isinstance(extractor.engine, FailingEngine)
 
 
 def test_wrong_transition_is_refused_and_changes_nothing(robot):
