@@ -86,9 +86,7 @@ def writing_map(output: Path, header: MapHeader) -> Iterator[Path]:
 def put_together(output: Path, header: MapHeader) -> Iterator[Path]:
     """Do what `writing_map` does, for the `sole_writer` of the output."""
     check_output(output)
-    with hidden_beside(output) as hidden:
-        new = hidden / "partial"
-        new.mkdir()
+    with _new_folder(output) as new:
         yield new
         store_index(StoredRows.of_npy(new / layout.DESCRIPTORS_FILE), new / layout.INDEX_FILE)
         _described(new, output.name, header).write(new / layout.HEADER_FILE)
@@ -152,16 +150,28 @@ def copy_map(place_map: PlaceMap, target: Path) -> None:
         If it cannot be written.
     """
     source, target = place_map.path, target.resolve()
-    with sole_writer(target), hidden_beside(target) as hidden:
+    with sole_writer(target), _new_folder(target) as new:
         check_output(target)
-        new = hidden / "partial"
-        new.mkdir()
         copy_files(source, {layout.HEADER_FILE, *map_files(source, place_map.header)}, new)
         if PlaceMap.open(new, verify=True).header != place_map.header:
             raise MapError(f"the map in {source} is no longer the one that is open; load it again")
         if not (target.exists() and target.samefile(source)):
             check_output(target)
             replace_directory(new, target)
+
+
+@contextmanager
+def _new_folder(output: Path) -> Iterator[Path]:
+    """A folder for the files of a map; whatever the system cannot write, its error names the output."""
+    try:
+        with hidden_beside(output) as hidden:
+            new = hidden / "partial"
+            new.mkdir()
+            yield new
+    except OSError as error:
+        if error.errno is None:  # NumPy's
+            raise
+        raise OSError(error.errno, error.strerror, str(output)) from error
 
 
 def copy_files(source: Path, names: Iterable[str], target: Path) -> None:

@@ -80,11 +80,8 @@ class StoredFile:
 
     def copy_to(self, path: Path) -> None:
         """Write the content to another file; raises MapError like `read`, OSError if it cannot be written."""
-        try:
-            with path.open("wb") as file:
-                file.writelines(self._blocks())
-        except OSError as error:  # of a disk that is full, which does not name the file
-            raise OSError(error.errno, error.strerror, str(path)) from error
+        with path.open("wb") as file:
+            file.writelines(self._blocks())
 
     def _blocks(self) -> Iterator[bytes]:
         for start in range(0, self.size, _BLOCK):

@@ -16,6 +16,7 @@ from netvlad_core.files import sole_writer
 from netvlad_core.mapping.map_writer import check_output, copy_map, write_places, writing_map
 from netvlad_core.mapping.place_map import MapHeader, PlaceMap
 from netvlad_core.mapping.places import Places
+from netvlad_core.mapping.stored_file import StoredFile
 
 _HEADER = MapHeader(model_id="model@0", frame_id="map", source="a drive")
 
@@ -133,6 +134,21 @@ def test_copy_holds_what_map_json_names(map_copy: Path, tmp_path: Path) -> None:
     expected = {"map.json", "model.int8.onnx", *place_map.header.files}
     assert {path.name for path in (tmp_path / "copy").iterdir()} == expected
     assert PlaceMap.open(tmp_path / "copy", verify=True).header == place_map.header
+
+
+@pytest.mark.parametrize("is_copy", [True, False])
+def test_full_disk_is_one_error_that_names_the_map(
+    is_copy: bool, street_map: PlaceMap, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(*_: object) -> None:
+        with Path("/dev/full").open("wb", buffering=0) as file:
+            file.write(b"x")
+
+    monkeypatch.setattr(StoredFile, "copy_to", fail)
+    monkeypatch.setattr(np, "save", fail)
+    with pytest.raises(OSError, match=rf"No space left on device: '{tmp_path}/copy'"):
+        copy_map(street_map, tmp_path / "copy") if is_copy else _write(tmp_path / "copy", _places())
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_link_in_the_place_of_a_file_is_not_followed(map_copy: Path, tmp_path: Path) -> None:

@@ -14,6 +14,7 @@ pytest.importorskip("rclpy")
 from rclpy.qos import DurabilityPolicy, QoSProfile
 from sensor_msgs.msg import CompressedImage, Image
 
+from netvlad_core import search
 from netvlad_core.mapping.place_map import PlaceMap
 from netvlad_ros.msg import MapInfo
 from netvlad_ros.srv import LoadMap, Localize, SaveMap
@@ -171,9 +172,27 @@ def test_map_json_that_is_none_is_refused_and_the_node_lives_on(robot, street, m
     assert robot.ask(raw(street.queries[12], time_ns())).matches[0].place_id == 12
 
 
-def test_map_that_is_overwritten_or_cut_short_under_the_node(
-    start, street, map_path, other_map_path, tmp_path
+def test_large_map_that_is_cut_short_under_the_node_is_lost_and_says_why(
+    start, street, map_path, other_map_path, tmp_path, monkeypatch
 ):
+    """Its places are ranked by the descriptors on disk."""
+    pytest.importorskip("faiss")
+    monkeypatch.setattr(search, "EXACT_UP_TO", 10)
+    place = tmp_path / "map"
+    shutil.copytree(map_path, place)
+    robot = start(map=place)
+    assert robot.ask(raw(street.queries[5], time_ns())).matches[0].place_id == 5
+    os.truncate(place / "descriptors.npy", 1000)
+    answer = robot.ask(raw(street.queries[5], time_ns()))
+    assert (answer.state, list(answer.matches)) == (answer.LOST, [])
+    assert "another program has changed the map" in answer.reason
+    response = robot.call(Localize, "localize", image=raw(street.queries[5], time_ns()))
+    assert "another program has changed the map" in response.message
+    assert robot.call(LoadMap, "load_map", path=str(other_map_path)).success
+    assert robot.ask(raw(street.queries[5], time_ns())).matches[0].place_id == 5
+
+
+def test_map_that_is_cut_short_under_the_node(start, street, map_path, tmp_path):
     """The node answers from what it has opened; the picture that it can no longer show is left out."""
     place = tmp_path / "map"
     shutil.copytree(map_path, place)
