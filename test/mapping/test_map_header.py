@@ -107,6 +107,13 @@ def test_json_that_is_no_map_is_refused(text: str | bytes, tmp_path: Path) -> No
         MapHeader.read(path)
 
 
+def test_file_that_is_too_large_is_not_read(rewritten: Callable[..., Path]) -> None:
+    path = rewritten()
+    path.write_text(path.read_text() + " " * (1 << 20))
+    with pytest.raises(MapError, match=r"has \d+ bytes; a map is described in fewer"):
+        MapHeader.read(path)
+
+
 def test_pipe_and_device_are_refused_at_once(tmp_path: Path) -> None:
     path = tmp_path / "map.json"
     os.mkfifo(path)

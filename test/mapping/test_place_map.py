@@ -115,6 +115,16 @@ def test_ends_of_images_that_do_not_fit_are_refused(ends: list[int], map_copy: P
         PlaceMap.open(map_copy)
 
 
+@pytest.mark.parametrize("name", ["poses.npy", "stamps.npy"])
+def test_number_that_cannot_be_is_refused_although_its_sum_is_right(name: str, map_copy: Path) -> None:
+    array = np.load(map_copy / name)
+    array[7] = 0 if name == "poses.npy" else np.iinfo(np.int64).min  # no quaternion; before all clocks
+    np.save(map_copy / name, array)
+    _describe_anew(map_copy, name)
+    with pytest.raises(MapError, match="place 7 has"):
+        PlaceMap.open(map_copy)
+
+
 def test_network_that_map_json_does_not_name_is_not_opened(map_copy: Path, checkpoint: Path) -> None:
     (map_copy / "model.safetensors").symlink_to(checkpoint)
     replace(MapHeader.read(map_copy / "map.json"), weights=None).write(map_copy / "map.json")
