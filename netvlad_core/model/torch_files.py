@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import pickletools
 import re
 import warnings
 import zipfile
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import torch
 from torch import Tensor, nn
@@ -18,6 +19,18 @@ _ZIP_MAGIC = b"PK\x03\x04"
 _TAR_MAGIC = b"ustar"
 _TAR_MAGIC_AT = 257
 _MOST_NAMED = 6
+
+# All that plain tensors, and the numbers beside them, are made of. torch allows more, arrays of any size and
+# tensors without data among it, and refuses what is in neither list.
+_PLAIN = re.compile(
+    r"collections (OrderedDict|Counter)|(builtins|__builtin__) (set|complex)|_codecs encode|numpy[\w.]* \w+"
+    r"|torch [a-z]\w*|torch(\.\w+)* (\w*Storage|Size)|torch\.nn\.parameter Parameter"
+    r"|torch\._utils _rebuild_(tensor(_v[23])?|parameter(_with_state)?)|torch\.serialization _get_layout"
+)
+# A pickle is a program. A checkpoint of a thousand tensors costs a million; this is done within seconds.
+_MOST_COST = 20_000_000
+_COST_OF_STEP = 20
+_PICKLES_OF_OLDER_FORMAT = 5
 
 
 class _Inert:
@@ -82,6 +95,8 @@ def misfits(
             wrong.append(f"{name} has the shape {tuple(found.shape)}, expected {tuple(wanted.shape)}")
         elif found.is_floating_point() != wanted.is_floating_point():
             wrong.append(f"{name} has the type {found.dtype}, expected {wanted.dtype}")
+        elif found.numel() * found.element_size() > found.untyped_storage().nbytes():
+            wrong.append(f"{name} has the shape {tuple(found.shape)} and data for a part of it only")
         elif not torch.isfinite(found).all():
             wrong.append(f"{name} has entries that are not finite")
     wrong += [f"{name} belongs to no part of it" for name in unused]
@@ -93,12 +108,14 @@ def read_torch_file(path: Path) -> Any:
     """Content of a file of `torch.save`, in either of its formats, in memory of the file's size at most.
 
     Tensors of the zip format are mapped into memory rather than read; those of the older one are read, and
-    what is declared beyond the end of the file is never touched.
+    what is declared beyond the end of the file is never touched. A tensor may have more entries than data,
+    which it repeats; `misfits` tells.
 
     Raises
     ------
     CheckpointError
-        If there is no file, it is damaged, or reading it would mean running code that is in it.
+        If there is no file, it is damaged, or reading it would take more than seconds or mean running code
+        that is in it.
     """
     if not path.is_file():
         raise CheckpointError(f"there is no file of weights {path}")
@@ -113,9 +130,12 @@ def read_torch_file(path: Path) -> Any:
     if is_zip:
         _check_zip(path)
     try:
+        _check_programs(path, is_zip)
         with torch.serialization.safe_globals(_STAND_INS), warnings.catch_warnings():
             warnings.simplefilter("ignore")
             return torch.load(path, map_location="cpu", weights_only=True, mmap=is_zip)
+    except CheckpointError:
+        raise
     except Exception as error:  # torch raises a different class for each way in which a file can be broken
         raise CheckpointError(_refusal(path, error)) from error
 
@@ -139,10 +159,61 @@ def _check_zip(path: Path) -> None:
         raise CheckpointError(f"{path} is damaged: the checksum of {damaged} is wrong")
 
 
+def _check_programs(path: Path, is_zip: bool) -> None:
+    """Refuse pickles that name what no tensor is made of, or that would take long."""
+    if is_zip:
+        with zipfile.ZipFile(path) as archive:
+            for entry in archive.infolist():
+                if entry.filename.endswith("data.pkl"):
+                    with archive.open(entry) as stream:
+                        _check_program(path, stream)
+        return
+    with path.open("rb") as stream:
+        for _ in range(_PICKLES_OF_OLDER_FORMAT):
+            _check_program(path, stream)
+
+
+def _check_program(path: Path, stream: IO[bytes]) -> None:
+    """Go through the steps of a pickle with the size of each value, shared parts counted again, in its place.
+
+    So large values cost much: a tuple that holds itself twice over, and again, is hashed for ever when it
+    becomes a key, and nested ones take long as well.
+    """
+    sizes: list[int] = []
+    marks: list[int] = []
+    memo: dict[Any, int] = {}
+    cost = 0
+    for step, argument, _ in pickletools.genops(stream):
+        if step.name == "GLOBAL" and not _PLAIN.fullmatch(str(argument)):
+            raise CheckpointError(_asks_to_run(path, str(argument).replace(" ", ".")))
+        cost += _COST_OF_STEP
+        if step.name == "MARK":
+            marks.append(len(sizes))
+        elif step.name.endswith(("PUT", "MEMOIZE")):
+            memo[len(memo) if argument is None else argument] = sizes[-1]
+        else:
+            taken = step.stack_before
+            if pickletools.markobject in taken:
+                start = marks.pop() - taken.index(pickletools.markobject)
+            else:
+                start = len(sizes) - len(taken)
+            size = 1 + (memo[argument] if step.name.endswith("GET") else sum(sizes[start:]))
+            # What is put into a list or dictionary costs, what is in it already does not.
+            cost += size - (sizes[start] if step.name.startswith(("APPEND", "SETITEM")) else 0)
+            del sizes[start:]
+            sizes += [size] * len(step.stack_after)
+        if cost > _MOST_COST:
+            raise CheckpointError(f"{path} is nested too deeply or has too many parts for a file of weights")
+
+
+def _asks_to_run(path: Path, name: str) -> str:
+    return f"{path} asks to run {name} when it is loaded; only files of plain tensors are"
+
+
 def _refusal(path: Path, error: Exception) -> str:
     code = re.search(r"GLOBAL (\S+)", str(error))
     if code:
-        return f"{path} asks to run {code[1]} when it is loaded; only files of plain tensors are"
+        return _asks_to_run(path, code[1])
     # torch puts the reason after a paragraph of advice.
     found = re.search(r"WeightsUnpickler error:\s*(.+)", str(error))
     lines = str(error).strip().splitlines()

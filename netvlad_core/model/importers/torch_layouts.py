@@ -69,8 +69,8 @@ class TorchLayout:
             names["whitening.projection.bias"] = f"{self.whitening}bias"
         tensors = {key: state[name] for key, name in names.items() if name in state}
         projection = tensors.get("whitening.projection.weight")
-        if projection is not None:  # a 1x1 convolution in most of them
-            tensors["whitening.projection.weight"] = projection.flatten(1)
+        if projection is not None and projection.shape[2:] == (1, 1):  # a convolution in most of them
+            tensors["whitening.projection.weight"] = projection[:, :, 0, 0]
         unused = sorted(key for key in state.keys() - names.values() if key.startswith(self.backbone))
         return Parts(backbone, self.preprocessing, tensors, names, tuple(unused))
 
