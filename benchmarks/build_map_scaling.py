@@ -1,7 +1,9 @@
 """Memory and speed of build-map on a drive and on one twenty times as long, against the network alone.
 
-Speed is that of the frames beyond a first batch, so that what is paid once (opening the bag, loading the
-network) does not count against the short drive; it is printed beside. Each case runs in a process of its own.
+All cores decode and describe, so the network's own rate is out of reach where decoding takes their time, too:
+"decoding and network" does just these two with the workers of build-map. Speed is that of the frames beyond a
+first batch, so that what is paid once (opening the bag, loading the network) does not count against the short
+drive; it is printed beside. Each case runs in a process of its own.
 
 example:
   python -m benchmarks.build_map_scaling --frames 64
@@ -24,12 +26,12 @@ import numpy as np
 
 from benchmarks._measure import parser, peak_megabytes, print_conditions, print_table
 from netvlad_core.data.frames import Frame
+from netvlad_core.data.images import decode_picture, encode_jpeg
 from netvlad_core.data.sources import open_source
 from netvlad_core.machine import keep_freed_memory
 from netvlad_core.mapping.builder import BuildOptions, build_map
-from netvlad_core.model.checkpoints import save_checkpoint
+from netvlad_core.model.backbones import PACKAGED_NETWORK
 from netvlad_core.model.extractor import Extractor
-from netvlad_core.model.fitting import fit_network
 from netvlad_core.model.streaming import describe_frames
 from town.bag import DriveBag
 
@@ -51,27 +53,31 @@ def write_drive(path: Path, images: list[np.ndarray], count: int) -> None:
             bag.odometry(stamp, np.array((float(index), 0.0, 0.0)), upright, still, still)
 
 
-def measure_build(bag: Path, weights: Path, output: Path) -> tuple[float, float]:
+def measure_build(bag: Path, output: Path) -> tuple[float, float]:
     """Seconds from opening the bag to the finished map, and peak memory in MB of the process."""
     started = monotonic()
-    options = BuildOptions(weights=weights, device="cpu")
+    options = BuildOptions(weights=PACKAGED_NETWORK, device="cpu")
     build_map(open_source(bag), output, options, progress=False)
     return monotonic() - started, peak_megabytes()
 
 
-def measure_network(images: list[np.ndarray], weights: Path, repeats: int) -> float:
-    """Images a second of the network alone, on decoded images and with the workers of build-map."""
-    extractor = Extractor.load(weights, "cpu")
-    frames = [Frame(str(index), index, None, partial(np.copy, image)) for index, image in enumerate(images)]
+def measure_network(images: list[np.ndarray], repeats: int, is_encoded: bool) -> float:
+    """Images a second of the network with the workers of build-map, on decoded images or on JPEG."""
+    extractor = Extractor.load(PACKAGED_NETWORK, "cpu")
+    made = [
+        partial(decode_picture, encode_jpeg(image)) if is_encoded else partial(np.copy, image)
+        for image in images
+    ]
+    frames = [Frame(str(index), index, None, decode) for index, decode in enumerate(made)]
     deque(describe_frames(frames[:_FIRST], extractor), maxlen=0)
     started = monotonic()
     deque(describe_frames(repeats * frames, extractor), maxlen=0)
     return repeats * len(images) / (monotonic() - started)
 
 
-def measure_loop(images: list[np.ndarray], weights: Path) -> float:
+def measure_loop(images: list[np.ndarray]) -> float:
     """Images a second of the extractor called with one image after the other."""
-    extractor = Extractor.load(weights, "cpu")
+    extractor = Extractor.load(PACKAGED_NETWORK, "cpu")
     extractor(images[:_FIRST])
     started = monotonic()
     for image in images:
@@ -96,16 +102,15 @@ def main() -> None:
     print_conditions()
     with TemporaryDirectory() as text:
         folder = Path(text)
-        weights = folder / "network.safetensors"
-        save_checkpoint(fit_network(lambda: iter(images), device="cpu"), weights)
         seconds, memory = {}, {}
         for count in (_FIRST, frames, _LONGER * frames):
             write_drive(folder / f"drive_{count}", images, count)
             seconds[count], memory[count] = in_own_process(
-                measure_build, folder / f"drive_{count}", weights, folder / f"map_{count}"
+                measure_build, folder / f"drive_{count}", folder / f"map_{count}"
             )
-        alone = in_own_process(measure_network, images, weights, 5)
-        loop = in_own_process(measure_loop, images, weights)
+        alone = in_own_process(measure_network, images, _LONGER, False)
+        decoding = in_own_process(measure_network, images, _LONGER, True)
+        loop = in_own_process(measure_loop, images)
     once = seconds.pop(_FIRST)
     rates = {count: (count - _FIRST) / (taken - once) for count, taken in seconds.items()}
     print_table(
@@ -115,6 +120,7 @@ def main() -> None:
                 [f"build-map, {count} frames", f"{rate:.1f}", f"{rate / alone:.2f}", f"{memory[count]:.0f}"]
                 for count, rate in rates.items()
             ),
+            ["decoding and network, same workers", f"{decoding:.1f}", f"{decoding / alone:.2f}", ""],
             ["network alone, same workers", f"{alone:.1f}", "1.00", ""],
             ["network alone, image by image", f"{loop:.1f}", f"{loop / alone:.2f}", ""],
         ],
