@@ -46,8 +46,8 @@ lint: build ## style (ruff) and types (mypy)
 	@$(IN_ENV) ruff check . && ruff format --check .
 	@$(IN_ENV) mypy
 
-bench: build ## the measurements in benchmarks/
-	@$(IN_ENV) for program in benchmarks/[!_]*.py; do echo "== $$program"; python "$$program"; done
+bench: build ## a few minutes of measurements, written to docs/benchmarks.md; benchmarks/ has the long ones
+	@$(IN_ENV) python -m benchmarks.quick --output docs
 
 ##@ Set-up (the others do it by themselves)
 .PHONY: venv messages build

@@ -22,7 +22,12 @@ def parser(description: str | None) -> argparse.ArgumentParser:
 
 
 def median_seconds(calls: Mapping[str, Callable[[], object]], rounds: int) -> dict[str, float]:
-    """Median wall-clock time of each call.
+    """Median wall-clock time of each call, as `all_seconds` measures it."""
+    return {name: statistics.median(times) for name, times in all_seconds(calls, rounds).items()}
+
+
+def all_seconds(calls: Mapping[str, Callable[[], object]], rounds: int) -> dict[str, list[float]]:
+    """Wall-clock time of each call in each round.
 
     The calls take turns, round by round after a round to warm up, so that other work on the machine slows all
     of them and leaves their ratios alone.
@@ -34,7 +39,7 @@ def median_seconds(calls: Mapping[str, Callable[[], object]], rounds: int) -> di
             call()
             if number:
                 times[name].append(time.perf_counter() - start)
-    return {name: statistics.median(values) for name, values in times.items()}
+    return times
 
 
 def peak_megabytes(pid: int | str = "self") -> float:
@@ -55,15 +60,22 @@ def print_conditions() -> None:
 
 
 def print_table(header: Sequence[str], rows: Sequence[Sequence[object]]) -> None:
-    """Print a Markdown table; the first column to the left, the others to the right."""
+    """Print a Markdown table."""
+    print(table(header, rows), flush=True)
+
+
+def table(header: Sequence[str], rows: Sequence[Sequence[object]]) -> str:
+    """A Markdown table; the first column to the left, the others to the right."""
     texts = [[str(cell) for cell in row] for row in [header, *rows]]
     widths = [max(map(len, column)) for column in zip(*texts)]
+    lines = []
     for number, row in enumerate(texts):
         cells = [row[0].ljust(widths[0]), *(cell.rjust(width) for cell, width in zip(row[1:], widths[1:]))]
-        print("| " + " | ".join(cells) + " |")
+        lines.append("| " + " | ".join(cells) + " |")
         if number == 0:
             rules = ["-" * widths[0], *("-" * (width - 1) + ":" for width in widths[1:])]
-            print("| " + " | ".join(rules) + " |", flush=True)
+            lines.append("| " + " | ".join(rules) + " |")
+    return "\n".join(lines)
 
 
 def draw_curves(curves: Mapping[str, Mapping[str, PrecisionRecall]], path: Path) -> None:

@@ -17,6 +17,7 @@ import sys
 from collections import defaultdict
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from statistics import median
 from tempfile import TemporaryDirectory
@@ -138,59 +139,100 @@ def make_map(folder: Path) -> tuple[Path, list[np.ndarray]]:
     return build_map(open_source(folder / "drive"), folder / "map", options, progress=False).path, pictures
 
 
-def main() -> None:
-    arguments = parser(__doc__)
-    arguments.add_argument("--rate", type=float, default=30.0, help="images a second (default: %(default)s)")
-    arguments.add_argument("--images", type=int, default=1800, help="images in all (default: %(default)s)")
-    options = arguments.parse_args()
-    print_conditions()
+@dataclass(frozen=True)
+class Overhead:
+    """What was seen of one run.
+
+    Attributes
+    ----------
+    stages : median milliseconds of an image by stage; "network" is the baseline.
+    latency : median milliseconds from the publication of an image to the arrival of its answer.
+    processor : milliseconds of the processor that the node took for each image answered.
+    answered : number of images.
+    start_up, first_answer : seconds from the start of the process.
+    memory : resident megabytes at ten moments.
+    """
+
+    stages: dict[str, float]
+    latency: float
+    processor: float
+    answered: int
+    start_up: float
+    first_answer: float
+    memory: list[float]
+
+    @property
+    def beyond_the_network(self) -> float:
+        return sum(self.stages[stage] for stage in _OVERHEAD)
+
+    @property
+    def milliseconds(self) -> dict[str, float]:
+        """Rows of the table."""
+        return {
+            "network": self.stages["network"],
+            **{stage: self.stages[stage] for stage in _OVERHEAD},
+            "overhead: decode, search, publish": self.beyond_the_network,
+            "camera to answer, over DDS": self.latency,
+            "processor time of the node": self.processor,
+        }
+
+
+def measure(images: int, rate: float) -> Overhead:
+    """Run the node while a camera shows this many images, at a rate a second or, for 0, one by one."""
     rclpy.init()
     camera = Camera()
     executor = SingleThreadedExecutor()
     executor.add_node(camera)
     spinning = Thread(target=executor.spin, daemon=True)
     spinning.start()
-    with TemporaryDirectory() as text:
-        place_map, pictures = make_map(Path(text))
-        started = monotonic()
-        with localizer(place_map) as process:
-            while not camera.images.get_subscription_count():
-                sleep(0.01)
-            start_up = monotonic() - started
-            while not camera.latencies:
-                camera.show(pictures[0], 0.0)
-                camera.answered.wait(0.5)
-            first_answer = monotonic() - started
-            drive(camera, pictures, process.pid, 100, options.rate)
-            camera.latencies.clear()
-            camera.stages.clear()
-            before = processor_seconds(process.pid)
-            memory = drive(camera, pictures, process.pid, options.images, options.rate)
-            sleep(1.5)  # the last report
-            spent = 1e3 * (processor_seconds(process.pid) - before)
-    executor.shutdown()
-    rclpy.try_shutdown()
-    spinning.join(timeout=5)
-
+    try:
+        with TemporaryDirectory() as text:
+            place_map, pictures = make_map(Path(text))
+            started = monotonic()
+            with localizer(place_map) as process:
+                while not camera.images.get_subscription_count():
+                    sleep(0.01)
+                start_up = monotonic() - started
+                while not camera.latencies:
+                    camera.show(pictures[0], 0.0)
+                    camera.answered.wait(0.5)
+                first_answer = monotonic() - started
+                drive(camera, pictures, process.pid, 100, rate)
+                camera.latencies.clear()
+                camera.stages.clear()
+                before = processor_seconds(process.pid)
+                memory = drive(camera, pictures, process.pid, images, rate)
+                sleep(1.5)  # the last report
+                spent = 1e3 * (processor_seconds(process.pid) - before)
+    finally:
+        executor.shutdown()
+        rclpy.try_shutdown()
+        spinning.join(timeout=5)
     stages = {stage: median(values) for stage, values in camera.stages.items()}
-    network = stages["network"]
-    overhead = sum(stages[stage] for stage in _OVERHEAD)
     answered = len(camera.latencies)
-    rows = {
-        "network": network,
-        **{stage: stages[stage] for stage in _OVERHEAD},
-        "overhead: decode, search, publish": overhead,
-        "camera to answer, over DDS": median(camera.latencies),
-        "processor time of the node": spent / answered,
-    }
+    latency = median(camera.latencies)
+    return Overhead(stages, latency, spent / answered, answered, start_up, first_answer, memory)
+
+
+def main() -> None:
+    arguments = parser(__doc__)
+    arguments.add_argument("--rate", type=float, default=30.0, help="images a second (default: %(default)s)")
+    arguments.add_argument("--images", type=int, default=1800, help="images in all (default: %(default)s)")
+    options = arguments.parse_args()
+    print_conditions()
+    seen = measure(options.images, options.rate)
     print_table(
         [f"{_PLACES} places, 640x480 raw", "ms an image, median", "of the network"],
-        [[name, f"{value:.2f}", f"{value / network:.2f}"] for name, value in rows.items()],
+        [
+            [name, f"{value:.2f}", f"{value / seen.stages['network']:.2f}"]
+            for name, value in seen.milliseconds.items()
+        ],
     )
     print(
-        f"\n{answered} of {options.images} images answered; listening {start_up:.1f} s after the start, "
-        f"first answer {first_answer:.1f} s\nmemory, MB: {' '.join(f'{value:.0f}' for value in memory)}"
+        f"\n{seen.answered} of {options.images} images answered; listening {seen.start_up:.1f} s after the "
+        f"start, first answer {seen.first_answer:.1f} s"
     )
+    print(f"memory, MB: {' '.join(f'{megabytes:.0f}' for megabytes in seen.memory)}")
 
 
 if __name__ == "__main__":
