@@ -261,8 +261,7 @@ def replace_directory(new: Path, target: Path) -> None:
         target.rename(previous)
         new.rename(target)
     _sync(target.parent)
-    if previous.exists():
-        shutil.rmtree(previous)
+    shutil.rmtree(previous, ignore_errors=True)  # NFS keeps files that somebody has open
 
 
 def _exchange(a: Path, b: Path) -> bool:

@@ -17,7 +17,6 @@ from netvlad_core.data.images import encode_jpeg, resize_to_fit
 from netvlad_core.errors import NetvladError, SourceError
 from netvlad_core.files import sole_writer
 from netvlad_core.mapping import map_header as layout
-from netvlad_core.mapping.contents import has_unit_length
 from netvlad_core.mapping.journal import Entry, Journal
 from netvlad_core.mapping.keyframes import (
     KeyframeRule,
@@ -196,9 +195,8 @@ def _record(batch: list[DescribedFrame], storage: str, journal: Journal) -> None
     entries, descriptors, images = [], [], []
     for described in batch:
         frame, image, descriptor = described.frame, described.image, described.descriptor
-        if image is None or descriptor is None or not has_unit_length(descriptor):
-            error = described.error or ("broken image" if descriptor is None else "descriptor that is none")
-            entries.append(Entry(frame.name, frame.stamp, error=error))
+        if image is None or descriptor is None:
+            entries.append(Entry(frame.name, frame.stamp, error=described.error or "broken image"))
             continue
         if storage != "none":
             stored = resize_to_fit(image, _THUMBNAIL_PIXELS) if storage == "thumbnail" else image

@@ -16,11 +16,6 @@ _FARTHEST = 1e9  # metres from the origin
 _BLOCK = 4096  # descriptors in memory at a time
 
 
-def has_unit_length(descriptor: np.ndarray) -> bool:
-    """Whether a descriptor (D,) is one: finite, and of length 1 but for rounding."""
-    return _UNIT[0] ** 2 <= float(np.vdot(descriptor, descriptor)) <= _UNIT[1] ** 2
-
-
 def check_places(folder: Path, stamps: np.ndarray, poses: np.ndarray, directions: np.ndarray | None) -> None:
     """Raise MapError, with the place, for a stamp, pose or direction that cannot be.
 

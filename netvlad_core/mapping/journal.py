@@ -13,6 +13,7 @@ import zlib
 from collections import Counter
 from dataclasses import dataclass, replace
 from pathlib import Path
+from time import monotonic
 
 import numpy as np
 
@@ -23,8 +24,10 @@ from netvlad_core.mapping.map_header import NETWORK_FILE, ONNX_FILE
 from netvlad_core.mapping.rows import StoredRows
 from netvlad_core.mapping.stored_file import StoredFile
 
-# Waiting for the disk after each line would cost more than preparing what is written.
-_WRITTEN_TOGETHER = 64
+# Waiting for the disk after each line would cost more than preparing what is written: a hundredth of the time
+# is enough, however slow the disk is.
+_WRITTEN_TOGETHER = 16
+_WORK_PER_WAIT = 100.0
 _MARK = "netvlad_ros build\n"  # begins the file `key`, and tells our work from a stranger's folder
 _KEY_FILE = "key"
 
@@ -87,6 +90,7 @@ class Journal:
         self.place_count = 0
         self.image_end = 0
         self._unwritten: list[Entry] = []
+        self._next_write = 0.0
 
     def _read_key(self) -> str:
         """Key of an earlier run, empty if there was none; raises MapError for a folder of somebody else."""
@@ -176,17 +180,19 @@ class Journal:
         ]
         self.entries += entries
         self.place_count += len(descriptors)
-        if len(self._unwritten) >= _WRITTEN_TOGETHER:
+        if len(self._unwritten) >= _WRITTEN_TOGETHER and monotonic() >= self._next_write:
             self._write()
 
     def _write(self) -> None:
         """Put all on the disk, the lines last: they vouch for what must be there already."""
+        start = monotonic()
         for file in (self._descriptors, self._images):
             file.flush()
             os.fsync(file.fileno())
         self._journal.writelines(json.dumps(vars(entry)) + "\n" for entry in self._unwritten)
         self._journal.flush()
         self._unwritten.clear()
+        self._next_write = monotonic() + _WORK_PER_WAIT * (monotonic() - start)
 
     def close(self) -> None:
         self._write()

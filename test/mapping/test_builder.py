@@ -9,7 +9,6 @@ import signal
 import subprocess
 import sys
 from collections import Counter
-from collections.abc import Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
@@ -20,7 +19,6 @@ import pytest
 
 from netvlad_core.cli import main
 from netvlad_core.data.catalogue import CatalogueSource
-from netvlad_core.data.frames import Frame
 from netvlad_core.data.images import encode_jpeg
 from netvlad_core.errors import MapError, SourceError
 from netvlad_core.files import replace_directory
@@ -31,7 +29,6 @@ from netvlad_core.mapping.place_map import PlaceMap
 from netvlad_core.model.extractor import Extractor
 from netvlad_core.model.open_engine import ENGINES
 from netvlad_core.model.spec import NetworkSpec
-from netvlad_core.model.streaming import DescribedFrame, describe_frames
 from support.street import HEIGHT, WIDTH, street, view, write_catalogue
 
 _PLACES = 12
@@ -137,22 +134,6 @@ def test_broken_images_are_counted_and_left_out(
     assert len(place_map) == _PLACES - 2
     assert sum(place_map.header.skipped.values()) == 2
     assert "002.png" not in place_map.names
-
-
-def test_image_of_which_the_network_makes_no_descriptor_is_left_out(
-    drive: CatalogueSource, options: BuildOptions, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    def spoil(frames: Iterable[Frame], extractor: Extractor) -> Iterator[list[DescribedFrame]]:
-        for batch in describe_frames(frames, extractor):
-            for described in batch:
-                if described.frame.name == "004.png":
-                    described.descriptor[3] = np.nan
-            yield batch
-
-    monkeypatch.setattr("netvlad_core.mapping.builder.describe_frames", spoil)
-    place_map = _build(drive, tmp_path / "map", options)
-    assert len(place_map) == _PLACES - 1
-    assert place_map.header.skipped == {"descriptor that is none": 1}
 
 
 def test_drive_of_broken_images_gives_no_map(
