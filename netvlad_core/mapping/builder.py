@@ -29,6 +29,7 @@ from netvlad_core.mapping.map_header import MapHeader
 from netvlad_core.mapping.map_writer import check_output, put_together, write_descriptors, write_places
 from netvlad_core.mapping.place_map import PlaceMap
 from netvlad_core.mapping.places import Places
+from netvlad_core.mapping.projection import STORED_DIMENSION
 from netvlad_core.model.backbones import PACKAGED_NETWORK
 from netvlad_core.model.extractor import Extractor
 from netvlad_core.model.open_engine import variant_path
@@ -75,7 +76,7 @@ class BuildOptions:
     spec: NetworkSpec | None = None
     backbone_weights: Path | None = None
     seed: int = 0
-    dimension: int = 512
+    dimension: int = STORED_DIMENSION
     require_poses: bool = True
     device: str = "auto"
     batch_size: int | None = None

@@ -6,6 +6,8 @@ import numpy as np
 
 from netvlad_core.search import Rows
 
+# Numbers kept of each place by default, in a map of more places than that.
+STORED_DIMENSION = 512
 # More rows hardly move the subspace, and their products take minutes.
 _MOST_ROWS = 2048
 # Directions of a smaller share of the variance than this are rounding: places may have equal images.

@@ -17,6 +17,7 @@ from netvlad_core.localization.observation import Observation, Observer, StageTi
 from netvlad_core.mapping.map_header import NETWORK_FILE, MapHeader
 from netvlad_core.mapping.map_writer import check_output, write_descriptors, write_places, writing_map
 from netvlad_core.mapping.place_map import PlaceMap
+from netvlad_core.mapping.projection import STORED_DIMENSION
 from netvlad_core.model.backbones import PACKAGED_NETWORK
 from netvlad_core.model.extractor import Extractor
 
@@ -124,8 +125,9 @@ class LiveDrive:
             weights=None if holds_network else str(self.weights.resolve()),
             store_images="none" if keyframes.images is None else "full",
         )
-        # An earlier map that keeps few numbers of a place goes on to do so.
-        dimension = earlier.header.stored_dimension if earlier and earlier.header.is_reduced else 0
+        # An earlier map that keeps few numbers of a place, or all, goes on to do so.
+        is_fixed = earlier is not None and (earlier.header.is_reduced or len(earlier) > STORED_DIMENSION)
+        dimension = earlier.header.stored_dimension if earlier and is_fixed else STORED_DIMENSION
         with writing_map(output, header) as new:
             write_descriptors(keyframes.descriptors, new, dimension)
             keyframes.descriptors = keyframes.descriptors[:0]

@@ -12,6 +12,7 @@ from netvlad_core.errors import MapError
 from netvlad_core.localization.localizer import Localizer
 from netvlad_core.localization.loops.live_drive import LiveDrive
 from netvlad_core.localization.loops.loop_options import LoopClosureOptions
+from netvlad_core.localization.observation import Observation
 from netvlad_core.mapping.place_map import PlaceMap
 from netvlad_core.mapping.upgrade import upgrade
 from support import street
@@ -78,6 +79,22 @@ def test_extended_map_keeps_as_few_numbers_as_the_earlier_one(one_lap, tmp_path)
     assert both.descriptors.shape == (2 * _COUNT, 12)
     found = Localizer.open(tmp_path / "map", device="cpu")(_image(7)).matches
     assert {match.place for match in found[:2]} == {7, 7 + _COUNT}
+
+
+def test_long_drive_is_saved_as_build_map_does(tmp_path):
+    """More than 512 places keep 512 numbers each; descriptors as they might be, since images take long."""
+    options = replace(_OPTIONS, min_time=1e5)
+    drive = LiveDrive.open(options, device="cpu")
+    described = np.random.default_rng(0).standard_normal((600, drive.observer.extractor.dimension))
+    described = (described / np.linalg.norm(described, axis=1, keepdims=True)).astype(np.float32)
+    for number, descriptor in enumerate(described):
+        pose = Pose.from_xyz_yaw(5.0 * number, 0.0)
+        drive.closer.add(Observation(number * _SECOND, descriptor, pose))
+    drive.save(tmp_path / "map", "odom")
+    saved = PlaceMap.open(tmp_path / "map", verify=True)
+    assert (saved.descriptors.shape, saved.header.dimension) == ((600, 512), described.shape[1])
+    similarities = np.asarray(saved.descriptors, np.float32) @ saved.reduced(described[7:8])[0]
+    assert similarities.argmax() == 7
 
 
 def test_another_drive_begins_with_the_next_number_and_nothing_to_save(tmp_path):
