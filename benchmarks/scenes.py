@@ -24,6 +24,7 @@ from netvlad_core.data.frames import Frame, FrameSource
 from netvlad_core.data.geometry import Pose
 from netvlad_core.mapping.builder import BuildOptions, build_map
 from netvlad_core.mapping.place_map import PlaceMap
+from netvlad_core.mapping.projection import STORED_DIMENSION
 from netvlad_core.model.backbones import PACKAGED_NETWORK
 from netvlad_core.model.checkpoints import load_checkpoint
 from netvlad_core.model.extractor import Extractor
@@ -119,6 +120,7 @@ class Workshop:
     data: Path
     folder: Path
     has_town: bool
+    dimension: int = STORED_DIMENSION
 
     def names(self) -> list[str]:
         corridors = ["rtabmap_corridor", "vprbench_corridor"] if self.data.is_dir() else []
@@ -161,7 +163,8 @@ class Workshop:
     def place_map(self, name: str, clusters: int = 64, has_gap: bool = False) -> PlaceMap:
         """Map of a set; with a gap a part of the places is left out; the network is fitted on the rest."""
         gap = " gap" if has_gap else ""
-        path = self._file(f"map {name} {clusters}{gap} {_packaged_model()}")
+        kept = "" if self.dimension == STORED_DIMENSION else f" {self.dimension}"
+        path = self._file(f"map {name} {clusters}{gap}{kept} {_packaged_model()}")
         if path.is_dir():
             return PlaceMap.open(path)
         source = self.sources(name)[0]
@@ -169,7 +172,10 @@ class Workshop:
             source = Part(source, lambda index, frame: not self._is_gap(name, len(source), index, frame))
         weights = None if has_gap else self.place_map(name, clusters, has_gap=True).network_path
         options = BuildOptions(
-            store_images="full", spec=NetworkSpec.of_backbone(clusters=clusters), weights=weights
+            store_images="full",
+            spec=NetworkSpec.of_backbone(clusters=clusters),
+            weights=weights,
+            dimension=self.dimension,
         )
         return build_map(source, path, options, progress=False)
 
@@ -218,8 +224,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="where drives, maps and descriptors are made, or found again (default: %(default)s)",
     )  # fmt: skip
     parser.add_argument("--town", action="store_true", help="with the rendered towns, some 20 minutes")
+    parser.add_argument(
+        "--dimension", type=int, default=STORED_DIMENSION, metavar="N",
+        help="numbers that the maps keep of each place, as in `netvlad build-map` (default: %(default)s)",
+    )  # fmt: skip
     parser.add_argument("--picture", type=Path, metavar="PNG", help="draw the precision/recall curves")
 
 
 def workshop(options: argparse.Namespace) -> Workshop:
-    return Workshop(options.data.resolve(), options.work.resolve(), options.town)
+    return Workshop(options.data.resolve(), options.work.resolve(), options.town, options.dimension)
