@@ -31,7 +31,6 @@ _ELSEWHERE = {
     "netvlad_core/localization/loops/sequence_matcher.py": "test/localization/loops/test_loop_closure.py",
     "netvlad_core/model/dinov2.py": "test/model/test_export.py",
     "netvlad_core/model/importers/parts.py": "test/model/importers/test_torch_layouts.py",
-    "netvlad_core/training/metrics.py": "test/training/test_run.py",
     "netvlad_core/training/views.py": "test/training/test_sources.py",
     "netvlad_ros/launching.py": "test/ros/test_launch.py",
     "netvlad_ros/loop_closure_parameters.py": "test/ros/test_parameters.py",

@@ -24,11 +24,15 @@ IMAGENET = Path("imagenet")  # instead of a file: ImageNet weights that are inst
 def save_checkpoint(network: PlaceNetwork, path: Path, is_half: bool = False) -> str:
     """Write a network and return its model_id; one network gives one file, to the byte.
 
-    With `is_half` the weights are rounded to float16, in the network too, for a file of half the size.
+    With `is_half` the weights are rounded to float16, in the network too, for a file of half the size. Raises
+    CheckpointError, and leaves an earlier file as it is, if weights are not finite.
     """
     tensors = {key: value.detach().cpu().contiguous() for key, value in network.state_dict().items()}
     if is_half:
         tensors = {key: t.half() if t.dtype == torch.float32 else t for key, t in tensors.items()}
+    if wrong := misfits(network, tensors, {}):
+        raise CheckpointError(f"{path} is not written, since the network cannot describe anything: {wrong}")
+    if is_half:
         network.load_state_dict(tensors)
     model_id = network.fingerprint()
     metadata = {"format": CHECKPOINT_FORMAT, "model_id": model_id, "spec": network.spec.to_json()}

@@ -95,13 +95,18 @@ def misfits(
             wrong.append(f"{name} has the shape {tuple(found.shape)}, expected {tuple(wanted.shape)}")
         elif found.is_floating_point() != wanted.is_floating_point():
             wrong.append(f"{name} has the type {found.dtype}, expected {wanted.dtype}")
-        elif found.numel() * found.element_size() > found.untyped_storage().nbytes():
+        elif not has_its_data(found):
             wrong.append(f"{name} has the shape {tuple(found.shape)} and data for a part of it only")
         elif not torch.isfinite(found).all():
             wrong.append(f"{name} has entries that are not finite")
     wrong += [f"{name} belongs to no part of it" for name in unused]
     more = [f"and {len(wrong) - _MOST_NAMED} others"] if len(wrong) > _MOST_NAMED else []
     return "; ".join(wrong[:_MOST_NAMED] + more)
+
+
+def has_its_data(tensor: Tensor) -> bool:
+    """Whether each entry has data of its own; entries that repeat take any memory when they are used."""
+    return tensor.numel() * tensor.element_size() <= tensor.untyped_storage().nbytes()
 
 
 def read_torch_file(path: Path) -> Any:

@@ -5,13 +5,18 @@ from __future__ import annotations
 import csv
 from collections.abc import Callable, Mapping
 from importlib.util import find_spec
+from itertools import takewhile
 from pathlib import Path
 from typing import Any
+
+from netvlad_core.files import written_whole
 
 RECALL_AT = (1, 5, 10)
 COLUMNS = (
     "step", "epoch", "loss", "violating", "tuples", "learning_rate", *(f"recall@{n}" for n in RECALL_AT)
 )  # fmt: skip
+
+_HEAD = ",".join(COLUMNS)
 
 
 class Metrics:
@@ -20,11 +25,13 @@ class Metrics:
     def __init__(self, folder: Path, rows: int, say: Callable[[str], None]) -> None:
         """Go on after `rows` rows; later ones belong to steps that are done again, and are dropped."""
         self._path = folder / "metrics.csv"
-        is_there = rows and self._path.is_file()
-        kept = self._path.read_text().splitlines()[: rows + 1] if is_there else [",".join(COLUMNS)]
-        self._path.write_text("\n".join(kept) + "\n")
-        self.rows = len(kept) - 1
-        last_step = int(kept[-1].partition(",")[0]) if self.rows else 0
+        kept = _whole_rows(self._path)[:rows]
+        if len(kept) < rows:
+            say(f"{self._path} has only {len(kept)} of its {rows} rows left; table and curves lack the rest")
+        with written_whole(self._path) as partial:
+            partial.write_text("\n".join([_HEAD, *kept]) + "\n")
+        self.rows = len(kept)
+        last_step = int(kept[-1].partition(",")[0]) if kept else 0
         self._board: Any = None
         if find_spec("tensorboard") is None:
             say("tensorboard is not installed: metrics go to metrics.csv and curves.png only")
@@ -63,3 +70,18 @@ class Metrics:
         for axes in (loss, recall):
             axes.grid(alpha=0.3)
         figure.savefig(self._path.with_name("curves.png"), dpi=120)
+
+
+def _whole_rows(path: Path) -> list[str]:
+    """Lines of a table up to the first that is no row of it; none if there is no such table."""
+    lines = path.read_text(errors="replace").splitlines() if path.is_file() else []
+    return list(takewhile(_is_row, lines[1:])) if lines[:1] == [_HEAD] else []
+
+
+def _is_row(line: str) -> bool:
+    values = line.split(",")
+    try:
+        int(values[0]), [float(value) for value in values if value]
+    except ValueError:
+        return False
+    return len(values) == len(COLUMNS)

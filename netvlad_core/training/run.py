@@ -13,6 +13,7 @@ import numpy as np
 from netvlad_core.data.place_sets.recognise import open_place_set
 from netvlad_core.data.sources import SourceOptions
 from netvlad_core.errors import ImageError, NetvladError
+from netvlad_core.files import written_whole
 from netvlad_core.mapping.keyframes import step_of
 from netvlad_core.model.backbones import network_file
 from netvlad_core.model.checkpoints import load_checkpoint, save_checkpoint
@@ -77,7 +78,8 @@ def _prepare(config: TrainingConfig, run: Run, resume: bool) -> Trainer:
     database, queries = _read("", config, run)
     places, asked = _read("validation_", config, run)
     if run.processes.is_first:
-        (run.folder / "config.json").write_text(json.dumps(asdict(config), indent=2) + "\n")
+        with written_whole(run.folder / "config.json") as partial:
+            partial.write_text(json.dumps(asdict(config), indent=2) + "\n")
         run.processes.wait()  # the keyframes of bags are files now, which the others read
     if database is None:
         raise NetvladError('nothing to train on: name bags, catalogues or folders as database = ["..."]')

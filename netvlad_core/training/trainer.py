@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import hashlib
+import math
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
@@ -26,7 +26,7 @@ from netvlad_core.training.metrics import Metrics
 from netvlad_core.training.mining import Miner
 from netvlad_core.training.places import TrainingSet
 from netvlad_core.training.processes import Processes
-from netvlad_core.training.state import RunState, load_state, save_state
+from netvlad_core.training.state import Learning, RunState, load_state, save_state
 from netvlad_core.training.validation import Validation
 
 BEST, LAST, STATE = "best.safetensors", "last.safetensors", "state.pt"
@@ -74,8 +74,7 @@ class Trainer:
         self._optimizer = _optimizer(parameters, config)
         is_half = config.precision == "float16"
         self._scaler = torch.amp.GradScaler(run.processes.device.type, enabled=is_half)
-        self._learning: dict[str, Any] = {"network": network, "scaler": self._scaler}
-        self._learning["optimizer"] = self._optimizer
+        self._learning = Learning(network, self._optimizer, self._scaler)
         self._gradients = Gradients(network, parameters, config, run.processes, run.say)
         self._loader = Loader(self.views, config, run.processes)
         self._miner = Miner(training_set, config)
@@ -84,9 +83,9 @@ class Trainer:
         self._data = _fingerprint(training_set)
         self.progress = RunState()
         if resume:
-            self.progress, learned = load_state(run.folder / STATE, config, self._data)
-            for name, part in self._learning.items():
-                part.load_state_dict(learned[name])
+            state = run.folder / STATE
+            counts = len(self.views), len(training_set.queries)
+            self.progress = load_state(state, config, self._data, self._learning, *counts)
             if self.progress.hardest is not None:
                 self._miner.hardest = self.progress.hardest.numpy()
         self._metrics: Metrics | None = None
@@ -168,6 +167,8 @@ class Trainer:
                 self._scaler.step(self._optimizer)
                 self._scaler.update()
                 progress.step += 1
+                if not (math.isfinite(loss) and self._learning.is_finite()):
+                    raise NetvladError(_not_finite(loss, progress))
                 values = {"epoch": progress.epoch + 1, "loss": loss, "violating": count, "tuples": batch.size}
                 self._log({**values, "learning_rate": self._optimizer.param_groups[0]["lr"]})
                 if progress.step % config.checkpoint_steps == 0:
@@ -205,8 +206,8 @@ class Trainer:
 
     def _save(self) -> None:
         if self._run.processes.is_first:
-            learned = {name: part.state_dict() for name, part in self._learning.items()}
-            save_state(self._run.folder / STATE, self._config, self._data, self.progress, learned)
+            state = self._run.folder / STATE
+            save_state(state, self._config, self._data, self.progress, self._learning)
 
 
 def train_only(network: PlaceNetwork, trainable: str | int) -> list[nn.Parameter]:
@@ -245,6 +246,15 @@ def _optimizer(parameters: list[nn.Parameter], config: TrainingConfig) -> torch.
     if config.optimizer == "adamw":
         return torch.optim.AdamW(parameters, rate, weight_decay=decay)
     return torch.optim.SGD(parameters, rate, config.momentum, weight_decay=decay)
+
+
+def _not_finite(loss: float, progress: RunState) -> str:
+    what = "weights" if math.isfinite(loss) else f"loss ({loss})"
+    return (
+        f"the {what} of step {progress.step} cannot be learnt from, not being finite: the learning rate is "
+        f"too high, or the precision too low. {BEST} is from before; begin a new run with a lower "
+        f"learning_rate, or in float32, from scratch or with {BEST} as its weights"
+    )
 
 
 def _fingerprint(training_set: TrainingSet) -> str:
