@@ -13,18 +13,31 @@ from typing import Any, NamedTuple
 import cv2
 import numpy as np
 
+from netvlad_core.data.jpeg import (
+    CUT_OFF,
+    is_jpeg,
+    refuse_impossible,
+    refuse_incomplete,
+    with_end,
+)
 from netvlad_core.errors import ImageError
 from netvlad_core.files import read_file
 
 EMPTY = "empty image"
-CUT_OFF = "image cut off"
 NO_PICTURE = "damaged image or no picture"
 CONTRADICTORY = "image whose sizes contradict each other"
 UNKNOWN_ENCODING = "image of an unknown encoding"
 TOO_LARGE = "image too large"
+TOO_NARROW = "image too narrow"
 
 # Decoded that is 240 MB, and more than any camera of a robot has.
 _MOST_PIXELS = 80_000_000
+# Scaled by its shorter side a strip of an image would take all memory; panoramas have 8 to 1.
+_LONGEST_ASPECT = 20
+_SHORTEST = 16  # pixels; what is shorter counts as this long
+# What OpenCV decodes and Pillow knows the header of: a size that is not known beforehand may be any.
+_FORMATS = ("JPEG", "PNG", "BMP", "TIFF", "WEBP", "PPM", "GIF", "JPEG2000", "AVIF")
+_TIFF_STARTS = (b"II*\0", b"MM\0*")
 
 
 class _Layout(NamedTuple):
@@ -96,32 +109,57 @@ def picture_size(data: Any) -> tuple[int, int]:
     Raises
     ------
     ImageError
-        If the file is empty, no picture, of too many pixels, or a JPEG or PNG that is cut off.
+        If the file is empty, no picture, of too many pixels, too narrow, or a JPEG or PNG that is cut off.
     """
-    from PIL import Image
-
-    if not len(data):
-        raise ImageError("the picture is empty (0 bytes)", EMPTY)
-    _refuse_truncated(memoryview(data))
-    try:
-        with Image.open(io.BytesIO(data)) as picture:
-            size = picture.size
-    except Image.DecompressionBombError as error:
-        raise ImageError(f"picture of far too many pixels: {error}", TOO_LARGE) from error
-    except (OSError, ValueError, SyntaxError) as error:
-        start = bytes(data[:8]).hex(" ")
-        raise ImageError(
-            f"{len(data)} bytes, starting {start}, are no picture: {error}", NO_PICTURE
-        ) from error
-    _refuse_large(*size)
+    size, _ = _judge_header(memoryview(data))
     return size
 
 
-def _refuse_large(width: int, height: int) -> None:
-    """Raise ImageError for an image of too many pixels, before it takes memory."""
+def _judge_header(data: memoryview) -> tuple[tuple[int, int], memoryview]:
+    """Size of a picture file and the file with its end; see `picture_size`."""
+    if not len(data):
+        raise ImageError("the picture is empty (0 bytes)", EMPTY)
+    width, height = _announced_size(data)
+    refuse_odd_size(width, height)
+    if is_jpeg(data):
+        refuse_impossible(data, width, height)
+        data = with_end(data)
+    _refuse_cut_png(data)
+    return (width, height), data
+
+
+def _announced_size(data: memoryview) -> tuple[int, int]:
+    from PIL import Image
+    from PIL.TiffImagePlugin import IMAGELENGTH, IMAGEWIDTH, ImageFileDirectory_v2
+
+    file = io.BytesIO(data)
+    try:
+        if data[:4] in _TIFF_STARTS:  # Pillow opens fewer of these than OpenCV
+            tags = ImageFileDirectory_v2(file.read(8))
+            file.seek(tags.next)
+            tags.load(file)
+            return int(tags[IMAGEWIDTH]), int(tags[IMAGELENGTH])
+        with Image.open(file, formats=_FORMATS) as picture:
+            return picture.size
+    except Image.DecompressionBombError as error:
+        raise ImageError(f"picture of far too many pixels: {error}", TOO_LARGE) from error
+    # Over a damaged header Pillow raises errors of many unrelated kinds.
+    except Exception as error:
+        what = f"{len(data)} bytes, starting {bytes(data[:8]).hex(' ')}, are damaged or no picture"
+        raise ImageError(f"{what}; expected one of {', '.join(_FORMATS)}", NO_PICTURE) from error
+
+
+def refuse_odd_size(width: int, height: int) -> None:
+    """Raise ImageError for an image of too many pixels, or a narrow strip, before it takes memory."""
     if width * height > _MOST_PIXELS:
         most = f"expected at most {_MOST_PIXELS // 10**6} million"
         raise ImageError(f"image of {width}x{height} pixels; {most}, make it smaller", TOO_LARGE)
+    if max(width, height) > _LONGEST_ASPECT * max(min(width, height), _SHORTEST):
+        raise ImageError(
+            f"an image of {width}x{height} pixels is too narrow to describe; expected a longer side of "
+            f"at most {_LONGEST_ASPECT} times the shorter one",
+            TOO_NARROW,
+        )
 
 
 def decode_message(message: Any) -> np.ndarray:
@@ -186,7 +224,7 @@ def _rows_without_padding(message: Any, layout: _Layout, sample_bytes: int) -> n
     what = f"image of {width}x{height} pixels in {message.encoding}"
     if not (height and width):
         raise ImageError(f"{what} is empty")
-    _refuse_large(width, height)
+    refuse_odd_size(width, height)
     rows = height * 3 // 2 if layout.is_planar else height
     row_bytes = width * layout.samples * sample_bytes
     if step < row_bytes:
@@ -216,20 +254,17 @@ def _decode_compressed(message: Any) -> np.ndarray:
 
 def _decode_file(data: bytes | np.ndarray) -> np.ndarray:
     """Decode a picture file in memory to uint8, (H, W) if it is grey, otherwise (H, W, 3) BGR."""
-    data = _bytes_of(data)
+    _, whole = _judge_header(_bytes_of(data).data)
     try:
-        picture_size(data)
-    except ImageError as error:
-        if error.kind != NO_PICTURE:  # OpenCV may know a format that Pillow does not
-            raise
-    try:
-        picture = cv2.imdecode(data, cv2.IMREAD_ANYCOLOR | cv2.IMREAD_ANYDEPTH)
+        picture = cv2.imdecode(_bytes_of(whole), cv2.IMREAD_ANYCOLOR | cv2.IMREAD_ANYDEPTH)
     except cv2.error as error:
         raise ImageError(f"OpenCV cannot decode the picture: {error.err}", NO_PICTURE) from error
     if picture is None:
-        start = bytes(data[:8]).hex(" ")
-        what = f"{data.size} bytes, starting {start}, are damaged"
+        start = bytes(whole[:8]).hex(" ")
+        what = f"{len(whole)} bytes, starting {start}, are damaged"
         raise ImageError(f"{what} or no picture that OpenCV can read", NO_PICTURE)
+    if is_jpeg(whole):
+        refuse_incomplete(whole, picture)
     if picture.dtype == np.uint16:
         return _stretch(picture)
     if picture.dtype != np.uint8:
@@ -265,27 +300,10 @@ def _bytes_of(data: Any) -> np.ndarray:
     return np.frombuffer(data, dtype=np.uint8) if len(data) else np.empty(0, dtype=np.uint8)
 
 
-def _refuse_truncated(data: memoryview) -> None:
-    """Raise ImageError for a JPEG or PNG without its end: OpenCV 4 returns it silently, half of it grey."""
-    if data[:2] == b"\xff\xd8" and not _has_jpeg_end(data):
-        raise ImageError(f"JPEG of {len(data)} bytes is cut off: its end marker is missing", CUT_OFF)
+def _refuse_cut_png(data: memoryview) -> None:
+    """Raise ImageError for a PNG without its end: OpenCV 4 returns it silently, half of it grey."""
     if data[:8] == b"\x89PNG\r\n\x1a\n" and not _PNG_END.search(data):
         raise ImageError(f"PNG of {len(data)} bytes is cut off: its end chunk is missing", CUT_OFF)
 
 
 _PNG_END = re.compile(re.escape(b"\0\0\0\0IEND\xaeB`\x82"))  # an empty chunk with its checksum
-# In picture data FF 00 is an escaped FF and FF D0 to D7 are restarts; anything else begins a segment.
-_JPEG_MARKER = re.compile(rb"\xff[\x01-\xcf\xd8-\xfe]")
-_JPEG_START, _JPEG_END = 0xD8, 0xD9
-
-
-def _has_jpeg_end(data: memoryview) -> bool:
-    """Walk the segments: an embedded thumbnail has an end marker too, and padding may follow the last."""
-    position = 0
-    while match := _JPEG_MARKER.search(data, position):
-        marker, position = data[match.end() - 1], match.end()
-        if marker == _JPEG_END:
-            return True
-        if marker != _JPEG_START:
-            position += int.from_bytes(data[position : position + 2], "big")
-    return False

@@ -8,13 +8,14 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from netvlad_core.data.images import refuse_odd_size
 from netvlad_core.errors import ImageError
 
 # Smaller images leave a single cell of the feature map, or none.
 _SMALLEST_SIDE = 16
 _LARGEST_SIDE = 8192
-# Scaled by its shorter side a strip of an image would take all memory; panoramas have 8 to 1.
-_LONGEST_ASPECT = 20
+# Activations of a large network take a kilobyte a pixel.
+_MOST_PIXELS = 2**23
 # Each rule in words, and how many sides it needs.
 _RULES = {
     "keep": ("size kept", 0),
@@ -69,7 +70,7 @@ class Preprocessing:
 
 
 def scaled_size(height: int, width: int, preprocessing: Preprocessing) -> tuple[int, int]:
-    """Height and width in pixels after the resizing."""
+    """Height and width in pixels after the resizing; raises ImageError if that is too many pixels."""
     if preprocessing.resize == "exact":
         return preprocessing.size[0], preprocessing.size[1]
     scale = 1.0
@@ -78,7 +79,14 @@ def scaled_size(height: int, width: int, preprocessing: Preprocessing) -> tuple[
     elif preprocessing.resize == "limit":
         scale = min(1.0, preprocessing.size[0] / max(height, width))
     # A long and narrow image keeps enough pixels for one cell of the feature map.
-    return max(_SMALLEST_SIDE, round(height * scale)), max(_SMALLEST_SIDE, round(width * scale))
+    scaled = max(_SMALLEST_SIDE, round(height * scale)), max(_SMALLEST_SIDE, round(width * scale))
+    if math.prod(scaled) > _MOST_PIXELS:
+        raise ImageError(
+            f"an image of {width}x{height} pixels is described at {scaled[1]}x{scaled[0]}; expected at most "
+            f"{_MOST_PIXELS // 10**6} million pixels, make it smaller",
+            "image too large",
+        )
+    return scaled
 
 
 def resize(images: Sequence[np.ndarray], preprocessing: Preprocessing) -> np.ndarray:
@@ -170,9 +178,4 @@ def check_image(image: np.ndarray) -> None:
             f"{_SMALLEST_SIDE} a side",
             "image too small",
         )
-    if max(height, width) > _LONGEST_ASPECT * min(height, width):
-        raise ImageError(
-            f"an image of {width}x{height} pixels is too narrow to describe; expected a longer side of "
-            f"at most {_LONGEST_ASPECT} times the shorter one",
-            "image too narrow",
-        )
+    refuse_odd_size(width, height)

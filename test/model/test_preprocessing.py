@@ -47,6 +47,18 @@ def test_size_follows_the_rule(
     assert scaled_size(*size, preprocessing) == expected
 
 
+@pytest.mark.parametrize(
+    ("size", "preprocessing"),
+    [((4000, 4000), rule("keep")), ((480, 9600), rule("shorter", 1024)), ((17, 300), rule("shorter", 1024))],
+)
+def test_more_pixels_than_a_network_can_take_are_refused(
+    size: tuple[int, int], preprocessing: Preprocessing
+) -> None:
+    with pytest.raises(ImageError, match=r"expected at most 8 million pixels") as caught:
+        scaled_size(*size, preprocessing)
+    assert caught.value.kind == "image too large"
+
+
 RESIZINGS = [
     (rule("shorter", 48), 1.0),
     (rule("shorter", 97), 1.0),
