@@ -164,7 +164,8 @@ def sole_writer(output: Path) -> Iterator[Path]:
     NetvladError
         If somebody else writes the output, or something else stands in the place of the folder.
     """
-    work = output.with_name(f".{output.name}.{_PARTIAL}")
+    output = output.resolve()
+    work = output.parent / f".{output.name}.{_PARTIAL}"
     work.parent.mkdir(parents=True, exist_ok=True)
     lock = _lock_alone(work, output)
     try:
@@ -195,8 +196,8 @@ def _lock_alone(work: Path, output: Path) -> int:
         except BlockingIOError as error:
             os.close(lock)
             raise NetvladError(
-                f"another build of {output.name} is running, or a node is saving {output}; wait until it is "
-                "done, or choose another output"
+                f"another build of {output.name} is running, or another program writes to {output}; wait "
+                "until it is done, or choose another output"
             ) from error
         except OSError:  # a file system without locks
             pass

@@ -337,6 +337,13 @@ def test_what_stands_in_the_place_of_the_work_is_left_alone(kind: str, tmp_path:
     assert os.path.lexists(work)
 
 
+def test_folder_that_one_is_in_has_a_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "run").mkdir()
+    monkeypatch.chdir(tmp_path / "run")
+    with sole_writer(Path()) as work:
+        assert work == tmp_path / ".run.partial"
+
+
 def test_many_writers_take_turns(tmp_path: Path) -> None:
     """The folder that one of them removes is not the one that another one has locked."""
     inside, seen = [0], []

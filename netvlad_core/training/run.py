@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterator
-from contextlib import suppress
+from contextlib import nullcontext, suppress
 from dataclasses import asdict
 from pathlib import Path
 
@@ -13,7 +13,7 @@ import numpy as np
 from netvlad_core.data.place_sets.recognise import open_place_set
 from netvlad_core.data.sources import SourceOptions
 from netvlad_core.errors import ImageError, NetvladError
-from netvlad_core.files import written_whole
+from netvlad_core.files import sole_writer, written_whole
 from netvlad_core.mapping.keyframes import step_of
 from netvlad_core.model.backbones import network_file
 from netvlad_core.model.checkpoints import load_checkpoint, save_checkpoint
@@ -53,21 +53,25 @@ def train(
     CheckpointError
         If weights or state cannot be read.
     NetvladError
-        If the folder holds a run already, which is not to be resumed, or memory does not suffice.
+        If the folder holds a run already, which is not to be resumed, another program trains in it, or memory
+        does not suffice.
     """
     processes = Processes(config.device)
     is_first = processes.is_first
     run = Run(folder, processes, progress and is_first, say if is_first else lambda _: None)
     try:
-        if not resume and (folder / STATE).exists():
-            raise NetvladError(f"{folder} holds a run already: --resume goes on with it, or choose another")
-        folder.mkdir(parents=True, exist_ok=True)
-        if processes.count > 1:
-            run.say(f"{processes.count} processes, this one on {processes.device}")
-        trainer = _prepare(config, run, resume)
-        reached = trainer.train()
-        _report(reached, trainer.views, run)
-        return reached
+        with sole_writer(folder) if is_first else nullcontext():
+            if not resume and (folder / STATE).exists():
+                raise NetvladError(
+                    f"{folder} holds a run already: --resume goes on with it, or choose another"
+                )
+            folder.mkdir(parents=True, exist_ok=True)
+            if processes.count > 1:
+                run.say(f"{processes.count} processes, this one on {processes.device}")
+            trainer = _prepare(config, run, resume)
+            reached = trainer.train()
+            _report(reached, trainer.views, run)
+            return reached
     finally:
         processes.close()
 

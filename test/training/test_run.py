@@ -11,6 +11,8 @@ import pytest
 import torch
 
 from netvlad_core.data.catalogue import CatalogueSource
+from netvlad_core.errors import NetvladError
+from netvlad_core.files import sole_writer
 from netvlad_core.mapping.builder import BuildOptions, build_map
 from netvlad_core.model.checkpoints import load_checkpoint
 from netvlad_core.training.config import TrainingConfig
@@ -57,6 +59,13 @@ def test_loss_gets_smaller(tmp_path: Path, tiny: Path, options: dict) -> None:
     trained, before = load_checkpoint(tmp_path / "run" / "last.safetensors"), load_checkpoint(tiny)
     first, first_before = next(trained.backbone.parameters()), next(before.backbone.parameters())
     assert torch.equal(first, first_before), "the first layers are frozen"
+
+
+def test_one_run_at_a_time_works_in_a_folder(tmp_path: Path, tiny: Path) -> None:
+    config = write_drives(tmp_path, tiny, epochs=1)
+    with sole_writer(tmp_path / "run"), pytest.raises(NetvladError, match="another build of run is running"):
+        train(config, tmp_path / "run", progress=False)
+    assert not (tmp_path / "run").exists()
 
 
 def test_maps_are_trained_on(tmp_path: Path, tiny: Path) -> None:
