@@ -53,12 +53,15 @@ class Bag:
     path : directory or file.
     files : all its files on disk.
     topics : name to Topic, topics without messages included.
-    remarks : sentences about differences between metadata.yaml and the storage, once the bag is open.
+    remarks : sentences about differences between metadata.yaml and the storage, once the bag is open, and
+        about messages that are missing, once they should have been read.
+    missing : number of messages of each topic that the storage announces and that `messages` has not found.
     """
 
     def __init__(self, path: Path) -> None:
         self.path = path
         self.remarks: list[str] = []
+        self.missing: Counter[str] = Counter()
         self._announced: dict[str, int] | None = None
         self._storage_files = self._find_storage()
         metadata = path / _METADATA
@@ -113,15 +116,26 @@ class Bag:
         """Read the messages of some topics in the order of their recording; raises SourceError on damage."""
         topics = [name for name in topics if name in self.topics]
         streams = [storage.messages(topics) for storage in self._storages]
-        count = 0
+        found = Counter[str]()
         try:
             for raw in heapq.merge(*streams, key=lambda message: message.received):
-                count += 1
+                found[raw.topic] += 1
                 yield raw
         # See __enter__.
         except Exception as error:
-            where = f" after {count} messages of {', '.join(sorted(topics))}"
+            where = f" after {found.total()} messages of {', '.join(sorted(topics))}"
             raise self._unreadable(error, where) from error
+        self._compare(found, topics)
+
+    def _compare(self, found: Counter[str], topics: Collection[str]) -> None:
+        """Note what is missing: over a hole in a file without checksums its reader passes in silence."""
+        for topic in (self.topics[name] for name in topics):
+            self.missing[topic.name] = max(0, topic.count - found[topic.name])
+            if missing := self.missing[topic.name]:
+                self.remarks.append(
+                    f"{missing} of {topic.count} messages on {topic.name} are missing from {self.path}: "
+                    "it is damaged; copy it again if it is a copy"
+                )
 
     def decode(self, raw: RawMessage) -> Any:
         """Return the message, arrays as views of its bytes; raises BrokenMessage if these do not fit."""

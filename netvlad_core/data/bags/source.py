@@ -33,6 +33,7 @@ from netvlad_core.files import user_path
 _log = logging.getLogger(__name__)
 
 BROKEN_IMAGE = "broken image message"
+MISSING_IMAGE, MISSING_POSE = "image missing from the file", "pose message missing from the file"
 NO_POSE = "image without a pose at its stamp"
 # Metres; a robot that does not leave them has not driven, or they are degrees.
 _STANDING = 1.0
@@ -116,7 +117,8 @@ class BagSource:
                 self.remark = _compared_clocks(topic.name, clock, poses.origin, track, options.max_gap)
         if clock.remark:
             _log.warning("%s: %s", topic.name, clock.remark)
-        self.skipped = poses.faults + Counter(self._reasons[self._reasons != ""].tolist())
+        missing = Counter({MISSING_IMAGE: bag.missing[topic.name]})
+        self.skipped = poses.faults + missing + Counter(self._reasons[self._reasons != ""].tolist())
 
     @classmethod
     def open(cls, path: Path | str, options: SourceOptions | None = None) -> BagSource:
@@ -228,6 +230,8 @@ def _read_poses(
             takers[raw.topic](raw)
         except (BrokenMessage, PoseError):
             faults[BROKEN_POSE] += 1
+    if missing := bag.missing[origin]:
+        faults[MISSING_POSE] += missing
     with _needed(is_asked):
         if recording:
             track = recording.track(options.map_frame, options.extrinsics, options.max_gap)
