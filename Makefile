@@ -29,7 +29,7 @@ ENV    := $(BUILD)/env.sh
 IN_ENV := . $(ENV) &&
 
 ##@ Use
-.PHONY: help demo test lint bench
+.PHONY: help demo test lint bench faults
 help: ## this list
 	@awk 'BEGIN {FS = ":.*## "} /^##@/ {print substr($$0, 5) ":"} /^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' \
 	    $(MAKEFILE_LIST)
@@ -48,6 +48,9 @@ lint: build ## style (ruff) and types (mypy)
 
 bench: build ## a few minutes of measurements, written to docs/benchmarks.md; benchmarks/ has the long ones
 	@$(IN_ENV) python -m benchmarks.quick --output docs
+
+faults: build ## inject more than 10 000 faults, in 10 minutes; python -m faults --help for a part of them
+	@$(IN_ENV) python -m faults
 
 ##@ Set-up (the others do it by themselves)
 .PHONY: venv messages build

@@ -31,7 +31,7 @@ _FLOORS = (
     ("netvlad_core.cli",),
     ("netvlad_core.__main__",),
     ("netvlad_ros", "town"),
-    ("benchmarks", "examples", "launch"),
+    ("benchmarks", "examples", "faults", "launch"),
     ("demo", "tools"),
 )
 _FLOOR = {room: number for number, rooms in enumerate(_FLOORS) for room in rooms}

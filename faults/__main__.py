@@ -1,0 +1,71 @@
+"""Inject faults of every class, and say what was survived.
+
+example:
+  python -m faults map_json pictures --seed 3
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import logging
+from dataclasses import asdict
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+from faults import inputs, maps
+from faults.trial import FaultClass, Report, run
+
+CLASSES: dict[str, FaultClass] = {
+    function.__name__: function
+    for function in (
+        maps.map_json, maps.map_files, maps.map_fields, maps.map_contents, maps.map_specials,
+        inputs.pictures, inputs.bombs, inputs.messages, inputs.texts,
+    )
+}  # fmt: skip
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("classes", nargs="*", metavar="CLASS", help=f"of {', '.join(CLASSES)} (default: all)")
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--share", type=float, default=1.0, help="of the faults (default: %(default)s)")
+    parser.add_argument("--only", type=int, metavar="K", help="the fault of this number in each class")
+    parser.add_argument("--json", type=Path, metavar="FILE", help="write the outcome")
+    options = parser.parse_args()
+    if unknown := set(options.classes) - CLASSES.keys():
+        parser.error(f"no class {', '.join(sorted(unknown))}; there are {', '.join(CLASSES)}")
+    logging.disable(logging.WARNING)
+    print(f"{'class':<18}{'injected':>9}{'survived':>9}{'refused':>9}{'bad':>5}{'seconds':>9}")
+    reports = []
+    for name in options.classes or CLASSES:
+        with TemporaryDirectory() as folder:
+            report = run(name, CLASSES[name], options.seed, Path(folder), options.share, options.only)
+        reports.append(report)
+        print(_line(report), flush=True)
+        for kind, fault, detail in report.bad[:10]:
+            print(f"    {kind}: {fault}: {detail}")
+    total = Report("all", options.seed)
+    for report in reports:
+        total.injected += report.injected
+        total.refused += report.refused
+        total.seconds += report.seconds
+        total.bad += report.bad
+    print(_line(total))
+    if options.json:
+        options.json.write_text(json.dumps([asdict(report) for report in reports], indent=1) + "\n")
+    return 1 if total.bad else 0
+
+
+def _line(report: Report) -> str:
+    survived = report.injected - len(report.bad)
+    return (
+        f"{report.name:<18}{report.injected:>9}{survived:>9}{report.refused:>9}{len(report.bad):>5}"
+        f"{report.seconds:>9.1f}  {report.kinds}"
+    )
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())

@@ -1,0 +1,41 @@
+"""A part of the faults of `make faults`, the same ones each time: all are survived."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from faults.__main__ import CLASSES
+from faults.trial import Bad, Fault, run
+
+_SEED = 0
+# So that the classes take a few seconds each.
+_SHARES = {"map_json": 0.05, "map_files": 0.1, "pictures": 0.1, "messages": 0.1, "texts": 0.1}
+
+
+@pytest.mark.parametrize("name", CLASSES)
+def test_every_fault_is_survived(name: str, tmp_path: Path) -> None:
+    report = run(name, CLASSES[name], _SEED, tmp_path, _SHARES.get(name, 1.0), only=None)
+    assert report.injected > 0
+    assert not report.bad
+
+
+def test_what_is_not_survived_is_told(tmp_path: Path) -> None:
+    def wrong() -> None:
+        raise Bad("silent: another answer")
+
+    def large() -> bytes:
+        return b"x" * (200 << 20)
+
+    trials = {"right": lambda: None, "crash": lambda: int("x"), "silent": wrong, "growth": large}
+    report = run(
+        "some", lambda *_: (Fault(name, trial) for name, trial in trials.items()), 1, tmp_path, 1.0, None
+    )
+    assert (report.injected, report.refused) == (4, 0)
+    assert [kind for kind, *_ in report.bad] == ["crash", "silent", "growth"]
+    assert report.kinds == "1 crash, 1 silent, 1 growth"
+    again = run(
+        "some", lambda *_: (Fault(name, trial) for name, trial in trials.items()), 1, tmp_path, 1.0, 1
+    )
+    assert [fault for _, fault, _ in again.bad] == ["#1 crash"]
