@@ -163,6 +163,8 @@ def sole_writer(output: Path) -> Iterator[Path]:
     ------
     NetvladError
         If somebody else writes the output, or something else stands in the place of the folder.
+    OSError
+        If the block raises it; without a name it gets that of the output.
     """
     output = output.resolve()
     work = output.parent / f".{output.name}.{_PARTIAL}"
@@ -170,6 +172,10 @@ def sole_writer(output: Path) -> Iterator[Path]:
     lock = _lock_alone(work, output)
     try:
         yield work
+    except OSError as error:  # of a file that is open already, e.g. when the disk is full
+        if error.errno is None or error.filename is not None:
+            raise
+        raise OSError(error.errno, error.strerror, str(output)) from error
     finally:
         with suppress(OSError):  # it holds work
             work.rmdir()

@@ -70,8 +70,8 @@ def folder_of(text: str, within: Path | None) -> Path:
     NetvladError
         If it names none, or one that is not below `within`; None allows every one.
     """
-    if not text:
-        raise NetvladError("the request names no folder: path is empty")
+    if not text.isprintable() or not text:
+        raise NetvladError(f"the request names no folder: path is {f'{text!r:.80}' if text else 'empty'}")
     try:
         folder = user_path(text).resolve()
         if within is None or within in folder.parents:

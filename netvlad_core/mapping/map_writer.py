@@ -162,16 +162,11 @@ def copy_map(place_map: PlaceMap, target: Path) -> None:
 
 @contextmanager
 def _new_folder(output: Path) -> Iterator[Path]:
-    """A folder for the files of a map; whatever the system cannot write, its error names the output."""
-    try:
-        with hidden_beside(output) as hidden:
-            new = hidden / "partial"
-            new.mkdir()
-            yield new
-    except OSError as error:
-        if error.errno is None:  # NumPy's
-            raise
-        raise OSError(error.errno, error.strerror, str(output)) from error
+    """A folder for the files of a map, removed unless it takes the place of the output."""
+    with hidden_beside(output) as hidden:
+        new = hidden / "partial"
+        new.mkdir()
+        yield new
 
 
 def copy_files(source: Path, names: Iterable[str], target: Path) -> None:

@@ -29,7 +29,7 @@ _TYPES: dict[int, type] = {1: np.float32, 2: np.float16}
 # places would read gigabytes before its first answer.
 _ALWAYS_CHECKED_BYTES = 1 << 24
 # Of JSON files other than map.json, before they are parsed.
-_MOST_BYTES_PER_NAME, _MOST_CAMERA_BYTES = 10_000, 1 << 20
+_MOST_BYTES_PER_NAME, _MOST_NAMES_BYTES, _MOST_CAMERA_BYTES = 10_000, 1 << 30, 1 << 20
 
 
 class PlaceMap(Places):
@@ -222,8 +222,9 @@ def _checked(path: Path, stated: Mapping[str, Any], verify: bool) -> StoredFile:
 
 
 def _read_names(file: StoredFile, count: int) -> list[str]:
+    most = min(count * _MOST_BYTES_PER_NAME, _MOST_NAMES_BYTES)
     try:
-        names = json.loads(file.read()) if file.size <= count * _MOST_BYTES_PER_NAME else None
+        names = json.loads(file.read()) if file.size <= most else None
     except (ValueError, RecursionError) as error:
         raise MapError(f"{file.path} is not readable as JSON: {error}") from error
     if not isinstance(names, list) or len(names) != count or not all(isinstance(name, str) for name in names):
