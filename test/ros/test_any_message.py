@@ -1,0 +1,93 @@
+"""Whatever messages hold: a value or a counted reason, and the next sound message is taken."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+pytest.importorskip("rclpy")
+pytest.importorskip("hypothesis")
+from geometry_msgs.msg import Point, Quaternion
+from hypothesis import given
+from hypothesis import strategies as st
+from nav_msgs.msg import Odometry
+from sensor_msgs.msg import Image
+from std_msgs.msg import Header
+
+from netvlad_core.data.geometry import Pose
+from netvlad_core.errors import ImageError
+from netvlad_ros import conversions
+from netvlad_ros.diagnostics import Statistics
+from netvlad_ros.odometry import OdometryInput
+from support.any_input import AS_ALWAYS, FLOATS, UINT32, instead, value_or_sentence, vectors
+
+_START, _STEP = 1_700_000_000 * 10**9, 10**8
+_STAMPS = st.integers(-(2**31), 2**31 - 1), st.integers(0, 2**32 - 1)
+
+
+class _NoFrames:
+    may_hear = True
+
+    def between(self, frame: str, other: str) -> None:
+        return None
+
+
+def _odometry(stamp: int, x: float = 0.0) -> Odometry:
+    header = Header(stamp=conversions.stamp_from_nanoseconds(stamp), frame_id="odom")
+    message = Odometry(header=header, child_frame_id="base_link")
+    message.pose.pose = conversions.pose_to_message(Pose.from_xyz_yaw(x, 0.0))
+    return message
+
+
+@AS_ALWAYS
+@given(
+    st.lists(
+        st.tuples(
+            vectors("xyz"),
+            vectors("xyzw"),
+            instead(st.none(), st.tuples(*_STAMPS)),
+            instead(st.just("odom"), st.text(max_size=3)),
+        ),
+        max_size=4,
+    )
+)
+def test_odometry(heard) -> None:
+    """Three odd messages never stay the majority: soon after, the pose of a sound one is known again."""
+    odometry = OdometryInput(Statistics(), _NoFrames())
+    now = _START
+    for position, turn, stamp, frame in heard:
+        message = _odometry(now)
+        message.pose.pose.position = Point(**vars(position))
+        message.pose.pose.orientation = Quaternion(**vars(turn))
+        message.header.frame_id = frame
+        if stamp:
+            message.header.stamp.sec, message.header.stamp.nanosec = stamp
+        odometry.hear(message, now)
+        pose = odometry.at(now)
+        assert pose is None or np.isfinite([*pose.position, *pose.quaternion]).all()
+        now += _STEP
+    for _ in range(60):
+        odometry.hear(_odometry(now, 1.0), now)
+        now += _STEP
+    assert odometry.at(now - _STEP).position.tolist() == [1.0, 0.0, 0.0]
+
+
+@AS_ALWAYS
+@given(
+    st.sampled_from(["rgb8", "bgr8", "mono8", "16UC1", "nv21", "", "\x00"]),
+    *[instead(st.just(usual), UINT32) for usual in (16, 20, 60)],
+    instead(st.just(16 * 60), st.integers(0, 5000)),
+)
+def test_images(encoding, height, width, step, length) -> None:
+    message = Image(encoding=encoding, height=height, width=width, step=step)
+    message.data.frombytes(bytes(length))
+    image = value_or_sentence(ImageError, "", conversions.image_from_message, message)
+    assert image is None or (image.dtype, image.shape) == (np.uint8, (height, width, 3))
+
+
+@AS_ALWAYS
+@given(st.integers(-(2**70), 2**70), FLOATS)
+def test_stamps_and_poses_for_messages(stamp, x) -> None:
+    sent = conversions.stamp_from_nanoseconds(stamp)
+    assert 0 <= conversions.stamp_to_nanoseconds(sent) < 2**31 * 10**9
+    conversions.pose_to_message(Pose(np.full(3, x), np.full(4, x)))
