@@ -107,6 +107,26 @@ def test_int8_runs_integer_convolutions(small_checkpoint: Path, tmp_path: Path) 
     assert sum(kind in ("Conv", "FusedConv") for kind in running) == 2
 
 
+def test_int8_has_the_ranges_of_the_images_given(
+    small_checkpoint: Path, small_network: PlaceNetwork, street_views: list[np.ndarray], tmp_path: Path
+) -> None:
+    """Activations of pictures in an eighth of the light end at smaller values."""
+    dark, template = [image // 8 for image in street_views], variant_path(small_checkpoint, "float32")
+    export(small_network, tmp_path / "dark.int8.onnx", "int8", dark, template)
+    by_light = [
+        {
+            tensor.name: float(onnx.numpy_helper.to_array(tensor))
+            for tensor in onnx.load(path).graph.initializer
+            if tensor.name.endswith("_scale") and not tensor.dims
+        }
+        for path in (variant_path(small_checkpoint, "int8"), tmp_path / "dark.int8.onnx")
+    ]
+    bright_scales, dark_scales = by_light
+    assert bright_scales.keys() == dark_scales.keys()
+    assert len(bright_scales) >= 4
+    assert sum(dark_scales[name] < bright_scales[name] for name in dark_scales) > len(dark_scales) / 2
+
+
 def test_int8_of_a_transformer_multiplies_in_integers(
     street_views: list[np.ndarray], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -118,6 +118,16 @@ def test_precision_is_looked_for_beside_the_weights(small_checkpoint: Path) -> N
     assert open_engine(small_checkpoint, "cpu", "float16").precision == "float16"
 
 
+def test_int8_is_for_those_who_ask(small_checkpoint: Path, tmp_path: Path) -> None:
+    """Neither the fastest engine nor a precision that is missing makes it the choice of "auto"."""
+    for path in (small_checkpoint, variant_path(small_checkpoint, "int8")):
+        shutil.copyfile(path, tmp_path / path.name)
+    assert open_engine(tmp_path / small_checkpoint.name, "cpu").precision == "float32"
+    beside_both = open_engine(small_checkpoint, "cpu")
+    assert beside_both.device.startswith("CPU (OpenVINO")
+    assert beside_both.precision in ("float32", "bfloat16")
+
+
 def test_bfloat16_needs_a_cpu_or_torch(small_checkpoint: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     without(monkeypatch, "openvino")
     assert open_engine(small_checkpoint, "cpu", "bfloat16").device == "cpu"
