@@ -126,9 +126,19 @@ class Extractor:
         CheckpointError
             If there is no file, it is damaged, or nothing here can run it in the precision.
         """
-        path = Path(weights)
-        opened = open_engine(path, device, precision, engine)
+        path, failure = Path(weights), ""
+        try:
+            opened = open_engine(path, device, precision, engine)
+        except NetvladError:
+            raise
+        except Exception as error:
+            failure = _reason(error)
+            if not _GPU_ERROR.search(failure):
+                raise
+            opened = open_engine(path, "cpu")
+            _log.warning("the GPU failed: %s; the network runs on %s", failure, opened.device)
         extractor = cls(opened, batch_size, lambda: open_engine(path, "cpu"))
+        extractor.failure = failure and f"the GPU failed: {failure}"
         if not opened.is_whole:
             extractor.try_out()
         return extractor
@@ -179,7 +189,7 @@ class Extractor:
         except NetvladError:
             raise
         except Exception as error:  # each engine raises its own classes
-            reason = f"{type(error).__name__}: {error}".strip().splitlines()[0]
+            reason = _reason(error)
         else:
             check_descriptors(found, len(images), engine)
             return found
@@ -209,6 +219,10 @@ class Extractor:
             self.failure = f"{engine.device} failed: {reason}"
             self.engine, self._most_at_once = spare, 2**31
         _log.warning("%s; from now on the network runs on %s", self.failure, self.runs_on)
+
+
+def _reason(error: Exception) -> str:
+    return f"{type(error).__name__}: {error}".splitlines()[0]
 
 
 def _is_cpu(engine: Engine) -> bool:

@@ -78,7 +78,8 @@ class Whitening(nn.Module):
         self.projection = nn.Linear(dimension, whitened_dimension)
 
     def forward(self, descriptors: Tensor) -> Tensor:
-        return functional.normalize(self.projection(descriptors), dim=1)
+        projected = self.projection(descriptors.to(self.projection.weight.dtype))
+        return functional.normalize(projected.to(descriptors.dtype), dim=1)
 
     @classmethod
     @torch.no_grad()

@@ -80,7 +80,8 @@ def _torch(weights: Path, device: str, precision: str) -> Engine | None:
     from netvlad_core.model.checkpoints import load_checkpoint
     from netvlad_core.model.torch_engine import TorchEngine
 
-    return TorchEngine(load_checkpoint(weights), device, "float32" if precision == "auto" else precision)
+    chosen = "float32" if precision == "auto" else precision
+    return TorchEngine(load_checkpoint(weights), device, chosen, is_own=True)
 
 
 _OPENERS = {"openvino": _openvino, "onnxruntime": _onnxruntime, "torch": _torch}

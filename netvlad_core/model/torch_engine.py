@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, nullcontext
+from functools import lru_cache
 
 import numpy as np
 import torch
@@ -12,6 +13,7 @@ from torch.nn import functional
 
 from netvlad_core.errors import NetvladError
 from netvlad_core.model.engine import Engine, allowed_threads
+from netvlad_core.model.gpu_path import GpuPath
 from netvlad_core.model.network import PlaceNetwork
 from netvlad_core.model.preprocessing import Preprocessing, area_weights, scaled_size
 from netvlad_core.model.spec import TORCH_PRECISIONS
@@ -25,9 +27,13 @@ class TorchEngine(Engine):
     network : moved to the device and set to evaluation.
     device : "auto" (CUDA if there is one), "cpu", "cuda", "cuda:1", ...
     precision : one of TORCH_PRECISIONS, for the backbone; NetVLAD and whitening stay in float32.
+    is_own : whether nobody else has the network. Then a GPU keeps the weights of backbone and whitening in
+        the precision, multiplies in it and adds up in float32, and runs shapes that come again as graphs.
     """
 
-    def __init__(self, network: PlaceNetwork, device: str = "auto", precision: str = "float32") -> None:
+    def __init__(
+        self, network: PlaceNetwork, device: str = "auto", precision: str = "float32", is_own: bool = False
+    ) -> None:
         if precision not in TORCH_PRECISIONS:
             known = ", ".join(TORCH_PRECISIONS)
             raise NetvladError(f"torch runs {known}, not {precision!r}; int8 needs a calibrated ONNX file")
@@ -37,11 +43,20 @@ class TorchEngine(Engine):
         self.precision = precision
         self.model_id = network.fingerprint()
         self.spec = network.spec
+        self._gpu_path: GpuPath | None = None
+        if self._device.type == "cuda":
+            if is_own:
+                _keep_in(network, precision)
+            self._gpu_path = GpuPath(self._run, self._device, has_graphs=is_own)
 
     @torch.inference_mode()
     def describe(self, images: Sequence[np.ndarray]) -> np.ndarray:
-        inputs = preprocess(images, self.spec.preprocessing, self._device)
-        return run_network(self._network, inputs, self.precision).cpu().numpy()
+        if self._gpu_path is not None:
+            return self._gpu_path(images)
+        return self._run(torch.from_numpy(np.stack(images)).to(self._device)).cpu().numpy()
+
+    def _run(self, images: Tensor) -> Tensor:
+        return run_network(self._network, to_input(images, self.spec.preprocessing), self.precision)
 
     @contextmanager
     def serving(self, workers: int) -> Iterator[Callable[[], None]]:
@@ -61,27 +76,37 @@ def run_network(network: PlaceNetwork, inputs: Tensor, precision: str) -> Tensor
     return network.aggregate(features.float())
 
 
-@torch.inference_mode()
+def _keep_in(network: PlaceNetwork, precision: str) -> None:
+    """Have the weights of most of the work in a precision, for good."""
+    if precision == "float32":
+        torch.backends.cudnn.allow_tf32 = False  # float32 is no name for ten bits
+        return
+    for part in (network.backbone, network.whitening):
+        part.to(getattr(torch, precision))
+
+
 def preprocess(images: Sequence[np.ndarray], preprocessing: Preprocessing, device: torch.device) -> Tensor:
     """Bring images of one size to the network's input, on the device.
 
     B arrays (H, W, 3) uint8 RGB become (B, 3, h, w) float32, channels last in memory.
     """
-    stacked = torch.from_numpy(np.stack(images)).to(device).permute(0, 3, 1, 2)
+    return to_input(torch.from_numpy(np.stack(images)).to(device), preprocessing)
+
+
+@torch.inference_mode()
+def to_input(images: Tensor, preprocessing: Preprocessing) -> Tensor:
+    """Images (B, H, W, 3) uint8 RGB, on any device, as (B, 3, h, w) float32, channels last in memory."""
+    stacked = images.permute(0, 3, 1, 2)
     size = scaled_size(stacked.shape[2], stacked.shape[3], preprocessing)
     if size != tuple(stacked.shape[2:]):
         stacked = _resize(stacked, size, preprocessing.filter)
-    normalisation = torch.tensor([preprocessing.mean, preprocessing.std], device=device)
-    mean, std = normalisation.view(2, 1, 3, 1, 1)
+    mean, std = _normalisation(preprocessing, stacked.device)
     return ((stacked.float() - mean) / std).contiguous(memory_format=torch.channels_last)
 
 
 def _resize(images: Tensor, size: tuple[int, int], kind: str) -> Tensor:
     if kind == "area":
-        rows, columns = (
-            torch.from_numpy(area_weights(old, new)).to(images.device)
-            for old, new in zip(images.shape[2:], size)
-        )
+        rows, columns = (_area_weights(old, new, images.device) for old, new in zip(images.shape[2:], size))
         return rows @ images.float() @ columns.T
     if kind == "bilinear":
         return functional.interpolate(images.float(), size=size, mode="bilinear")
@@ -89,6 +114,18 @@ def _resize(images: Tensor, size: tuple[int, int], kind: str) -> Tensor:
     is_rounded = kind == "antialias" and images.device.type == "cpu"
     source = images if is_rounded else images.float()
     return functional.interpolate(source, size=size, mode="bilinear", antialias=True)
+
+
+# What a copy to a GPU would make each image wait for is kept there.
+@lru_cache(maxsize=16)
+def _normalisation(preprocessing: Preprocessing, device: torch.device) -> tuple[Tensor, Tensor]:
+    mean, std = torch.tensor([preprocessing.mean, preprocessing.std], device=device).view(2, 1, 3, 1, 1)
+    return mean, std
+
+
+@lru_cache(maxsize=16)
+def _area_weights(source: int, target: int, device: torch.device) -> Tensor:
+    return torch.from_numpy(area_weights(source, target)).to(device)
 
 
 def find_device(name: str) -> torch.device:

@@ -16,6 +16,7 @@ from netvlad_core.cli import main
 from netvlad_core.errors import CheckpointError, ImageError, NetvladError
 from netvlad_core.model.checkpoints import load_checkpoint, save_checkpoint
 from netvlad_core.model.extractor import Extractor
+from netvlad_core.model.network import PlaceNetwork
 from netvlad_core.model.open_engine import open_engine
 from netvlad_core.model.torch_engine import TorchEngine
 from support.engines import FailingEngine
@@ -192,6 +193,25 @@ def test_backend_that_loses_its_gpu_is_replaced(
     monkeypatch.setattr(TorchEngine, "describe", lost)
     np.testing.assert_allclose(loaded(images), expected, atol=1e-5)
     assert loaded.failure == "cpu failed: RuntimeError: CUDA error: device-side assert triggered"
+
+
+def test_gpu_that_cannot_hold_the_network_is_left_alone(
+    checkpoint: Path, images: list[np.ndarray], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    begin = TorchEngine.__init__
+
+    def full(
+        engine: TorchEngine, network: PlaceNetwork, device: str, *others: object, **named: object
+    ) -> None:
+        if device == "auto":
+            raise torch.cuda.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 MiB")
+        begin(engine, network, device, *others, **named)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(TorchEngine, "__init__", full)
+    loaded = Extractor.load(checkpoint, engine="torch")
+    assert loaded.device == "cpu"
+    assert loaded.failure.startswith("the GPU failed: OutOfMemoryError: CUDA out of memory")
+    assert len(loaded(images)) == len(images)
 
 
 def test_batches_shrink_to_what_the_memory_holds(
