@@ -6,6 +6,7 @@ import logging
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import onnxruntime
@@ -200,12 +201,10 @@ def test_gpu_that_cannot_hold_the_network_is_left_alone(
 ) -> None:
     begin = TorchEngine.__init__
 
-    def full(
-        engine: TorchEngine, network: PlaceNetwork, device: str, *others: object, **named: object
-    ) -> None:
+    def full(engine: TorchEngine, network: PlaceNetwork, device: str, *others: Any, **named: Any) -> None:
         if device == "auto":
             raise torch.cuda.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 MiB")
-        begin(engine, network, device, *others, **named)  # type: ignore[arg-type]
+        begin(engine, network, device, *others, **named)
 
     monkeypatch.setattr(TorchEngine, "__init__", full)
     loaded = Extractor.load(checkpoint, engine="torch")
