@@ -13,14 +13,16 @@ from dataclasses import asdict
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-from faults import inputs, maps
+from faults import bags, inputs, maps, networks, runs
 from faults.trial import FaultClass, Report, run
 
 CLASSES: dict[str, FaultClass] = {
     function.__name__: function
     for function in (
         maps.map_json, maps.map_files, maps.map_fields, maps.map_contents, maps.map_specials,
-        inputs.pictures, inputs.bombs, inputs.messages, inputs.texts,
+        inputs.pictures, inputs.bombs, inputs.messages, inputs.texts, bags.bags,
+        networks.networks, networks.pickles, networks.onnx_of_others,
+        runs.killed, runs.together, runs.full_disks, runs.strangers,
     )
 }  # fmt: skip
 

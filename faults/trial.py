@@ -17,8 +17,6 @@ import numpy as np
 
 from netvlad_core.errors import NetvladError
 
-# A fault that takes longer hangs; whatever is right takes a hundredth of it.
-_SECONDS = 20
 _GROWTH_MB = 50.0
 # Above what the process has: so much memory is an error of its own, not the end of the machine.
 _ROOM = 6 << 30
@@ -42,10 +40,12 @@ class Fault:
     name : what is done to what; with the seed of the run it says all.
     trial : does it and judges the outcome. It returns if the answer is right, raises NetvladError if the
         fault is refused with a sentence, and Bad or anything else if it is not survived.
+    seconds : after which it hangs; whatever is right takes a tenth of it.
     """
 
     name: str
     trial: Callable[[], object]
+    seconds: int = 20
 
 
 FaultClass = Callable[[np.random.Generator, Path, float], Iterator[Fault]]
@@ -89,14 +89,14 @@ def _inject(fault: Fault, number: int, report: Report) -> None:
     report.injected += 1
     before, kind, detail = _reset_peak(), "", ""
     try:
-        with _deadline():
+        with _deadline(fault.seconds):
             fault.trial()
     except NetvladError as error:
         report.refused += 1
         if "\n" in str(error) or len(str(error)) > 2000:
             kind, detail = "unreadable", str(error)
     except Hang:
-        kind, detail = "hang", f"no answer in {_SECONDS} s"
+        kind, detail = "hang", f"no answer in {fault.seconds} s"
     except Bad as error:
         kind, _, detail = str(error).partition(": ")
     except Exception as error:  # what no caller expects
@@ -108,12 +108,12 @@ def _inject(fault: Fault, number: int, report: Report) -> None:
 
 
 @contextmanager
-def _deadline() -> Iterator[None]:
+def _deadline(seconds: int) -> Iterator[None]:
     def stop(number: int, frame: FrameType | None) -> None:
         raise Hang
 
     earlier = signal.signal(signal.SIGALRM, stop)
-    signal.alarm(_SECONDS)
+    signal.alarm(seconds)
     try:
         yield
     finally:
