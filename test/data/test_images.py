@@ -282,6 +282,15 @@ def _png_header(width: int, height: int) -> bytes:
     return b"\x89PNG\r\n\x1a\n" + header + chunk(b"IDAT", zlib.compress(b"")) + chunk(b"IEND", b"")
 
 
+def test_a_png_with_a_chunk_longer_than_itself_is_refused():
+    """OpenCV would take as much memory as the chunk announces."""
+    data = bytearray(cv2.imencode(".png", PICTURE)[1].tobytes())
+    length = data.index(b"IDAT") - 4
+    data[length : length + 4] = (10_000_000).to_bytes(4, "big")
+    with pytest.raises(ImageError, match="cut off"):
+        decode_picture(bytes(data))
+
+
 def test_a_format_whose_header_nobody_reads_is_refused():
     """OpenCV would decode it, whatever size it announces."""
     for data in (b"PF\n20000 20000\n-1.0\n", b"#?RADIANCE\nFORMAT=32-bit_rle_rgbe\n\n-Y 20000 +X 20000\n"):

@@ -31,6 +31,7 @@ _NOT_JOINED = (
 )
 
 BROKEN_POSE = "broken pose message"
+_HIGHEST = 1e5  # metres
 
 
 @dataclass(frozen=True, eq=False)
@@ -215,8 +216,11 @@ class _Fixes(Reader):
 
 
 def _with_heights(geodetic: np.ndarray) -> np.ndarray:
-    """Fill in unknown heights, NaN in a fix of two dimensions, with the last known one; (N, 3)."""
-    known = np.flatnonzero(np.isfinite(geodetic[:, 2]))
+    """Fill in unknown heights, NaN in a fix of two dimensions, or no heights of a robot; (N, 3).
+
+    The last known one stands for each.
+    """
+    known = np.flatnonzero(np.abs(geodetic[:, 2]) <= _HIGHEST)
     heights = np.zeros(len(geodetic))
     if len(known):
         last_known = np.searchsorted(known, np.arange(len(heights)), side="right") - 1

@@ -33,6 +33,8 @@ _ZSTD_SUFFIXES = (".zstd", ".zst")
 # Recorders may compress each message by itself; no message in CDR begins like this.
 _ZSTD_MAGIC = b"\x28\xb5\x2f\xfd"
 
+_MOST_UNPACKED = 2**29  # bytes of a compressed message
+
 _JOURNAL_MAGIC = b"\xd9\xd5\x05\xf9\x20\xa1\x63\xd7"
 _WAL_HEADER = 32  # bytes
 # The first statement takes over a write-ahead log, any query a rollback journal.
@@ -149,7 +151,13 @@ Storage = _Sqlite | _Rosbags
 
 
 def _unpacked(data: bytes) -> bytes:
-    return zstd.decompress(data) if data[:4] == _ZSTD_MAGIC else data
+    if data[:4] != _ZSTD_MAGIC:
+        return data
+    decompressor = zstd.ZstdDecompressor()
+    unpacked = decompressor.decompress(data, max_length=_MOST_UNPACKED)
+    if not decompressor.eof:
+        raise ValueError(f"a compressed message is cut off, or has more than {_MOST_UNPACKED} bytes")
+    return unpacked
 
 
 class _AnyMcap(McapReader):

@@ -56,7 +56,8 @@ def test_fixes_without_a_position_are_skipped_and_the_antenna_is_moved_to_the_ba
         for i in range(COUNT + 1):
             stamp = START + i * SECOND
             nan = float("nan")
-            bag.write("/fix", make.fix(stamp, 48 + 4e-5 * i, 11.0, nan if i == 2 else 0.0), stamp)
+            height = {2: nan, 3: 1e300}.get(i, 0.0)
+            bag.write("/fix", make.fix(stamp, 48 + 4e-5 * i, 11.0, height), stamp)
             bag.write("/fix", make.fix(stamp + HALF // 2, 10.0, 10.0, status=-1), stamp + 1)
             bag.write("/fix", make.fix(stamp + HALF // 2, nan, 11.0), stamp + 2)
         for stamp, picture in pictures():
@@ -65,6 +66,7 @@ def test_fixes_without_a_position_are_skipped_and_the_antenna_is_moved_to_the_ba
     frames = list(source)
     assert len(frames) == COUNT
     assert source.skipped == {"satellite fix without a position": 2 * (COUNT + 1)}
+    assert max(abs(frame.pose.position[2] + 2) for frame in frames) < 0.01
     # The antenna is 1 m behind and 2 m above the base; half a step of 4.447 m has been driven north.
     np.testing.assert_allclose(frames[0].pose.position, [0, 0.5 * 4.447 + 1, -2], atol=0.01)
     assert frames[0].pose.yaw == pytest.approx(np.pi / 2)

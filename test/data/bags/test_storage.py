@@ -9,8 +9,10 @@ from pathlib import Path
 
 import pytest
 
+from netvlad_core.data.bags import storage
 from netvlad_core.data.bags.bag_file import Bag
 from netvlad_core.data.bags.source import NO_POSE, BagSource
+from netvlad_core.data.bags.storage import zstd
 from netvlad_core.errors import SourceError
 from support.bags import Messages
 from support.drives import COUNT, START, arc, assert_on_arc, pictures
@@ -126,3 +128,12 @@ def test_messages_that_are_announced_and_missing_are_told(tmp_path, caplog, lost
     path = tmp_path / "drive.mcap"
     assert f"{poses} of {COUNT + 1} messages on /odom are missing from {path}: it is damaged" in caplog.text
     assert not BagSource.open(write_mcap(tmp_path / "whole.mcap", "ros2")).skipped
+
+
+def test_a_compressed_message_takes_no_more_memory_than_messages_have(monkeypatch):
+    packed = zstd.compress(bytes(1000))
+    monkeypatch.setattr(storage, "_MOST_UNPACKED", 1000)
+    assert storage._unpacked(packed) == bytes(1000)
+    for damaged in (zstd.compress(bytes(1001)), packed[:-3]):
+        with pytest.raises(ValueError, match="cut off, or has more than 1000 bytes"):
+            storage._unpacked(damaged)
