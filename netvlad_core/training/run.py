@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 from collections.abc import Callable, Iterator
 from contextlib import nullcontext, suppress
@@ -28,6 +29,8 @@ from netvlad_core.training.state import RunState
 from netvlad_core.training.trainer import BEST, LAST, STATE, Run, Trainer
 from netvlad_core.training.validation import Validation
 from netvlad_core.training.views import Views
+
+_NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS)
 
 
 def train(
@@ -72,6 +75,13 @@ def train(
             reached = trainer.train()
             _report(reached, trainer.views, run)
             return reached
+    except OSError as error:
+        if error.errno not in _NO_ROOM:
+            raise
+        raise NetvladError(
+            f"{folder} cannot be written: {error.strerror}; make room, and go on from the last state "
+            "with --resume"
+        ) from error
     finally:
         processes.close()
 

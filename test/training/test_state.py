@@ -205,6 +205,23 @@ def test_full_disk_is_one_sentence_and_the_earlier_state_stays(state: Path, tiny
     assert list(state.parent.iterdir()) == [state]
 
 
+def test_run_on_a_full_disk_ends_with_a_sentence_and_goes_on_later(tmp_path: Path, tiny: Path) -> None:
+    config = write_drives(tmp_path, tiny, epochs=1, validation_database=(), validation_queries=())
+    folder = tmp_path / "run"
+    whole = train(config, tmp_path / "whole", progress=False, say=lambda _: None)
+    table = (tmp_path / "whole" / "metrics.csv").stat().st_size
+    for largest in (table, 10_000):  # of the state, and of the descriptors that are mined in
+        with (
+            no_room(largest),
+            pytest.raises(NetvladError, match=r"cannot be written: File too large; .*--resume"),
+        ):
+            train(config, folder, (folder / "state.pt").is_file(), progress=False, say=lambda _: None)
+    reached = train(config, folder, (folder / "state.pt").is_file(), progress=False, say=lambda _: None)
+    assert reached.step == whole.step
+    names = [(run / "last.safetensors").read_bytes() for run in (folder, tmp_path / "whole")]
+    assert names[0] == names[1]
+
+
 def test_what_is_no_number_is_never_written_and_ends_the_run(tmp_path: Path, tiny: Path) -> None:
     """A learning rate that is far too high."""
     config = write_drives(tmp_path, tiny, learning_rate=1e30, epochs=2)
