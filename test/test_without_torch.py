@@ -16,7 +16,9 @@ from netvlad_core.data.catalogue import CatalogueSource
 from netvlad_core.data.images import read_image
 from netvlad_core.localization.localizer import Localizer
 from netvlad_core.mapping.builder import BuildOptions, build_map
-from netvlad_core.mapping.place_map import MapHeader, PlaceMap
+from netvlad_core.mapping.map_header import MapHeader
+from netvlad_core.mapping.map_writer import describe_file
+from netvlad_core.mapping.place_map import PlaceMap
 from netvlad_core.model.checkpoints import save_checkpoint
 from netvlad_core.model.extractor import Extractor
 from support.networks import random_network
@@ -59,8 +61,10 @@ def place_map(drive: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     options = BuildOptions(weights=folder / "fitted.safetensors", device="cpu")
     build_map(CatalogueSource.from_csv(drive), folder / "campus", options, progress=False)
     shutil.move(folder / "fitted.safetensors", folder / "campus" / "model.safetensors")
-    header = folder / "campus" / "map.json"
-    replace(MapHeader.read(header), weights=None).write(header)
+    path = folder / "campus" / "map.json"
+    header = MapHeader.read(path)
+    files = {**header.files, "model.safetensors": describe_file(folder / "campus" / "model.safetensors")}
+    replace(header, weights=None, files=files).write(path)
     for precision in ("float32", "int8"):
         assert main(["export", str(folder / "campus"), str(drive), "--quiet", "--precision", precision]) == 0
     return folder / "campus"
