@@ -14,11 +14,13 @@ import pytest
 import torch
 
 from netvlad_core.cli import main
+from netvlad_core.data.frames import Frame
 from netvlad_core.errors import CheckpointError, ImageError, NetvladError
 from netvlad_core.model.checkpoints import load_checkpoint, save_checkpoint
 from netvlad_core.model.extractor import Extractor
 from netvlad_core.model.network import PlaceNetwork
 from netvlad_core.model.open_engine import open_engine
+from netvlad_core.model.streaming import describe_frames
 from netvlad_core.model.torch_engine import TorchEngine
 from support.engines import FailingEngine
 from support.street import street, view, write_catalogue
@@ -240,6 +242,19 @@ def test_workers_agree_on_one_spare_engine(
         found = list(pool.map(failing, images * 4))
     np.testing.assert_allclose(np.concatenate(found[:6]), extractor(images), atol=1e-4)
     assert len(opened) == 1
+
+
+def test_drive_goes_on_when_the_gpu_fails_under_several_workers(
+    checkpoint: Path, extractor: Extractor, images: list[np.ndarray]
+) -> None:
+    gpu = FailingEngine(extractor.engine, _FAILURES[1], works=3)
+    failing = Extractor(gpu, 2, partial(open_engine, checkpoint, "cpu"))
+    frames = [Frame(f"{index}.png", index, None, lambda: images[1]) for index in range(12)]
+    described = [frame for batch in describe_frames(frames, failing) for frame in batch]
+    assert [frame.frame.name for frame in described] == [frame.name for frame in frames]
+    found = np.stack([frame.descriptor for frame in described if frame.descriptor is not None])
+    np.testing.assert_allclose(found, np.repeat(extractor(images[1]), 12, axis=0), atol=1e-4)
+    assert failing.failure.startswith("cuda:0 failed")
 
 
 def test_spare_engine_of_another_network_is_refused(
