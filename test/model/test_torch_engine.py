@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Sequence
 
 import numpy as np
@@ -11,7 +12,7 @@ from torch import nn
 
 from netvlad_core.errors import NetvladError
 from netvlad_core.model.network import PlaceNetwork
-from netvlad_core.model.torch_engine import TorchEngine, find_device
+from netvlad_core.model.torch_engine import TorchEngine, _keep_in, find_device, preprocess, run_network
 
 
 def types_in(
@@ -58,6 +59,21 @@ def test_half_precision_differs_little_and_keeps_the_model(
     similarity = (expected * found).sum(axis=1)
     assert lowest < similarity.min() < 1 - 1e-7
     assert half.model_id == whole.model_id
+
+
+@pytest.mark.parametrize(("precision", "lowest"), [("bfloat16", 0.98), ("float16", 0.999)])
+def test_weights_that_a_gpu_keeps_in_a_precision_describe_alike(
+    precision: str, lowest: float, small_network: PlaceNetwork, street_views: list[np.ndarray]
+) -> None:
+    kept = copy.deepcopy(small_network)
+    _keep_in(kept, precision)
+    assert {p.dtype for p in kept.whitening.parameters()} == {getattr(torch, precision)}
+    assert {p.dtype for p in kept.netvlad.parameters()} == {torch.float32}
+    inputs = preprocess(street_views, kept.spec.preprocessing, torch.device("cpu"))
+    with torch.inference_mode():
+        found, expected = run_network(kept, inputs, precision), run_network(small_network, inputs, "float32")
+    assert found.dtype == torch.float32
+    assert float((found * expected).sum(dim=1).min()) > lowest
 
 
 def test_int8_is_not_of_torch(small_network: PlaceNetwork) -> None:
