@@ -274,6 +274,6 @@ def test_killed_build_keeps_the_old_map_and_is_continued(tmp_path: Path, checkpo
     assert continued.header.skipped == {}
     assert continued.names == whole.names
     np.testing.assert_array_equal(continued.poses, whole.poses)
-    np.testing.assert_allclose(continued.descriptors, whole.descriptors, atol=1e-5)
+    np.testing.assert_allclose(continued.descriptors, whole.descriptors, atol=1e-3)  # float16, other batches
     assert not journal.parent.exists()
     assert json.loads((output / "map.json").read_text())["places"] == _IMAGES
