@@ -13,7 +13,7 @@ from dataclasses import asdict
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-from faults import bags, inputs, maps, networks, runs
+from faults import bags, inputs, live, maps, networks, runs
 from faults.trial import FaultClass, Report, run
 
 CLASSES: dict[str, FaultClass] = {
@@ -22,7 +22,7 @@ CLASSES: dict[str, FaultClass] = {
         maps.map_json, maps.map_files, maps.map_fields, maps.map_contents, maps.map_specials,
         inputs.pictures, inputs.bombs, inputs.messages, inputs.texts, bags.bags,
         networks.networks, networks.pickles, networks.onnx_of_others,
-        runs.killed, runs.together, runs.full_disks, runs.strangers,
+        live.open_maps, live.node, runs.killed, runs.together, runs.full_disks, runs.strangers,
     )
 }  # fmt: skip
 
@@ -40,7 +40,7 @@ def main() -> int:
     if unknown := set(options.classes) - CLASSES.keys():
         parser.error(f"no class {', '.join(sorted(unknown))}; there are {', '.join(CLASSES)}")
     logging.disable(logging.WARNING)
-    print(f"{'class':<18}{'injected':>9}{'survived':>9}{'refused':>9}{'bad':>5}{'seconds':>9}")
+    print(f"{'class':<18}{'injected':>9}{'survived':>9}{'refused':>9}{'bad':>5}{'seconds':>9}", flush=True)
     reports = []
     for name in options.classes or CLASSES:
         with TemporaryDirectory() as folder:

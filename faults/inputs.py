@@ -96,7 +96,7 @@ def bombs(rng: np.random.Generator, folder: Path, share: float) -> Iterator[Faul
         (65_535, 1),
         (30_000, 4000),
     ):
-        for kind, made in {"JPEG": _jpeg_of, "PNG": _png_of, "GIF": _gif_of, "BMP": _bmp_of}.items():
+        for kind, made in {"JPEG": jpeg_of, "PNG": _png_of, "GIF": _gif_of, "BMP": _bmp_of}.items():
             data = made(width, height)
             yield Fault(f"{kind} of {len(data)} bytes, {width}x{height}", partial(_decoded, data))
     for width, height in (
@@ -125,7 +125,7 @@ def _from_message(message: Any) -> None:
     check_image(decode_message(message))
 
 
-def _jpeg_of(width: int, height: int) -> bytes:
+def jpeg_of(width: int, height: int) -> bytes:
     data = bytearray(encoded("JPEG", scene(16, 16)))
     at = data.index(b"\xff\xc0")
     data[at + 5 : at + 9] = struct.pack(">HH", height, width)

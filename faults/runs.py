@@ -25,7 +25,7 @@ _SECONDS = 200  # for a few programs one after the other, on a busy machine
 _ROOT = Path(__file__).resolve().parents[1]
 
 
-def _drive(folder: Path) -> Path:
+def catalogue(folder: Path) -> Path:
     """A catalogue of images three metres apart."""
     rng = np.random.default_rng(0)
     folder.mkdir()
@@ -71,7 +71,7 @@ def _same(path: Path, expected: PlaceMap) -> None:
 
 def killed(rng: np.random.Generator, folder: Path, share: float) -> Iterator[Fault]:
     """build-map killed once to three times at random moments, then run to its end."""
-    drive = _drive(folder / "drive")
+    drive = catalogue(folder / "drive")
     _ended(_build(drive, folder / "whole"))
     expected = PlaceMap.open(folder / "whole", verify=True)
     for number in range(max(1, round(25 * share))):
@@ -95,7 +95,7 @@ def _killed(drive: Path, output: Path, moments: list[float], expected: PlaceMap)
 
 def together(rng: np.random.Generator, folder: Path, share: float) -> Iterator[Fault]:
     """Two builds of one output, a moment apart: one wins, the other one refuses or finds the map made."""
-    drive = _drive(folder / "drive")
+    drive = catalogue(folder / "drive")
     _ended(_build(drive, folder / "whole"))
     expected = PlaceMap.open(folder / "whole", verify=True)
     for number in range(max(1, round(15 * share))):
@@ -119,7 +119,7 @@ def _together(drive: Path, output: Path, apart: float, expected: PlaceMap) -> No
 
 def full_disks(rng: np.random.Generator, folder: Path, share: float) -> Iterator[Fault]:
     """No file may grow beyond a limit, as on a full disk: an older map stays, and the next run goes on."""
-    drive = _drive(folder / "drive")
+    drive = catalogue(folder / "drive")
     _ended(_build(drive, folder / "whole"))
     expected = PlaceMap.open(folder / "whole", verify=True)
     for number in range(max(1, round(15 * share))):
@@ -152,7 +152,7 @@ def _full(drive: Path, output: Path, limit: int, expected: PlaceMap) -> None:
 
 def strangers(rng: np.random.Generator, folder: Path, share: float) -> Iterator[Fault]:
     """An output that is somebody else's: refused, and not a byte of it is touched."""
-    drive = _drive(folder / "drive")
+    drive = catalogue(folder / "drive")
     others = {
         "a map.json of a game": {"map.json": b'{"type": "map", "layers": []}', "thesis.tex": b"ten years"},
         "a map and notes": {**_files(small_map(folder / "real")), "notes.txt": b"mine"},

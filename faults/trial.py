@@ -57,6 +57,7 @@ class Report:
 
     Attributes
     ----------
+    slowest : seconds and name of the fault that took longest.
     bad : kind, name and detail of each fault that was not survived.
     """
 
@@ -65,6 +66,7 @@ class Report:
     injected: int = 0
     refused: int = 0
     seconds: float = 0.0
+    slowest: tuple[float, str] = (0.0, "")
     bad: list[tuple[str, str, str]] = field(default_factory=list)
 
     @property
@@ -87,7 +89,7 @@ def run(name: str, faults: FaultClass, seed: int, folder: Path, share: float, on
 
 def _inject(fault: Fault, number: int, report: Report) -> None:
     report.injected += 1
-    before, kind, detail = _reset_peak(), "", ""
+    before, kind, detail, started = _reset_peak(), "", "", monotonic()
     try:
         with _deadline(fault.seconds):
             fault.trial()
@@ -103,6 +105,7 @@ def _inject(fault: Fault, number: int, report: Report) -> None:
         kind, detail = "crash", f"{type(error).__name__}: {error}"
     if not kind and _peak() - before > _GROWTH_MB:
         kind, detail = "growth", f"{_peak() - before:.0f} MB"
+    report.slowest = max(report.slowest, (monotonic() - started, fault.name))
     if kind:
         report.bad.append((kind, f"#{number} {fault.name}", detail[:_SHOWN]))
 

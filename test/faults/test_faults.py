@@ -11,7 +11,20 @@ from faults.trial import Bad, Fault, run
 
 _SEED = 0
 # So that the classes take a few seconds each.
-_SHARES = {"map_json": 0.05, "map_files": 0.1, "pictures": 0.1, "messages": 0.1, "texts": 0.1}
+_SHARES = {
+    "map_json": 0.03,
+    "map_files": 0.1,
+    "pictures": 0.1,
+    "messages": 0.1,
+    "texts": 0.1,
+    "bags": 0.04,
+    "networks": 0.05,
+    "open_maps": 0.15,
+    "node": 0.02,
+    "killed": 0.04,
+    "together": 0.05,
+    "full_disks": 0.05,
+}
 
 
 @pytest.mark.parametrize("name", CLASSES)
