@@ -18,11 +18,11 @@ _SHARES = {
     "messages": 0.1,
     "texts": 0.1,
     "bags": 0.04,
-    "networks": 0.05,
+    "networks": 0.1,
     "open_maps": 0.15,
     "node": 0.02,
     "killed": 0.04,
-    "together": 0.05,
+    "together": 0.15,
     "full_disks": 0.05,
 }
 
