@@ -31,8 +31,8 @@ _FLOORS = (
     ("netvlad_core.cli",),
     ("netvlad_core.__main__",),
     ("netvlad_ros", "town"),
-    ("benchmarks", "examples", "faults", "launch"),
-    ("demo", "tools"),
+    ("benchmarks", "examples", "launch"),
+    ("demo", "faults", "tools"),
 )
 _FLOOR = {room: number for number, rooms in enumerate(_FLOORS) for room in rooms}
 _WITHOUT_ROS = ("netvlad_core", "town")
