@@ -61,7 +61,10 @@ def test_timers_messages_and_calls_that_fail_are_told_and_end_nothing(pair, capf
     assert capfd.readouterr().err.count("a timer failed: ZeroDivisionError; the node goes on\nTraceback") == 1
 
 
-def test_the_localizer_answers_though_its_odometry_fails(robot, street, monkeypatch) -> None:
+def test_the_localizer_answers_though_its_odometry_fails(start, street, map_path, monkeypatch) -> None:
+    robot = start(map=map_path)
+    robot.may_fail = True
+    robot.wait_until_it_answers()
     monkeypatch.setattr(robot.node.input._odometry, "hear", _fail)
     robot.odometry.publish(Odometry())
     wait_until(robot.node.callback_problems, 20, "the failure")

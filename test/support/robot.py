@@ -168,7 +168,13 @@ class Robot(Partner):
     """A localizer in this process, spun by an executor of its own, with its partner.
 
     Its services may open and write maps anywhere, unless `maps_folder` says otherwise.
+
+    Attributes
+    ----------
+    may_fail : whether a callback of the node may raise, which fails the test otherwise.
     """
+
+    may_fail = False
 
     def __init__(self, namespace: str = "", **parameters: Any) -> None:
         namespace = namespace or f"/robot_{next(_numbers)}"
@@ -189,6 +195,8 @@ class Robot(Partner):
         self.node.destroy_node()
         super().close()
         assert self.failure is None, "a callback of the node raised, which ends a real node"
+        told = [key for key in self.node.statistics.values() if key.startswith("callbacks left out:")]
+        assert self.may_fail or not told, "a callback of the node raised"
 
     def _spin(self) -> None:
         try:
