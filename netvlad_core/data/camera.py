@@ -16,6 +16,8 @@ from netvlad_core.errors import CameraError, PoseError
 
 # sensor_msgs/CameraInfo's names of distortion models, and how many coefficients OpenCV takes for each.
 _MODELS = {"": (0,), "plumb_bob": (0, 4, 5), "rational_polynomial": (8, 12, 14), "equidistant": (0, 4)}
+# Of focal lengths in pixels, and of all numbers of a calibration; rays beyond them are infinite.
+_LEAST, _MOST = 1e-3, 1e9
 
 
 # image_proc, stereo_image_proc, ZED and RealSense: image_rect, image_rect_color, image_rect_raw.
@@ -90,13 +92,15 @@ class Camera:
         """Check raw numbers; raises CameraError."""
         matrix = np.asarray(matrix, np.float64).reshape(3, 3)
         distortion = np.asarray(distortion, np.float64).ravel()
-        if not (0 < width < 1 << 32 and 0 < height < 1 << 32 and matrix[0, 0] > 0 and matrix[1, 1] > 0):
+        if not (0 < width < 1 << 32 and 0 < height < 1 << 32 and min(matrix[0, 0], matrix[1, 1]) > _LEAST):
             raise CameraError(
                 f"the camera is not calibrated: size {width}x{height}, focal lengths {matrix[0, 0]:g} and "
                 f"{matrix[1, 1]:g}; camera_info must hold the calibration"
             )
-        if not (np.isfinite(matrix).all() and np.isfinite(distortion).all()):
-            raise CameraError("the camera's calibration holds numbers that are not finite")
+        if not (np.abs([*matrix.ravel(), *distortion]) < _MOST).all():  # false for NaN
+            raise CameraError(
+                f"the camera's calibration holds numbers that are not finite, or beyond {_MOST:g}"
+            )
         if len(distortion) not in _MODELS.get(model, ()):
             raise CameraError(
                 f"distortion model {model!r} with {len(distortion)} coefficients is not known; expected "
