@@ -84,8 +84,9 @@ class CameraInput:
         try:
             camera = Camera.from_message(info, mounting, self._is_rectified)
         except CameraError as error:
+            if str(error) != self.problem:
+                self._warn(f"camera_info left out: {error}")
             self.problem = str(error)
-            self._warn(f"camera_info left out: {error}")
             return None
         self.problem = ""
         return camera

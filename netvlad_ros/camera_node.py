@@ -23,7 +23,7 @@ from netvlad_ros.executor import ThreadedExecutor
 from netvlad_ros.guarded_node import GuardedNode
 from netvlad_ros.moment import Moment
 from netvlad_ros.parameters import NodeParameter, ParameterTable
-from netvlad_ros.process import end_when_told, is_told, say, without_ros_arguments
+from netvlad_ros.process import CANNOT_START, end_when_told, is_told, say, without_ros_arguments
 from netvlad_ros.robot_input import RobotInput, sentence
 
 # A thread for each of: images, odometry, calibration or diagnostics, services.
@@ -193,7 +193,7 @@ class CameraNode(GuardedNode):
 
 
 def run_node(make: Callable[[], CameraNode], arguments: list[str] | None = None) -> int:
-    """Run a node until SIGINT or SIGTERM; returns the exit status."""
+    """Run a node until SIGINT or SIGTERM; returns the exit status: 0, or `CANNOT_START`."""
     arguments = sys.argv if arguments is None else arguments
     program = Path(arguments[0] if arguments else "node").name
     executor: ThreadedExecutor | None = None
@@ -213,12 +213,12 @@ def run_node(make: Callable[[], CameraNode], arguments: list[str] | None = None)
         pass
     except (NetvladError, InvalidParameterTypeException, InvalidParameterValueException) as error:
         say(program, error)
-        return 1
+        return CANNOT_START
     except Exception as error:
         if node is not None:
             raise
         say(program, sentence(error))  # rclpy could not make sense of the arguments
-        return 1
+        return CANNOT_START
     finally:
         if executor is not None:
             executor.shutdown()

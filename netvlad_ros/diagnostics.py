@@ -31,8 +31,8 @@ _MOST_KINDS = 20
 _ALWAYS_TOLD = ("images received", "images used", "images left out", "odometry received")
 _LONGEST_KIND = 60
 _PERIOD = 1.0
-# A problem that comes and goes is logged once in this time.
-_LOG_AGAIN = 30.0
+# Seconds after which a problem that is not seen any more is over; one that comes and goes goes on.
+_OVER = 10.0
 _QUOTED = re.compile(r"'[^']*'|\"[^\"]*\"|\S*\d\S*")
 
 
@@ -163,7 +163,7 @@ class Statistics:
 
 
 class HealthReport:
-    """Publishes a status every second, in every state of the node, and logs each problem when it appears.
+    """Publishes a status every second, in every state of the node, and logs when a problem begins and ends.
 
     Parameters
     ----------
@@ -184,7 +184,7 @@ class HealthReport:
         self._statistics = statistics
         self._problems = problems
         self._facts = facts
-        self._logged: dict[str, float] = {}
+        self._going_on: dict[str, tuple[str, float]] = {}  # sentence and last time, by kind
         self._publisher = node.create_publisher(DiagnosticArray, "/diagnostics", QoSProfile(depth=10))
         # On a steady clock: a simulation that stands still, or that has no /clock, is worth reporting.
         self._timer = node.create_timer(
@@ -196,8 +196,7 @@ class HealthReport:
 
     def _publish(self) -> None:
         problems = sorted(self._problems(), key=lambda problem: not problem.is_fatal)
-        for problem in problems:
-            self._log(problem)
+        self._log(problems)
         facts = self._facts()
         values = {**facts, **self._statistics.values()}
         name, hardware = self._node.get_fully_qualified_name(), facts.get("images from", "")
@@ -205,16 +204,22 @@ class HealthReport:
         header = Header(stamp=self._node.get_clock().now().to_msg())
         self._publisher.publish(DiagnosticArray(header=header, status=[status]))
 
-    def _log(self, problem: Problem) -> None:
-        """Log a problem unless it was logged a moment ago; what goes on is not new."""
-        now, last = monotonic(), self._logged.get(problem.kind)
-        self._logged[problem.kind] = now
-        if last is not None and now - last < _LOG_AGAIN:
-            return
-        if problem.is_fatal:  # rclpy wants a line of its own for each severity
-            self._node.get_logger().error(problem.message)
-        else:
-            self._node.get_logger().warning(problem.message)
+    def _log(self, problems: Sequence[Problem]) -> None:
+        now, logger = monotonic(), self._node.get_logger()
+        for problem in problems:
+            if problem.kind in self._going_on:
+                text, _ = self._going_on[problem.kind]
+            else:
+                text = problem.message
+                if problem.is_fatal:  # rclpy wants a line of its own for each severity
+                    logger.error(text)
+                else:
+                    logger.warning(text)
+            self._going_on[problem.kind] = text, now
+        for kind, (text, last) in list(self._going_on.items()):
+            if now - last > _OVER:
+                logger.info(f"over: {text}")
+                del self._going_on[kind]
 
 
 def status_message(

@@ -13,7 +13,8 @@ from typing import Any
 
 import yaml
 from ament_index_python.packages import get_package_share_directory
-from launch.actions import DeclareLaunchArgument, OpaqueFunction, SetEnvironmentVariable
+from launch.actions import DeclareLaunchArgument, EmitEvent, OpaqueFunction, SetEnvironmentVariable
+from launch.events.process import ProcessExited, ShutdownProcess
 from launch.launch_context import LaunchContext
 from launch.launch_description import LaunchDescription
 from launch.substitutions import LaunchConfiguration
@@ -23,6 +24,7 @@ from netvlad_core.errors import NetvladError
 from netvlad_core.files import user_path
 from netvlad_core.mapping.map_header import HEADER_FILE, MapHeader
 from netvlad_ros.parameters import NodeParameter
+from netvlad_ros.process import CANNOT_START
 
 _NOT_GIVEN = ""
 _SWITCH = ("true", "false")
@@ -74,7 +76,8 @@ def _arguments(share: Path, parameters: Sequence[NodeParameter], config: str) ->
         _argument("namespace", _NOT_GIVEN, "Namespace of the node."),
         _argument("use_sim_time", "false", "Use the time on /clock.", _SWITCH),
         _argument("log_level", "info", "Lowest severity of the messages in the log.", _LEVELS),
-        _argument("respawn", "false", "Restart the node if it dies.", _SWITCH),
+        _argument("respawn", "true", "Start the node again if it dies.", _SWITCH),
+        _argument("respawn_delay", "2.0", "Seconds from the death of the node to its next start."),
         _argument("params_file", str(share / "config" / config), "Parameter file of the node."),
         _argument("fastdds_profile", profile, "Fast DDS profile with room for images in shared memory."),
         *(
@@ -128,10 +131,18 @@ def _start(
         remappings=remappings,
         arguments=["--ros-args", "--log-level", value("log_level")],
         respawn=value("respawn") == "true",
-        respawn_delay=2.0,
+        respawn_delay=_typed("respawn_delay", value("respawn_delay"), float),
+        on_exit=_give_up,
         output="screen",
     )
     return [node]
+
+
+def _give_up(event: ProcessExited, context: LaunchContext) -> list[EmitEvent]:
+    """Call the next start off, in the delay before it, if it would fail like this one."""
+    if event.returncode != CANNOT_START:
+        return []
+    return [EmitEvent(event=ShutdownProcess(process_matcher=lambda action: action is event.action))]
 
 
 def _typed(name: str, text: str, kind: type) -> Any:

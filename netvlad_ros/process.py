@@ -13,6 +13,9 @@ from types import FrameType
 
 from netvlad_core.machine import let_idle_threads_sleep
 
+# Exit status of a start that cannot work however often it is tried: arguments or parameters are wrong. A
+# supervisor tells it from 1, or a signal, of a program that has crashed; 0 is that of a program told to end.
+CANNOT_START = 2
 _SIGNALS = (signal.SIGINT, signal.SIGTERM)
 _told: list[int] = []  # the signal that told the process to end
 

@@ -17,6 +17,7 @@ from netvlad_core.errors import PoseError
 from netvlad_ros.tf_message import TFMessage
 
 _TOPIC = "/tf_static"
+_MOST_TOLD = 20  # odd transforms that the log names, each once
 _QOS = QoSProfile(depth=100, durability=DurabilityPolicy.TRANSIENT_LOCAL)
 
 
@@ -40,6 +41,7 @@ class StaticFrames:
         self._node = node
         self._lock = Lock()
         self._trees: dict[str, TransformTree] = {}
+        self._told: set[str] = set()
         self.may_hear = TFMessage is not None
         for topic in candidates(node, topics) if self.may_hear else ():
             self._trees[topic] = TransformTree()
@@ -58,10 +60,15 @@ class StaticFrames:
             try:
                 pose = pose_of(stamped.transform.translation, stamped.transform.rotation)
             except PoseError as error:
-                self._node.get_logger().warning(f"{topic}, {parent} to {child}: {error}")
+                self._tell(f"{topic}, {parent} to {child}: {error}")
                 continue
             with self._lock:
                 self._trees[topic].add_fixed(parent, child, pose)
+
+    def _tell(self, text: str) -> None:
+        if text not in self._told and len(self._told) < _MOST_TOLD:
+            self._told.add(text)
+            self._node.get_logger().warning(text)
 
 
 def candidates(node: Node, topics: Sequence[str]) -> list[str]:

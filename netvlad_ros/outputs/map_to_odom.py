@@ -42,6 +42,7 @@ class MapToOdom:
         self._count = count
         self._is_planar = node.value("map_to_odom_planar")
         self._transform: TransformStamped | None = None
+        self._problem: str | None = None
         self._lock = Lock()
         self._publisher = node.create_publisher(TransformStamped, "~/map_to_odom", _TF_QOS)
         self._tf_publisher: Any = None
@@ -63,9 +64,12 @@ class MapToOdom:
         problem = _problem(map_frame, odom_frame) if moment.is_joined else _NOT_JOINED
         if problem:
             self._count("map -> odom withheld")
-            self._node.get_logger().error(f"no transform map -> odom: {problem}", throttle_duration_sec=5.0)
+            if problem != self._problem:
+                self._node.get_logger().error(f"no transform map -> odom: {problem}")
+            self._problem = problem
             self.forget()
             return
+        self._problem = None
         pose, odometry = answer.prior.pose, moment.odometry
         if self._is_planar:
             pose, odometry = _flat(pose), _flat(odometry)

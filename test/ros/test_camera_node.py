@@ -12,6 +12,7 @@ pytest.importorskip("rclpy")
 from rclpy.lifecycle import TransitionCallbackReturn
 from rclpy.parameter import Parameter
 
+from netvlad_ros.process import CANNOT_START
 from support.engines import FailingEngine
 from support.robot import raw, values_of, wait_until
 
@@ -184,14 +185,14 @@ def test_what_is_not_live_counts_from_the_next_configuring(start_drive):
     ],
     ids=lambda value: value if isinstance(value, str) else " ".join(value),
 )
-def test_wrong_argument_is_one_sentence_and_status_1(programs, executable, arguments, words):
+def test_wrong_argument_is_one_sentence_and_a_status_of_its_own(programs, executable, arguments, words):
     done = subprocess.run(
         [sys.executable, str(programs / executable), *arguments],
         capture_output=True,
         text=True,
         timeout=60,
     )
-    assert done.returncode == 1
+    assert done.returncode == CANNOT_START
     assert "Traceback" not in done.stderr
     lines = [line for line in done.stderr.splitlines() if line.startswith(executable)]
     assert len(lines) == 1

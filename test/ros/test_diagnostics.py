@@ -9,8 +9,9 @@ import pytest
 
 pytest.importorskip("rclpy")
 from diagnostic_msgs.msg import DiagnosticStatus
+from rclpy.node import Node
 
-from netvlad_ros.diagnostics import WINDOW, Problem, Statistics, kind_of, status_message
+from netvlad_ros.diagnostics import WINDOW, HealthReport, Problem, Statistics, kind_of, status_message
 
 
 def test_counts_skips_and_medians():
@@ -122,3 +123,21 @@ def test_order_of_the_values_does_not_depend_on_what_came_first():
 )
 def test_kind_of_a_reason_is_short_and_without_figures(reason, kind):
     assert kind_of(reason) == kind
+
+
+def test_problem_is_logged_when_it_begins_and_when_it_is_over(ros, capfd, monkeypatch):
+    node = Node("report_of_problems")
+    problems: list[Problem] = []
+    report = HealthReport(node, Statistics(), lambda: problems, dict)
+    for second in range(100):
+        # From 10 to 40, but for some seconds between, and with another figure each time.
+        is_there = 10 <= second < 40 and second % 10 < 5
+        problems[:] = [Problem("no images", f"no image for {second} s")] if is_there else []
+        monkeypatch.setattr("netvlad_ros.diagnostics.monotonic", lambda second=second: float(second))
+        report._publish()
+    node.destroy_node()
+    lines = [line for line in capfd.readouterr().err.splitlines() if "no image" in line]
+    assert len(lines) == 2
+    assert "WARN" in lines[0]
+    assert lines[0].endswith(": no image for 10 s")
+    assert lines[1].endswith(": over: no image for 10 s")

@@ -7,7 +7,7 @@ from dataclasses import replace
 from importlib.machinery import SourceFileLoader
 from importlib.util import module_from_spec, spec_from_loader
 from pathlib import Path
-from types import ModuleType
+from types import ModuleType, SimpleNamespace
 from typing import Any
 
 import pytest
@@ -21,6 +21,7 @@ from launch import LaunchContext
 from netvlad_core.commands import build_map
 from netvlad_ros import launching, loop_closure_parameters
 from netvlad_ros.parameters import PARAMETERS
+from netvlad_ros.process import CANNOT_START
 
 _LAUNCH = Path(__file__).resolve().parents[2] / "launch"
 _CAMERA = "/camera/image_raw"
@@ -89,6 +90,15 @@ def test_loop_closer_gets_its_file_and_arguments():
     assert Path(file).name == "loop_closure.yaml"
     assert given == {"use_sim_time": False, "keyframe_distance": 2.0}
     assert ("/tf", "tf") in node["remappings"]
+
+
+def test_node_that_dies_is_started_again_unless_it_cannot_start():
+    node = _start("localize.launch.py", respawn_delay="5")
+    assert (node["respawn"], node["respawn_delay"]) == (True, 5.0)
+    assert _start("localize.launch.py", respawn="false")["respawn"] is False
+    for status, count in ((0, 0), (1, 0), (-9, 0), (CANNOT_START, 1)):
+        event = SimpleNamespace(returncode=status, action=node)
+        assert len(node["on_exit"](event, LaunchContext())) == count
 
 
 def test_rviz_shows_the_topics_of_the_namespace_in_the_frame_of_the_map(tmp_path, street_map):
