@@ -62,7 +62,11 @@ def read_state(path: Path) -> dict[str, Tensor]:
 
     Raises CheckpointError as `read_torch_file` does, and if there are none.
     """
-    content = read_torch_file(path)
+    return named_tensors(read_torch_file(path), path)
+
+
+def named_tensors(content: object, path: Path) -> dict[str, Tensor]:
+    """Those of `read_state`, in the content of the file `path`."""
     if isinstance(content, Mapping):
         inner = (content.get(key) for key in ("state_dict", "model_state_dict"))
         content = next((value for value in inner if isinstance(value, Mapping)), content)

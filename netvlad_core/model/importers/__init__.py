@@ -9,7 +9,7 @@ from netvlad_core.errors import CheckpointError
 from netvlad_core.model.importers import hloc
 from netvlad_core.model.importers.torch_layouts import LAYOUTS
 from netvlad_core.model.network import PlaceNetwork
-from netvlad_core.model.torch_files import read_state
+from netvlad_core.model.torch_files import named_tensors, read_torch_file
 
 _MOST_KEYS = 8
 
@@ -33,9 +33,10 @@ def import_weights(path: Path) -> tuple[PlaceNetwork, str]:
         head = file.read(128)
     if is_mat_file(head):
         return hloc.take(path).assemble(path, hloc.NAME), hloc.NAME
-    state = read_state(path)
+    content = read_torch_file(path)
+    state = named_tensors(content, path)
     # A damaged file fits none: the one with the most tensors in their places names what is missing.
-    layout = next((each for each in LAYOUTS if each.fits(state)), None)
+    layout = next((each for each in LAYOUTS if each.fits(state, content)), None)
     layout = layout or max(LAYOUTS, key=lambda each: each.matches(state))
     if not layout.matches(state):
         keys = sorted(state)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -35,6 +36,7 @@ class TorchLayout:
     name : name of the project.
     backbone, layer, whitening : prefixes of their tensors; no whitening: empty.
     preprocessing : resizing and normalisation of the project; no file records it.
+    beside : what this project alone writes beside the tensors, if its names are those of another one, too.
     """
 
     name: str
@@ -42,17 +44,18 @@ class TorchLayout:
     layer: str
     whitening: str
     preprocessing: Preprocessing
+    beside: str = ""
 
     def matches(self, state: Mapping[str, Tensor]) -> int:
         """How many tensors of the state lie under this layout's prefixes."""
         prefixes = tuple(filter(None, (self.backbone, self.layer, self.whitening)))
         return sum(key.startswith(prefixes) for key in state)
 
-    def fits(self, state: Mapping[str, Tensor]) -> bool:
-        """Whether all of its parts are there."""
+    def fits(self, state: Mapping[str, Tensor], content: Any) -> bool:
+        """Whether all of its parts are there, in a file with this content."""
         wanted = [f"{self.layer}centroids", f"{self.layer}conv.weight"]
         wanted += [f"{self.whitening}weight"] if self.whitening else []
-        return all(key in state for key in wanted)
+        return all(key in state for key in wanted) and (not self.beside or self.beside in content)
 
     def take(self, state: Mapping[str, Tensor]) -> Parts:
         """Find each tensor; what is missing is left out."""
@@ -77,6 +80,7 @@ class TorchLayout:
 
 LAYOUTS = (
     TorchLayout("Patch-NetVLAD", "encoder.", "pool.", "WPCA.0.", _EXACT_480),
+    TorchLayout("Patch-NetVLAD, without WPCA", "encoder.", "pool.", "", _EXACT_480, beside="not_improved"),
     TorchLayout("Nanne/pytorch-NetVlad", "encoder.", "pool.", "", _KEEP),
     TorchLayout("OpenIBL", "base_model.base.", "net_vlad.", "pca_layer.", _EXACT_480_UNSCALED),
     TorchLayout(f"{_VG}, with a linear layer", "backbone.", "aggregation.0.", "aggregation.1.", _UNROUNDED),

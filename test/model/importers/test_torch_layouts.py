@@ -77,6 +77,9 @@ _CASES = {
         "Patch-NetVLAD", ("encoder.", "pool.", "WPCA.0."), clusters=16, whitened=128, convolution_like=True,
         wrap=lambda state: {"num_pcs": 128, "state_dict": state},
     ),
+    "patch-netvlad-in-training": Case(
+        "Patch-NetVLAD", ("encoder.", "pool.", ""), wrap=lambda state: _nanne(state) | {"not_improved": 0}
+    ),
     "benchmark": Case(
         "benchmark", ("backbone.", "aggregation.", ""), "resnet18", wrap=_benchmark, preprocessing=_UNROUNDED
     ),
