@@ -15,6 +15,7 @@ import numpy as np
 from netvlad_core.errors import NetvladError
 from netvlad_core.files import read_file
 
+_MOST = 1 << 30  # bytes; the networks that hloc takes have 0.6 GB
 _HEADER = 128
 _COMPRESSED, _MATRIX = 15, 14
 _INT32 = 5
@@ -34,7 +35,7 @@ def read_mat_file(
     options : of `scipy.io.loadmat`.
     """
     try:
-        content = read_file(path)
+        content = read_file(path, _MOST)
     except OSError as reason:
         raise error(f"cannot read {path}: {reason}") from reason
     if content[:4] == b"\x89HDF" or content[512:516] == b"\x89HDF" or b"MATLAB 7.3" in content[:_HEADER]:

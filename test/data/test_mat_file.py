@@ -28,3 +28,11 @@ def test_the_caller_names_the_error(tmp_path: Path, error: type[SourceError | Ch
     for name, sentence in (("new.mat", "save it in MATLAB with the option -v7"), ("gone.mat", "cannot read")):
         with pytest.raises(error, match=sentence):
             read_mat_file(tmp_path / name, error, 8)
+
+
+def test_file_as_large_as_the_networks_of_hloc_is_read(tmp_path: Path) -> None:
+    path = tmp_path / "large.mat"
+    with path.open("wb") as file:
+        file.truncate(600_000_000)  # a sparse file
+    with pytest.raises(CheckpointError, match="no header of a little-endian MATLAB 5 file"):
+        read_mat_file(path, CheckpointError, 8)
