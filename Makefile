@@ -29,7 +29,7 @@ ENV    := $(BUILD)/env.sh
 IN_ENV := . $(ENV) &&
 
 ##@ Use
-.PHONY: help demo test lint bench faults
+.PHONY: help demo test lint bench faults audit
 help: ## this list
 	@awk 'BEGIN {FS = ":.*## "} /^##@/ {print substr($$0, 5) ":"} /^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' \
 	    $(MAKEFILE_LIST)
@@ -51,6 +51,9 @@ bench: build ## a few minutes of measurements, written to docs/benchmarks.md; be
 
 faults: build ## inject more than 10 000 faults, in 10 minutes; python -m faults --help for a part of them
 	@$(IN_ENV) python -m faults
+
+audit: venv ## known vulnerabilities of the installed packages, if the network allows it
+	@tools/audit.sh
 
 ##@ Set-up (the others do it by themselves)
 .PHONY: venv messages build
