@@ -178,7 +178,8 @@ def measure(
         for name, places in sets.items():
             images = [shot.read() for shot in places.database]
             found[name] = recall(extractors(subject, images, variants, folder, template), places, images)
-            print(f"{subject.title}, {name}: measured", flush=True)
+            shares = {variant: round(100 * of.is_right.mean(), 1) for variant, of in found[name].items()}
+            print(f"{subject.title}, {name}, R@1: {shares}", flush=True)
     baseline = next(iter(runners))
     for variant in runners:
         row = [

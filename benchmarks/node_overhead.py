@@ -93,16 +93,45 @@ class Camera(Node):
 
 
 @contextmanager
-def localizer(place_map: Path) -> Iterator[subprocess.Popen[bytes]]:
+def localizer(place_map: Path, python: str | Path = sys.executable) -> Iterator[subprocess.Popen[bytes]]:
     program = (
         "import sys; from netvlad_ros.process import run; sys.exit(run(['localize_node', *sys.argv[1:]]))"
     )
-    process = subprocess.Popen([sys.executable, "-c", program, "--ros-args", "-p", f"map:={place_map}"])
+    process = subprocess.Popen([python, "-c", program, "--ros-args", "-p", f"map:={place_map}"])
     try:
         yield process
     finally:
         process.terminate()
         process.wait(timeout=30)
+
+
+@contextmanager
+def camera_at_work() -> Iterator[Camera]:
+    """A camera that hears what is answered."""
+    rclpy.init()
+    camera = Camera()
+    executor = SingleThreadedExecutor()
+    executor.add_node(camera)
+    spinning = Thread(target=executor.spin, daemon=True)
+    spinning.start()
+    try:
+        yield camera
+    finally:
+        executor.shutdown()
+        rclpy.try_shutdown()
+        spinning.join(timeout=5)
+
+
+def wait_for_answer(camera: Camera, picture: np.ndarray, started: float) -> tuple[float, float]:
+    """Seconds since the start until the node listens, and until it answers."""
+    while not camera.images.get_subscription_count():
+        sleep(0.01)
+    listening = monotonic() - started
+    answered = len(camera.latencies)
+    while len(camera.latencies) == answered:
+        camera.show(picture, 0.0)
+        camera.answered.wait(0.5)
+    return listening, monotonic() - started
 
 
 def processor_seconds(pid: int) -> float:
@@ -179,35 +208,18 @@ class Overhead:
 
 def measure(images: int, rate: float) -> Overhead:
     """Run the node while a camera shows this many images, at a rate a second or, for 0, one by one."""
-    rclpy.init()
-    camera = Camera()
-    executor = SingleThreadedExecutor()
-    executor.add_node(camera)
-    spinning = Thread(target=executor.spin, daemon=True)
-    spinning.start()
-    try:
-        with TemporaryDirectory() as text:
-            place_map, pictures = make_map(Path(text))
-            started = monotonic()
-            with localizer(place_map) as process:
-                while not camera.images.get_subscription_count():
-                    sleep(0.01)
-                start_up = monotonic() - started
-                while not camera.latencies:
-                    camera.show(pictures[0], 0.0)
-                    camera.answered.wait(0.5)
-                first_answer = monotonic() - started
-                drive(camera, pictures, process.pid, 100, rate)
-                camera.latencies.clear()
-                camera.stages.clear()
-                before = processor_seconds(process.pid)
-                memory = drive(camera, pictures, process.pid, images, rate)
-                sleep(1.5)  # the last report
-                spent = 1e3 * (processor_seconds(process.pid) - before)
-    finally:
-        executor.shutdown()
-        rclpy.try_shutdown()
-        spinning.join(timeout=5)
+    with camera_at_work() as camera, TemporaryDirectory() as text:
+        place_map, pictures = make_map(Path(text))
+        started = monotonic()
+        with localizer(place_map) as process:
+            start_up, first_answer = wait_for_answer(camera, pictures[0], started)
+            drive(camera, pictures, process.pid, 100, rate)
+            camera.latencies.clear()
+            camera.stages.clear()
+            before = processor_seconds(process.pid)
+            memory = drive(camera, pictures, process.pid, images, rate)
+            sleep(1.5)  # the last report
+            spent = 1e3 * (processor_seconds(process.pid) - before)
     stages = {stage: median(values) for stage, values in camera.stages.items()}
     answered = len(camera.latencies)
     latency = median(camera.latencies)
