@@ -13,7 +13,7 @@ from dataclasses import asdict
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-from faults import bags, inputs, live, maps, networks, runs
+from faults import bags, disks, inputs, live, maps, networks, runs, training
 from faults.trial import FaultClass, Report, run
 
 CLASSES: dict[str, FaultClass] = {
@@ -23,6 +23,7 @@ CLASSES: dict[str, FaultClass] = {
         inputs.pictures, inputs.bombs, inputs.messages, inputs.texts, bags.bags,
         networks.networks, networks.pickles, networks.onnx_of_others,
         live.open_maps, live.node, runs.killed, runs.together, runs.full_disks, runs.strangers,
+        disks.small_disks, disks.saves, training.trainings, training.states,
     )
 }  # fmt: skip
 

@@ -21,8 +21,8 @@ from netvlad_core.errors import MapError
 from netvlad_core.mapping.place_map import PlaceMap
 
 _IMAGES = 24
-_SECONDS = 200  # for a few programs one after the other, on a busy machine
-_ROOT = Path(__file__).resolve().parents[1]
+SECONDS = 200  # for a few programs one after the other, on a busy machine
+ROOT = Path(__file__).resolve().parents[1]
 
 
 def catalogue(folder: Path) -> Path:
@@ -40,15 +40,15 @@ def catalogue(folder: Path) -> Path:
     return folder / "drive.csv"
 
 
-def _build(drive: Path, output: Path, **options: Any) -> subprocess.Popen[str]:
+def build(drive: Path, output: Path, **options: Any) -> subprocess.Popen[str]:
     command = [sys.executable, "-m", "netvlad_core", "build-map", str(drive), "--output", str(output)]
     command += ["--weights", "packaged", "--precision", "float32", "--quiet"]
     return subprocess.Popen(
-        command, cwd=_ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, **options
+        command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, **options
     )
 
 
-def _ended(process: subprocess.Popen[str]) -> str:
+def ended(process: subprocess.Popen[str]) -> str:
     """What a program said at its end; one that shows a traceback is not survived."""
     err = process.communicate()[1]
     if "Traceback" in err:
@@ -56,7 +56,7 @@ def _ended(process: subprocess.Popen[str]) -> str:
     return err.strip()
 
 
-def _same(path: Path, expected: PlaceMap) -> None:
+def same(path: Path, expected: PlaceMap) -> None:
     try:
         found = PlaceMap.open(path, verify=True)
     except MapError as error:
@@ -72,62 +72,62 @@ def _same(path: Path, expected: PlaceMap) -> None:
 def killed(rng: np.random.Generator, folder: Path, share: float) -> Iterator[Fault]:
     """build-map killed once to three times at random moments, then run to its end."""
     drive = catalogue(folder / "drive")
-    _ended(_build(drive, folder / "whole"))
+    ended(build(drive, folder / "whole"))
     expected = PlaceMap.open(folder / "whole", verify=True)
     for number in range(max(1, round(25 * share))):
         moments = rng.uniform(0.2, 1.2, int(rng.integers(1, 4))).round(3).tolist()
         yield Fault(
             f"build-map killed after {moments} s",
             partial(_killed, drive, folder / f"map{number}", moments, expected),
-            _SECONDS,
+            SECONDS,
         )
 
 
 def _killed(drive: Path, output: Path, moments: list[float], expected: PlaceMap) -> None:
     for moment in moments:
-        process = _build(drive, output)
+        process = build(drive, output)
         sleep(moment)
         process.send_signal(signal.SIGKILL)
         process.communicate()
-    _ended(_build(drive, output))
-    _same(output, expected)
+    ended(build(drive, output))
+    same(output, expected)
 
 
 def together(rng: np.random.Generator, folder: Path, share: float) -> Iterator[Fault]:
     """Two builds of one output, a moment apart: one wins, the other one refuses or finds the map made."""
     drive = catalogue(folder / "drive")
-    _ended(_build(drive, folder / "whole"))
+    ended(build(drive, folder / "whole"))
     expected = PlaceMap.open(folder / "whole", verify=True)
     for number in range(max(1, round(15 * share))):
         apart = round(float(rng.uniform(0.0, 0.8)), 3)
         yield Fault(
             f"two builds, {apart} s apart",
             partial(_together, drive, folder / f"map{number}", apart, expected),
-            _SECONDS,
+            SECONDS,
         )
 
 
 def _together(drive: Path, output: Path, apart: float, expected: PlaceMap) -> None:
-    first = _build(drive, output)
+    first = build(drive, output)
     sleep(apart)
-    second = _build(drive, output)
-    said = [_ended(first), _ended(second)]
+    second = build(drive, output)
+    said = [ended(first), ended(second)]
     if sorted((first.returncode, second.returncode)) not in ([0, 0], [0, 1]):
         raise Bad(f"loss: no build has ended: {said}")
-    _same(output, expected)
+    same(output, expected)
 
 
 def full_disks(rng: np.random.Generator, folder: Path, share: float) -> Iterator[Fault]:
     """No file may grow beyond a limit, as on a full disk: an older map stays, and the next run goes on."""
     drive = catalogue(folder / "drive")
-    _ended(_build(drive, folder / "whole"))
+    ended(build(drive, folder / "whole"))
     expected = PlaceMap.open(folder / "whole", verify=True)
     for number in range(max(1, round(15 * share))):
         limit = int(rng.integers(1, 700_000))
         yield Fault(
             f"no room beyond {limit} bytes a file",
             partial(_full, drive, folder / f"map{number}", limit, expected),
-            _SECONDS,
+            SECONDS,
         )
 
 
@@ -139,15 +139,15 @@ def _full(drive: Path, output: Path, limit: int, expected: PlaceMap) -> None:
         signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
         resource.setrlimit(resource.RLIMIT_FSIZE, (limit, limit))
 
-    process = _build(drive, output, preexec_fn=restrict)
-    said = _ended(process)
+    process = build(drive, output, preexec_fn=restrict)
+    said = ended(process)
     if process.returncode == 0:
-        _same(output, expected)  # there was room enough
+        same(output, expected)  # there was room enough
         return
     if not said or PlaceMap.open(output, verify=True).header != older:
         raise Bad(f"loss: the older map is gone, or nothing is said: {said!r}")
-    _ended(_build(drive, output))
-    _same(output, expected)
+    ended(build(drive, output))
+    same(output, expected)
 
 
 def strangers(rng: np.random.Generator, folder: Path, share: float) -> Iterator[Fault]:
@@ -160,7 +160,7 @@ def strangers(rng: np.random.Generator, folder: Path, share: float) -> Iterator[
         "half a map": {"map.json": (folder / "real" / "map.json").read_bytes()[:200], "poses.npy": b"x"},
     }
     for name, content in others.items():
-        yield Fault(name, partial(_stranger, drive, folder / name.replace(" ", "_"), content), _SECONDS)
+        yield Fault(name, partial(_stranger, drive, folder / name.replace(" ", "_"), content), SECONDS)
 
 
 def _files(folder: Path) -> dict[str, bytes]:
@@ -171,8 +171,8 @@ def _stranger(drive: Path, output: Path, content: dict[str, bytes]) -> None:
     output.mkdir()
     for name, data in content.items():
         (output / name).write_bytes(data)
-    process = _build(drive, output)
-    said = _ended(process)
+    process = build(drive, output)
+    said = ended(process)
     if process.returncode == 0 or not said:
         raise Bad(f"loss: it is replaced: {said!r}")
     if _files(output) != dict(sorted(content.items())):
