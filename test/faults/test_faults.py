@@ -24,19 +24,15 @@ _SHARES = {
     "killed": 0.04,
     "together": 0.15,
     "full_disks": 0.05,
-    "small_disks": 0.1,
-    "saves": 0.1,
-    "trainings": 0.1,
-    "states": 0.1,
 }
+# Programs killed while they save or train, and disks that must be mounted: `make faults` alone has them.
+_NOT_HERE = {"small_disks", "saves", "trainings", "states"}
 
 
-@pytest.mark.parametrize("name", CLASSES)
+@pytest.mark.parametrize("name", sorted(CLASSES.keys() - _NOT_HERE))
 def test_every_fault_is_survived(name: str, tmp_path: Path) -> None:
     report = run(name, CLASSES[name], _SEED, tmp_path, _SHARES.get(name, 1.0), only=None)
     assert not report.bad
-    if name == "small_disks" and not report.injected:
-        pytest.skip("no right to mount a disk")
     assert report.injected > 0
 
 
