@@ -21,7 +21,7 @@ class GrowingMap(Places):
     """Places of a drive that goes on, with poses in the frame of the odometry.
 
     The rows of an earlier map come first; their poses lie far off, since nobody knows yet how the two frames
-    belong together. Memory is bounded: at `most` rows every second one goes.
+    belong together. They stay; at `most` rows of the drive itself every second one of these goes.
 
     Attributes
     ----------
@@ -73,17 +73,16 @@ class GrowingMap(Places):
     @property
     def first_of_drive(self) -> int:
         """The first row that is not of the earlier map."""
-        known = 0 if self.earlier is None else len(self.earlier)
-        return int(np.searchsorted(self.ids, known))
+        return 0 if self.earlier is None else len(self.earlier)
 
     def _map_of(self, row: int) -> PlaceMap | None:
         """The earlier map if the row is from there."""
-        return self.earlier if self.earlier is not None and self.ids[row] < len(self.earlier) else None
+        return self.earlier if row < self.first_of_drive else None
 
     def image(self, row: int) -> np.ndarray | None:
         """Image of a row, uint8 RGB (H, W, 3), or None if it was not kept."""
         if earlier := self._map_of(row):
-            return earlier.image(int(self.ids[row]))
+            return earlier.image(row)
         encoded = self._images[row]
         return None if encoded is None else decode_picture(encoded)
 
@@ -114,19 +113,20 @@ class GrowingMap(Places):
     @property
     def is_full(self) -> bool:
         """Whether the next place needs room that others must make."""
-        return len(self) >= self._most
+        return len(self) - self.first_of_drive >= self._most
 
     def thin_out(self) -> None:
-        """Drop every second row; rows are numbered anew, ids are not."""
-        kept = np.arange(0, len(self), 2)
+        """Drop every second row of the drive; rows are numbered anew, ids are not."""
+        first = self.first_of_drive
+        kept = np.arange(first, len(self), 2)
         for buffer in self._buffers.values():
-            buffer[: len(kept)] = buffer[kept]
-        self._images = self._images[::2]
-        self._show(len(kept))
+            buffer[first : first + len(kept)] = buffer[kept]
+        self._images[first:] = self._images[first::2]
+        self._show(first + len(kept))
 
     def _grow(self, dimension: int, least: int = _FIRST_CAPACITY) -> None:
         count = len(self)
-        capacity = max(least, min(max(_FIRST_CAPACITY, 2 * count), self._most))
+        capacity = max(least, min(max(_FIRST_CAPACITY, 2 * count), self._most + self.first_of_drive))
         for name, buffer in self._buffers.items():
             width = (dimension,) if name == "descriptors" else buffer.shape[1:]
             grown = np.zeros((capacity, *width), buffer.dtype)

@@ -21,7 +21,7 @@ class LoopClosureOptions:
     keyframes: KeyframeRule = group("closures.keyframes", KeyframeRule())
     most_keyframes: int = setting(
         20_000,
-        "Bound of memory: at this number every second keyframe goes, and their distance doubles.",
+        "Bound of memory: at this number every second keyframe of the drive goes, their distance doubles.",
         10,
         10_000_000,
         name="most_keyframes",

@@ -93,3 +93,21 @@ def test_images_of_an_earlier_map_come_from_its_file(checkpoint: Path, tmp_path:
     assert len(both.stamps) == 4
     assert (both.images is None) == (stored == "none")
     assert both.camera is None  # a map has room for one calibration
+
+
+def test_earlier_map_stays_when_the_drive_is_full(checkpoint: Path, tmp_path: Path) -> None:
+    """Even one of more places than the drive may have."""
+    fronts = street(seed=1, metres=40)
+    catalogue = write_catalogue(tmp_path / "drive", fronts, range(0, 40, 4))
+    options = BuildOptions(weights=checkpoint, device="cpu")
+    earlier = build_map(CatalogueSource.from_csv(catalogue), tmp_path / "map", options, progress=False)
+    growing = GrowingMap(most=4, earlier=earlier)
+    for step in range(7):
+        if growing.is_full:
+            growing.thin_out()
+        descriptor = np.full(earlier.header.dimension, step, np.float32)
+        growing.append(descriptor, step, Pose.from_xyz_yaw(step, 0), distance=float(step))
+    assert growing.ids.tolist() == [*range(10), 10, 14, 16]
+    assert growing.descriptors[10:, 0].tolist() == [0, 4, 6]
+    np.testing.assert_array_equal(growing.descriptors[:10], earlier.whole_descriptors())
+    assert [growing.image(row) is None for row in range(13)] == [False] * 10 + [True] * 3
