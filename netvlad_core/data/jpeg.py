@@ -81,7 +81,7 @@ def layout_of(data: memoryview) -> Layout:
 
 
 def refuse_impossible(data: memoryview, width: int, height: int) -> None:
-    """Raise ImageError if so few bytes cannot hold so many pixels, before they take memory."""
+    """Raise ImageError, before memory is taken, if the file is too short for its number of pixels."""
     if width * height > _MOST_PIXELS_A_BYTE * len(data):
         size = f"{width}x{height} pixels"
         raise ImageError(f"JPEG of {len(data)} bytes is cut off: they cannot hold {size}", CUT_OFF)

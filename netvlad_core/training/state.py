@@ -116,9 +116,14 @@ def save_state(path: Path, config: TrainingConfig, data: str, progress: RunState
 def load_state(
     path: Path, config: TrainingConfig, data: str, learning: Learning, views: int, queries: int
 ) -> RunState:
-    """Read what `save_state` wrote of a set of so many views and queries, and let it learn on from there.
+    """Read what `save_state` has written, restore `learning` from it, and return the progress of the run.
 
-    Raises CheckpointError if it is damaged, or of other options or data.
+    Raises CheckpointError if the file is damaged, or of other options or data.
+
+    Parameters
+    ----------
+    data : fingerprint of the training set.
+    views, queries : numbers of images in the set, and of those that are queries.
     """
     if not path.is_file():
         raise CheckpointError(f"there is nothing to resume: {path} does not exist; start without --resume")
@@ -142,7 +147,7 @@ def load_state(
 
 
 def _checked(values: Mapping[str, Any], config: TrainingConfig, views: int, queries: int) -> RunState:
-    """Progress whose fields have the types, shapes and ranges of such a run; raises an error if not."""
+    """Progress of a run with this configuration and number of images; raises an error if it cannot be."""
     progress = RunState(**{name: values[name] for name in vars(RunState())})
     for name in ("epoch", "interval", "batch", "step", "log_rows", "best_epoch", "skipped", "easy"):
         if type(number := getattr(progress, name)) is not int or number < 0:
