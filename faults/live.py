@@ -10,7 +10,6 @@ from contextlib import contextmanager
 from functools import partial
 from importlib.util import find_spec
 from pathlib import Path
-from threading import Thread
 from time import monotonic, sleep, time_ns
 from typing import Any
 
@@ -115,25 +114,12 @@ class _Robot:
     @classmethod
     @contextmanager
     def at_work(cls, place_map: Path, pictures: list[np.ndarray]) -> Iterator[_Robot]:
-        import rclpy
-        from rclpy.executors import SingleThreadedExecutor
+        from benchmarks.node_overhead import camera_at_work, localizer
 
-        from benchmarks.node_overhead import Camera, localizer
-
-        rclpy.init()
-        camera, executor = Camera(), SingleThreadedExecutor()
-        executor.add_node(camera)
-        spinning = Thread(target=executor.spin, daemon=True)
-        spinning.start()
-        try:
-            with localizer(place_map) as process:
-                robot = cls(camera, process, pictures)
-                robot.is_answered(60.0)
-                yield robot
-        finally:
-            executor.shutdown()
-            rclpy.try_shutdown()
-            spinning.join(timeout=5)
+        with camera_at_work() as camera, localizer(place_map) as process:
+            robot = cls(camera, process, pictures)
+            robot.is_answered(60.0)
+            yield robot
 
     def survives(self, attack: Callable[[], None]) -> None:
         before = self._megabytes()

@@ -31,6 +31,8 @@ _NOT_HERE = {"small_disks", "saves", "trainings", "states"}
 
 @pytest.mark.parametrize("name", sorted(CLASSES.keys() - _NOT_HERE))
 def test_every_fault_is_survived(name: str, tmp_path: Path) -> None:
+    if name == "node":
+        pytest.importorskip("rclpy")
     report = run(name, CLASSES[name], _SEED, tmp_path, _SHARES.get(name, 1.0), only=None)
     assert not report.bad
     assert report.injected > 0
