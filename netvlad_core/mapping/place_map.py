@@ -134,9 +134,9 @@ class PlaceMap(Places):
         """What is compared with `descriptors`, (Q, P) float32, of descriptors (Q, D) of the network."""
         return descriptors if self.directions is None else descriptors @ self.directions.T
 
-    def whole_descriptors(self) -> np.ndarray:
-        """Descriptors of the places as the network gives them, (N, D) float32, as far as they were kept."""
-        stored = self.descriptors[:]
+    def whole_descriptors(self, rows: slice | np.ndarray = slice(None)) -> np.ndarray:
+        """Descriptors of places as the network gives them, (K, D) float32, as far as they were kept."""
+        stored = self.descriptors[rows]
         return stored if self.directions is None else stored @ self.directions
 
     @property

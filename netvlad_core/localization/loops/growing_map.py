@@ -9,6 +9,7 @@ from netvlad_core.data.camera import Camera
 from netvlad_core.data.geometry import Pose
 from netvlad_core.data.images import decode_picture, encode_jpeg
 from netvlad_core.errors import MapError
+from netvlad_core.localization.loops.drive_rows import DriveRows
 from netvlad_core.mapping.place_map import PlaceMap
 from netvlad_core.mapping.places import Places
 
@@ -31,7 +32,7 @@ class GrowingMap(Places):
     next_id : number that the next place gets.
     """
 
-    descriptors: np.ndarray
+    descriptors: DriveRows
 
     def __init__(
         self, most: int, earlier: PlaceMap | None = None, keeps_images: bool = False, next_id: int = 0
@@ -40,21 +41,19 @@ class GrowingMap(Places):
         self._most = most
         self._keeps_images = keeps_images
         self._buffers: dict[str, np.ndarray] = {
-            "descriptors": np.empty((0, 0), np.float32),
             "ids": np.empty(0, np.int64),
             "stamps": np.empty(0, np.int64),
             "poses": np.empty((0, 7)),
             "distances": np.empty(0),
         }
-        super().__init__(self._buffers["descriptors"], self._buffers["stamps"], self._buffers["poses"])
+        super().__init__(DriveRows(most, earlier), self._buffers["stamps"], self._buffers["poses"])
         self._show(0)
         self._images: list[bytes | None] = []
         if earlier is not None:
             count = len(earlier)
-            self._grow(earlier.header.dimension, count)
+            self._grow(count)
             self._show(count)
-            self.descriptors[:], self.ids[:] = earlier.whole_descriptors(), np.arange(count)
-            self.stamps[:], self.poses[:] = earlier.stamps, earlier.poses
+            self.ids[:], self.stamps[:], self.poses[:] = np.arange(count), earlier.stamps, earlier.poses
             self.poses[:, :3] += _APART
             self.distances[1:] = np.cumsum(np.linalg.norm(np.diff(earlier.poses[:, :3], axis=0), axis=1))
             self._images = [None] * count  # they stay in its file
@@ -63,7 +62,7 @@ class GrowingMap(Places):
     def _show(self, count: int) -> None:
         """Let the arrays show the first rows of the buffers."""
         shown = (buffer[:count] for buffer in self._buffers.values())
-        self.descriptors, self.ids, self.stamps, self.poses, self.distances = shown
+        self.ids, self.stamps, self.poses, self.distances = shown
 
     @property
     def distance(self) -> float:
@@ -101,10 +100,10 @@ class GrowingMap(Places):
     ) -> None:
         """Take a keyframe, after `distance` metres of driving in all."""
         row = len(self)
-        if row == len(self._buffers["descriptors"]):
-            self._grow(len(descriptor))
+        if row == len(self._buffers["ids"]):
+            self._grow()
         self._show(row + 1)
-        self.descriptors[row] = descriptor
+        self.descriptors.append(descriptor)
         self.ids[row], self.stamps[row], self.distances[row] = self.next_id, stamp, distance
         self.poses[row] = [*odometry.position, *odometry.quaternion]
         self._images.append(encode_jpeg(image) if self._keeps_images and image is not None else None)
@@ -121,16 +120,16 @@ class GrowingMap(Places):
         kept = np.arange(first, len(self), 2)
         for buffer in self._buffers.values():
             buffer[first : first + len(kept)] = buffer[kept]
+        self.descriptors.thin_out()
         self._images[first:] = self._images[first::2]
         self._show(first + len(kept))
 
-    def _grow(self, dimension: int, least: int = _FIRST_CAPACITY) -> None:
+    def _grow(self, least: int = _FIRST_CAPACITY) -> None:
         count = len(self)
         capacity = max(least, min(max(_FIRST_CAPACITY, 2 * count), self._most + self.first_of_drive))
         for name, buffer in self._buffers.items():
-            width = (dimension,) if name == "descriptors" else buffer.shape[1:]
-            grown = np.zeros((capacity, *width), buffer.dtype)
-            grown[:count] = buffer[:count] if count else 0
+            grown = np.zeros((capacity, *buffer.shape[1:]), buffer.dtype)
+            grown[:count] = buffer[:count]
             self._buffers[name] = grown
 
     def keyframes(self, joint: Pose | None) -> Places:
@@ -142,7 +141,8 @@ class GrowingMap(Places):
         first, earlier = self.first_of_drive, self.earlier
         if first == len(self):
             raise MapError("there is no keyframe of this drive yet: nothing to save")
-        descriptors, stamps, poses = (a[first:].copy() for a in (self.descriptors, self.stamps, self.poses))
+        descriptors = self.descriptors.snapshot()
+        stamps, poses = self.stamps[first:].copy(), self.poses[first:].copy()
         images = [image for image in self._images[first:] if image is not None]
         has_images, camera = len(images) == len(stamps), self.camera
         if earlier is None:
@@ -158,7 +158,7 @@ class GrowingMap(Places):
         has_images &= earlier.header.store_images == "full"
         is_one_camera = camera and earlier.camera and camera.to_json() == earlier.camera.to_json()
         return Places(
-            np.concatenate([earlier.whole_descriptors(), descriptors]),
+            descriptors,
             np.concatenate([earlier.stamps, stamps]),
             np.concatenate([earlier.poses, poses]),
             camera if is_one_camera else None,

@@ -19,7 +19,7 @@ from netvlad_core.localization.pose_prior import PosedMatch
 from netvlad_core.mapping.keyframes import KeyframeRule, has_moved
 from netvlad_core.mapping.place_map import PlaceMap
 from netvlad_core.mapping.places import Places
-from netvlad_core.mapping.statistics import neighbour_similarity, normalised
+from netvlad_core.mapping.statistics import UsualSimilarity, normalised
 
 # Keyframes over which the usual similarity of neighbours is taken: the present street. By design; neighbours
 # were not tried.
@@ -98,8 +98,8 @@ class LoopCloser:
         self._closed_at = -np.inf
         self._neighbours = 0.0  # usual similarity of two keyframes that follow each other
         self._joint: Pose | None = None  # frame of the earlier map <- odom
-        if len(self._map) > 1:
-            self._neighbours = neighbour_similarity(self._map.descriptors[:-1], self._map.descriptors[1:])
+        if self.earlier is not None and len(self.earlier) > 1:
+            self._neighbours = 1 - UsualSimilarity.of(self.earlier.descriptors).neighbour_difference
 
     def __len__(self) -> int:
         """Keyframes in memory."""
@@ -140,7 +140,7 @@ class LoopCloser:
         if not self.wants(odometry):
             return None
         self._map.camera = observation.camera
-        similarities = self._map.descriptors @ descriptor if len(self) else np.empty(0)
+        similarities = self._map.descriptors.similarities(descriptor)
         if self._last is not None:
             self._distance += float(np.linalg.norm(odometry.position - self._last.position))
             share = max(1 / _MEMORY, 1 / len(self))

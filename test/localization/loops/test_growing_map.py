@@ -108,6 +108,6 @@ def test_earlier_map_stays_when_the_drive_is_full(checkpoint: Path, tmp_path: Pa
         descriptor = np.full(earlier.header.dimension, step, np.float32)
         growing.append(descriptor, step, Pose.from_xyz_yaw(step, 0), distance=float(step))
     assert growing.ids.tolist() == [*range(10), 10, 14, 16]
-    assert growing.descriptors[10:, 0].tolist() == [0, 4, 6]
+    assert growing.descriptors[10:][:, 0].tolist() == [0, 4, 6]
     np.testing.assert_array_equal(growing.descriptors[:10], earlier.whole_descriptors())
     assert [growing.image(row) is None for row in range(13)] == [False] * 10 + [True] * 3
