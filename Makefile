@@ -29,7 +29,7 @@ ENV    := $(BUILD)/env.sh
 IN_ENV := . $(ENV) &&
 
 ##@ Use
-.PHONY: help demo test lint bench faults audit
+.PHONY: help demo test lint docs docs-test bench faults audit
 help: ## this list
 	@awk 'BEGIN {FS = ":.*## "} /^##@/ {print substr($$0, 5) ":"} /^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' \
 	    $(MAKEFILE_LIST)
@@ -45,6 +45,13 @@ test: lint ## lint, types and all tests, on up to 4 cores; PYTEST_FLAGS= for pyt
 lint: build ## style (ruff) and types (mypy)
 	@$(IN_ENV) ruff check . && ruff format --check .
 	@$(IN_ENV) mypy
+
+docs: build ## the documentation as a site in .build/site, warnings and broken links being errors
+	@$(LOCKED) $(STAMPS)/docs
+	@$(IN_ENV) NO_MKDOCS_2_WARNING=1 python -m mkdocs --quiet build
+
+docs-test: build ## run the commands of the tutorials, in order, on two short rendered drives
+	@$(IN_ENV) python -m tools.run_documents
 
 bench: build ## a few minutes of measurements, written to docs/benchmarks.md; benchmarks/ has the long ones
 	@$(IN_ENV) python -m benchmarks.quick --output docs
@@ -119,6 +126,11 @@ $(STAMPS)/ros: requirements/ros.txt tools/mend_ros_wheels.py requirements/constr
 
 $(PROJECT_STAMP): setup.py pyproject.toml $(STAMPS)/python | $(STAMPS)/ros
 	@$(call pip_install,--no-deps --no-build-isolation --editable .)
+	@touch $@
+
+$(STAMPS)/docs: requirements/docs.txt | $(PROJECT_STAMP)
+	@echo "set-up: packages of the documentation"
+	@$(call pip_install,-r requirements/docs.txt -c requirements/constraints.txt)
 	@touch $@
 
 # Python files of the project are used where they lie (env.sh puts this folder first), so a change needs no build.

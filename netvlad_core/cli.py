@@ -14,12 +14,13 @@ from collections.abc import Sequence
 from importlib import import_module
 from io import TextIOWrapper
 from textwrap import fill
+from traceback import print_exc
 
 from netvlad_core import __version__
 from netvlad_core.errors import NetvladError
 from netvlad_core.machine import keep_freed_memory, let_idle_threads_sleep
 
-_COMMANDS = (
+COMMANDS = (
     "build-map", "localize", "evaluate", "calibrate", "map", "inspect", "fit", "train", "evaluate-set",
     "dataset", "export", "precision", "import-weights", "fetch-weights",
 )  # fmt: skip
@@ -33,11 +34,15 @@ def main(arguments: Sequence[str] | None = None) -> int:
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, TextIOWrapper):  # a file name may be no text in this encoding
             stream.reconfigure(errors="backslashreplace")
-    options = _parser().parse_args(arguments)
+    parser = _parser()
+    _complete(parser)
+    options = parser.parse_args(arguments)
     keep_freed_memory()
     try:
         return options.run(options) or 0
     except (NetvladError, OSError) as error:
+        if options.debug:
+            print_exc()
         print(f"netvlad {options.command}: {_sentence(error)}", file=sys.stderr)
         return 1
     except ModuleNotFoundError as error:
@@ -49,6 +54,16 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except KeyboardInterrupt:
         print(f"\nnetvlad {options.command}: stopped", file=sys.stderr)
         return _INTERRUPTED
+
+
+def _complete(parser: argparse.ArgumentParser) -> None:
+    """Answer a shell that completes a command line; it asks by a variable."""
+    if "_ARGCOMPLETE" in os.environ:
+        try:
+            import argcomplete
+        except ModuleNotFoundError:
+            return
+        argcomplete.autocomplete(parser)
 
 
 def _sentence(error: Exception) -> str:
@@ -64,7 +79,7 @@ def _parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("--version", action="version", version=f"netvlad {__version__}")
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
-    for name in _COMMANDS:
+    for name in COMMANDS:
         module = import_module(f"netvlad_core.commands.{name.replace('-', '_')}")
         *text, example = (module.__doc__ or f"{name}.").strip().split("\n\n")  # none under python -OO
         summary = " ".join((text or [example])[0].split()).removesuffix(".")
@@ -78,5 +93,6 @@ def _parser() -> argparse.ArgumentParser:
             formatter_class=argparse.RawDescriptionHelpFormatter,
         )
         module.add_arguments(command)
+        command.add_argument("--debug", action="store_true", help="show the traceback of an error")
         command.set_defaults(run=module.run)
     return parser

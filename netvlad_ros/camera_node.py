@@ -233,5 +233,6 @@ def _check_arguments(others: list[str]) -> None:
     if others:
         raise NetvladError(
             f"unknown arguments: {' '.join(others)}; expected --ros-args, then parameters as in "
-            "-p map:=maps/campus and remappings as in -r image:=/camera/image_raw; README.md lists them"
+            "-p map:=maps/campus and remappings as in -r image:=/camera/image_raw; "
+            "docs/reference/nodes.md lists them"
         )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shlex
 import signal
 import subprocess
@@ -11,14 +12,14 @@ from time import monotonic, sleep
 
 import pytest
 
-from netvlad_core.cli import _COMMANDS, _parser, main
+from netvlad_core.cli import COMMANDS, _parser, main
 from netvlad_core.mapping.place_map import PlaceMap
 from support.street import street, write_catalogue
 
 _ROOT = Path(__file__).resolve().parents[1]
 
 
-@pytest.mark.parametrize("command", _COMMANDS)
+@pytest.mark.parametrize("command", COMMANDS)
 def test_help_ends_with_an_example_that_parses(command: str, capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit) as ended:
         main([command, "--help"])
@@ -66,15 +67,43 @@ def test_error_is_one_sentence_and_status_1(
     assert list(tmp_path.iterdir()) == []
 
 
-def test_the_readme_names_every_command() -> None:
-    readme = (_ROOT / "README.md").read_text()
-    assert [name for name in _COMMANDS if f"\n    netvlad {name} " not in readme] == []
+def test_the_reference_names_every_command() -> None:
+    page = (_ROOT / "docs" / "reference" / "command_line.md").read_text()
+    assert [name for name in COMMANDS if f"\n    netvlad {name} " not in page] == []
+
+
+def test_debug_shows_the_traceback_before_the_sentence(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["inspect", "nowhere", "--debug"]) == 1
+    err = capsys.readouterr().err
+    assert err.startswith("Traceback (most recent call last):\n")
+    assert err.splitlines()[-1].startswith("netvlad inspect: ")
+
+
+def test_a_shell_completes_commands_and_options() -> None:
+    pytest.importorskip("argcomplete")
+
+    def completions(line: str) -> list[str]:
+        asked = {
+            "_ARGCOMPLETE": "1",
+            "_ARGCOMPLETE_IFS": "\n",
+            "COMP_LINE": line,
+            "COMP_POINT": str(len(line)),
+        }
+        # The answer goes to file descriptor 8, as argcomplete's shell function expects it.
+        command = ["bash", "-c", f"{shlex.quote(sys.executable)} -m netvlad_core 8>&1 1>&2"]
+        done = subprocess.run(
+            command, cwd=_ROOT, env={**os.environ, **asked}, capture_output=True, text=True, timeout=60
+        )
+        return [answer.strip() for answer in done.stdout.split("\n")]
+
+    assert completions("netvlad eval") == ["evaluate", "evaluate-set"]
+    assert completions("netvlad build-map drive/ --every") == ["--every-image"]
 
 
 def test_ros2_run_has_a_program_for_every_command() -> None:
     cmake = (_ROOT / "CMakeLists.txt").read_text()
     programs = cmake.partition("foreach(program")[2].partition(")")[0].split()
-    commands = {name.replace("-", "_") for name in _COMMANDS}
+    commands = {name.replace("-", "_") for name in COMMANDS}
     assert sorted(programs) == sorted(commands | {"localize_node", "loop_closure_node"})
     assert (_ROOT / "netvlad_ros" / "executables" / "executable").stat().st_mode & 0o111
 

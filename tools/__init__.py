@@ -1,1 +1,1 @@
-"""How the project is made: set-up, tables of the README, the packaged network."""
+"""How the project is made: set-up, tables of the documentation, the packaged network."""

@@ -1,4 +1,4 @@
-"""Print the tables of the nodes' parameters for the README; with --yaml NODE the parameter file of a node."""
+"""Print the parameter tables of docs/reference/nodes.md; with --yaml NODE the parameter file of a node."""
 
 import sys
 from collections.abc import Sequence
@@ -21,7 +21,7 @@ def table(parameters: Sequence[NodeParameter] = PARAMETERS) -> str:
 
 
 def parameter_file(node: str) -> str:
-    """A parameter file with the defaults of the code; groups of numbers are left to the README."""
+    """A parameter file with the defaults of the code; groups of numbers are in the table alone."""
     lines = [
         f"# Parameters of the node {node}. An argument on the command line of the launch file wins over it.",
         f"# The values here are the defaults; ranges: `ros2 param describe /{node} NAME`.",

@@ -35,11 +35,21 @@ def run(options: argparse.Namespace) -> int:
     source = common.open_source(options)
     left_out: Counter[str] = Counter()
     judge = DriveJudge(localizer, options.threshold)
+    first_image: int | None = None
+    first_pose: int | None = None
     for frame, answer in localize_frames(localizer, bar(source, show=not options.quiet), left_out):
         judge.add(frame.pose, answer)
+        first_image = answer.stamp if first_image is None else first_image
+        first_pose = answer.stamp if first_pose is None and answer.prior else first_pose
     result = judge.result()
     left_out += result.left_out + source.skipped
-    values = {**_as_values(result, localizer), "threshold_m": options.threshold, "left_out": left_out}
+    waited = None if first_image is None or first_pose is None else (first_pose - first_image) / 1e9
+    values = {
+        **_as_values(result, localizer),
+        "first_pose_after_s": waited,
+        "threshold_m": options.threshold,
+        "left_out": left_out,
+    }
     if options.json:
         print(json.dumps(values, indent=2))
     else:
@@ -56,7 +66,7 @@ def _as_values(result: DriveResult, localizer: Localizer) -> dict[str, Any]:
     header, options = localizer.place_map.header, localizer.options
     counted, posed = ~result.recall.is_trivial, result.states == State.LOCALIZED
     errors = result.position_errors[np.isfinite(result.position_errors)]
-    median, high = np.quantile(errors, [0.5, 0.95]).tolist() if len(errors) else (None, None)
+    quantiles = np.quantile(errors, [0.5, 0.95, 0.99, 1.0]).tolist() if len(errors) else [None] * 4
     return {
         "map_id": header.map_id,
         "model_id": header.model_id,
@@ -67,8 +77,11 @@ def _as_values(result: DriveResult, localizer: Localizer) -> dict[str, Any]:
         "states": result.counts(),
         "localized_at_a_correct_place": int((posed & result.is_correct).sum()),
         "poses": len(errors),
-        "position_error_median_m": median,
-        "position_error_95_percent_m": high,
+        "position_error_mean_m": errors.mean().item() if len(errors) else None,
+        "position_error_median_m": quantiles[0],
+        "position_error_95_percent_m": quantiles[1],
+        "position_error_99_percent_m": quantiles[2],
+        "position_error_largest_m": quantiles[3],
         "settings": {name: one.default for name, one in settings_of(options).items()},
     }
 
@@ -87,6 +100,13 @@ def _print(values: dict[str, Any]) -> None:
     print(f"LOCALIZED at a correct place: {values['localized_at_a_correct_place']} of {localized}")
     if values["poses"]:
         print(
-            f"position error of {values['poses']} poses: median {values['position_error_median_m']:.2f} m, "
-            f"95 % below {values['position_error_95_percent_m']:.2f} m"
+            f"position error of {values['poses']} poses, in metres: {values['position_error_mean_m']:.2f} on "
+            f"average, median {values['position_error_median_m']:.2f}, "
+            f"95 % below {values['position_error_95_percent_m']:.2f}, "
+            f"99 % below {values['position_error_99_percent_m']:.2f}, "
+            f"largest {values['position_error_largest_m']:.2f}"
+        )
+        share = values["poses"] / sum(values["states"].values())
+        print(
+            f"images with a pose: {100 * share:.1f} %, the first after {values['first_pose_after_s']:.1f} s"
         )

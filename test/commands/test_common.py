@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from netvlad_core.cli import _COMMANDS, _parser
+from netvlad_core.cli import COMMANDS, _parser
 from netvlad_core.commands.common import (
     MOSTLY_LEFT_OUT,
     at_least,
@@ -67,7 +67,7 @@ def test_every_command_takes_paths_with_a_home(tmp_path: Path, monkeypatch: pyte
     """A path that only the shell would expand is the commonest one to fail behind quotes."""
     monkeypatch.setenv("HOME", str(tmp_path))
     subparsers = next(a for a in _parser()._actions if isinstance(a, argparse._SubParsersAction))
-    for name in _COMMANDS:
+    for name in COMMANDS:
         for action in subparsers.choices[name]._actions:
             if action.metavar in _PATHS:
                 assert action.type is not None, (name, action.dest)

@@ -62,6 +62,29 @@ def test_it_judges_the_answers_that_localize_gives(
         assert result["localized_at_a_correct_place"] == result["states"]["LOCALIZED"]
 
 
+def test_errors_and_the_wait_for_the_first_pose_are_those_of_the_answers(
+    street_map: PlaceMap, drive: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    table = tmp_path / "answers.csv"
+    assert main(["localize", str(street_map.path), str(drive), "--quiet", "--output", str(table)]) == 0
+    capsys.readouterr()
+    result = _evaluate(capsys, street_map.path, drive)
+    with table.open() as answers, drive.open() as truth:
+        pairs = list(zip(csv.DictReader(answers), csv.DictReader(truth)))
+    posed = [(answer, true) for answer, true in pairs if answer["x"]]
+    errors = [np.hypot(float(a["x"]) - float(t["x"]), float(a["y"]) - float(t["y"])) for a, t in posed]
+    found = [result[f"position_error_{name}_m"] for name in ("mean", "median", "99_percent", "largest")]
+    expected = [np.mean(errors), np.median(errors), np.quantile(errors, 0.99), np.max(errors)]
+    np.testing.assert_allclose(found, expected, atol=1e-5)
+    waited = float(posed[0][0]["stamp"]) - float(pairs[0][0]["stamp"])
+    np.testing.assert_allclose(result["first_pose_after_s"], waited)
+    assert waited > 0
+    assert main(["evaluate", str(street_map.path), str(drive), "--quiet"]) == 0
+    assert f"images with a pose: {100 * len(posed) / 39:.1f} %, the first after {waited:.1f} s" in (
+        capsys.readouterr().out
+    )
+
+
 def test_a_parameter_file_changes_the_answers_and_the_command_line_wins(
     street_map: PlaceMap, drive: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
