@@ -54,7 +54,9 @@ class Table:
             header = [name.strip() for name in next(reader, [])]
             _check_header(path, header, required, expected)
             rows = [(reader.line_num, [field.strip() for field in row]) for row in reader if row]
-        except (OSError, UnicodeDecodeError, csv.Error) as error:
+        except UnicodeDecodeError as error:
+            raise SourceError(f"cannot read the table {path}: it is not in UTF-8; save it so") from error
+        except (OSError, csv.Error) as error:
             raise SourceError(f"cannot read the table {path}: {error}") from error
         for line, row in rows:
             if len(row) != len(header):

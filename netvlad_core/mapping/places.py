@@ -82,10 +82,10 @@ class Places:
         return Pose(np.array(row[:3]), np.array(row[3:])) if np.isfinite(row).all() else None
 
     def matches(self, places: Sequence[int] | np.ndarray, similarities: np.ndarray) -> list[Match]:
-        """Matches of places (K,) int with their similarities (K,)."""
+        """Matches of places (K,) int with their similarities (K,), which rounding may have put beyond 1."""
         return [
             Match(int(place), int(self.stamps[place]), float(similarity), self.pose(place))
-            for place, similarity in zip(places, similarities, strict=True)
+            for place, similarity in zip(places, np.clip(similarities, -1.0, 1.0), strict=True)
         ]
 
     def image(self, place: int) -> np.ndarray | None:

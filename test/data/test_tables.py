@@ -64,5 +64,5 @@ def test_wrong_tables_are_named(tmp_path: Path, content: str, found: str) -> Non
 def test_other_encodings_of_text(tmp_path: Path) -> None:
     path = tmp_path / "table.csv"
     path.write_bytes("a,b\n1,2\n".encode("utf-16"))
-    with pytest.raises(SourceError, match="cannot read the table"):
+    with pytest.raises(SourceError, match="it is not in UTF-8"):
         Table.read(path, ("a",))

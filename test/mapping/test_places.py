@@ -34,6 +34,11 @@ def test_matches_are_the_most_similar_places_in_order(street_map: PlaceMap, back
     np.testing.assert_array_equal(matches[0].pose.position, street_map.poses[7, :3])
 
 
+def test_similarity_that_rounding_puts_beyond_one_is_one() -> None:
+    matches = _places().matches([0, 1], np.array([1.000003, -1.000003]))
+    assert [match.similarity for match in matches] == [1.0, -1.0]
+
+
 def test_place_without_a_pose_matches_without_one() -> None:
     places = _places()
     posed, unposed = places.matches([0, 1], np.array([0.9, 0.8]))
