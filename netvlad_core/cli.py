@@ -11,12 +11,11 @@ import argparse
 import os
 import sys
 from collections.abc import Sequence
-from importlib import import_module
 from io import TextIOWrapper
-from textwrap import fill
 from traceback import print_exc
 
 from netvlad_core import __version__
+from netvlad_core.commands import common
 from netvlad_core.errors import NetvladError
 from netvlad_core.machine import keep_freed_memory, let_idle_threads_sleep
 
@@ -25,7 +24,6 @@ COMMANDS = (
     "dataset", "export", "precision", "import-weights", "fetch-weights",
 )  # fmt: skip
 _INTERRUPTED = 130
-_COLUMNS = 78
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -79,20 +77,5 @@ def _parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("--version", action="version", version=f"netvlad {__version__}")
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
-    for name in COMMANDS:
-        module = import_module(f"netvlad_core.commands.{name.replace('-', '_')}")
-        *text, example = (module.__doc__ or f"{name}.").strip().split("\n\n")  # none under python -OO
-        summary = " ".join((text or [example])[0].split()).removesuffix(".")
-        command = commands.add_parser(
-            name,
-            help=f"{summary[0].lower()}{summary[1:]}",
-            description="\n\n".join(
-                fill(" ".join(part.split()), _COLUMNS, break_on_hyphens=False) for part in text
-            ),
-            epilog=f"example:\n  {example.strip()}",
-            formatter_class=argparse.RawDescriptionHelpFormatter,
-        )
-        module.add_arguments(command)
-        command.add_argument("--debug", action="store_true", help="show the traceback of an error")
-        command.set_defaults(run=module.run)
+    common.add_commands(commands, COMMANDS, "netvlad_core.commands")
     return parser

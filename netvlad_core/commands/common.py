@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import argparse
+import json
 import sys
 from collections import Counter
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
+from importlib import import_module
 from pathlib import Path
+from textwrap import fill
 from typing import TYPE_CHECKING, Any
 
 from netvlad_core.data.radii import CORRECT_WITHIN
@@ -24,6 +27,30 @@ if TYPE_CHECKING:
 
 # Exit status of a command that is done, but could not use most of its input.
 MOSTLY_LEFT_OUT = 3
+_COLUMNS = 78
+
+
+def add_commands(commands: Any, names: Iterable[str], package: str) -> None:
+    """Add subcommands to the subparsers of a parser, each by the module of a package that has its name.
+
+    The first paragraph of its docstring is the summary, the last one an example; it has `add_arguments` and
+    `run`.
+    """
+    for name in names:
+        module = import_module(f"{package}.{name.replace('-', '_')}")
+        *text, example = (module.__doc__ or f"{name}.").strip().split("\n\n")  # none under python -OO
+        summary = " ".join((text or [example])[0].split()).removesuffix(".")
+        paragraphs = (fill(" ".join(part.split()), _COLUMNS, break_on_hyphens=False) for part in text)
+        command = commands.add_parser(
+            name,
+            help=f"{summary[0].lower()}{summary[1:]}",
+            description="\n\n".join(paragraphs),
+            epilog=f"example:\n  {example.strip()}",
+            formatter_class=argparse.RawDescriptionHelpFormatter,
+        )
+        module.add_arguments(command)
+        command.add_argument("--debug", action="store_true", help="show the traceback of an error")
+        command.set_defaults(run=module.run)
 
 
 def add_source(command: argparse.ArgumentParser, is_optional: bool = False) -> None:
@@ -116,6 +143,14 @@ def add_localization(command: argparse.ArgumentParser, is_calibration: bool = Fa
     add_device(command)
     add_precision(command)
     add_source(command)
+
+
+def add_map(command: argparse.ArgumentParser) -> None:
+    command.add_argument("map", type=path, metavar="MAP", help="map folder")
+
+
+def add_json(command: argparse.ArgumentParser) -> None:
+    command.add_argument("--json", action="store_true", help="print JSON")
 
 
 def add_threshold(command: argparse.ArgumentParser) -> None:
@@ -275,3 +310,23 @@ def finish(
     sys.stdout.flush()
     print(f"warning: {total - used} of {total} images were left out: {said}", file=sys.stderr)
     return MOSTLY_LEFT_OUT
+
+
+def print_values(values: Mapping[str, Any], is_json: bool) -> None:
+    """Print what is known of a map or a network, a line for each entry, or as JSON."""
+    if is_json:
+        print(json.dumps(values, indent=2))
+        return
+    for key, value in values.items():
+        print(f"{key.replace('_', ' '):>20}  {_as_text(key, value)}")
+
+
+def _as_text(key: str, value: Any) -> str:
+    if key == "files":
+        rows = [f"{name} ({stated['bytes'] / 1e6:.1f} MB)" for name, stated in value.items()]
+        return f"\n{'':22}".join(rows)
+    if isinstance(value, dict):
+        return ", ".join(f"{name} {_as_text(name, content)}" for name, content in value.items()) or "none"
+    if isinstance(value, list) and value and isinstance(value[0], dict):
+        return f"\n{'':22}".join(_as_text("", entry) for entry in value)
+    return f"{value:.4g}" if isinstance(value, float) else str(value)

@@ -6,7 +6,6 @@ netvlad inspect maps/campus
 from __future__ import annotations
 
 import argparse
-import json
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -17,16 +16,12 @@ from netvlad_core.commands import common
 def add_arguments(command: argparse.ArgumentParser) -> None:
     text = "map folder, checkpoint or ONNX file"
     command.add_argument("path", type=common.path, metavar="MAP|FILE", help=text)
-    command.add_argument("--json", action="store_true", help="print JSON")
+    common.add_json(command)
 
 
 def run(options: argparse.Namespace) -> None:
     values = (_map_values if options.path.is_dir() else _network_values)(options.path)
-    if options.json:
-        print(json.dumps(values, indent=2))
-        return
-    for key, value in values.items():
-        print(f"{key.replace('_', ' '):>20}  {_as_text(key, value)}")
+    common.print_values(values, options.json)
 
 
 def _map_values(path: Path) -> dict[str, Any]:
@@ -51,12 +46,3 @@ def _network_values(path: Path) -> dict[str, Any]:
         network = load_checkpoint(path)  # the engine may have taken the ONNX file beside it
         values["parameters"] = sum(parameter.numel() for parameter in network.parameters())
     return {**values, "dimension": extractor.dimension, **asdict(extractor.spec)}
-
-
-def _as_text(key: str, value: Any) -> str:
-    if key == "files":
-        rows = [f"{name} ({stated['bytes'] / 1e6:.1f} MB)" for name, stated in value.items()]
-        return f"\n{'':22}".join(rows)
-    if isinstance(value, dict):
-        return ", ".join(f"{name} {content}" for name, content in value.items()) or "none"
-    return f"{value:.4g}" if isinstance(value, float) else str(value)

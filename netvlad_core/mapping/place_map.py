@@ -112,7 +112,7 @@ class PlaceMap(Places):
     @classmethod
     def _load(cls, path: Path, header: MapHeader, verify: bool) -> PlaceMap:
         files = {
-            name: _checked(path / name, stated, verify)
+            name: checked_file(path / name, stated, verify)
             for name, stated in header.files.items()
             if name != layout.INDEX_FILE  # made anew if it is not whole
         }
@@ -144,7 +144,7 @@ class PlaceMap(Places):
         """Stored index of the descriptors, None if there is none or it is not whole."""
         path, stated = self.path / layout.INDEX_FILE, self.header.files.get(layout.INDEX_FILE)
         try:
-            return _checked(path, stated, verify=True).path if stated else None
+            return checked_file(path, stated, verify=True).path if stated else None
         except MapError:
             return None
 
@@ -210,7 +210,7 @@ class _Images(Sequence[bytes]):
         return self._file.read(start, end - start)
 
 
-def _checked(path: Path, stated: Mapping[str, Any], verify: bool) -> StoredFile:
+def checked_file(path: Path, stated: Mapping[str, Any], verify: bool) -> StoredFile:
     """Open a file that has the size and checksum that map.json states; raises MapError naming the file."""
     file = StoredFile(path)
     damaged = f"the map {path.parent} is damaged: "

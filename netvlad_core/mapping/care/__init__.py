@@ -1,0 +1,1 @@
+"""Care for maps: what is in one, and new maps made from others."""
