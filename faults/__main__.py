@@ -10,11 +10,25 @@ import argparse
 import json
 import logging
 from dataclasses import asdict
+from importlib.util import find_spec
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from faults import bags, disks, inputs, live, maps, networks, runs, training
 from faults.trial import FaultClass, Report, run
+
+_of_nodes: list[FaultClass] = []
+if find_spec("rclpy") is not None:
+    from faults import hostile, nodes
+
+    _of_nodes = [
+        hostile.node,
+        nodes.clocks,
+        nodes.restarts,
+        nodes.two_nodes,
+        nodes.node_saves,
+        nodes.services,
+    ]
 
 CLASSES: dict[str, FaultClass] = {
     function.__name__: function
@@ -22,8 +36,8 @@ CLASSES: dict[str, FaultClass] = {
         maps.map_json, maps.map_files, maps.map_fields, maps.map_contents, maps.map_specials,
         inputs.pictures, inputs.bombs, inputs.messages, inputs.texts, bags.bags,
         networks.networks, networks.pickles, networks.onnx_of_others,
-        live.open_maps, live.node, runs.killed, runs.together, runs.full_disks, runs.strangers,
-        disks.small_disks, disks.saves, training.trainings, training.states,
+        live.open_maps, *_of_nodes, runs.killed, runs.together, runs.full_disks, runs.strangers,
+        disks.small_disks, disks.saves, training.trainings, training.states, training.tables,
     )
 }  # fmt: skip
 

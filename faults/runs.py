@@ -25,10 +25,10 @@ SECONDS = 200  # for a few programs one after the other, on a busy machine
 ROOT = Path(__file__).resolve().parents[1]
 
 
-def catalogue(folder: Path) -> Path:
-    """A catalogue of images three metres apart."""
+def catalogue(folder: Path, first: int = 0) -> Path:
+    """A catalogue of images three metres apart, of all or from one on."""
     rng = np.random.default_rng(0)
-    folder.mkdir()
+    folder.mkdir(parents=True)
     rows = ["image,x,y,yaw"]
     for number in range(_IMAGES):
         picture = cv2.resize(
@@ -36,7 +36,7 @@ def catalogue(folder: Path) -> Path:
         )
         cv2.imwrite(str(folder / f"{number:03d}.png"), picture)
         rows.append(f"{number:03d}.png,{3 * number},0,0")
-    (folder / "drive.csv").write_text("\n".join(rows) + "\n")
+    (folder / "drive.csv").write_text("\n".join([rows[0], *rows[1 + first :]]) + "\n")
     return folder / "drive.csv"
 
 

@@ -12,7 +12,7 @@ from time import monotonic, sleep
 
 import numpy as np
 
-from faults.damage import damaged
+from faults.damage import changed_text, damaged
 from faults.runs import ROOT, SECONDS, catalogue, ended
 from faults.trial import Bad, Fault
 from netvlad_core.model.backbones import PACKAGED_NETWORK
@@ -112,3 +112,31 @@ def _numbers(learned: object) -> list[bytes]:
     weights = list(learned.network.state_dict().values())
     remembered = [value["momentum_buffer"] for value in learned.optimizer.state.values()]
     return [tensor.numpy().tobytes() for tensor in (*weights, *remembered)]
+
+
+def tables(rng: np.random.Generator, folder: Path, share: float) -> Iterator[Fault]:
+    """Damage to the table of a run that goes on: it is said, and what is whole of the table stays."""
+    from netvlad_core.training.metrics import Metrics
+
+    whole = Metrics(folder, 0, "", print)
+    for step in range(1, 21):
+        whole.add({"step": step, "epoch": 1, "loss": 1 / step, "learning_rate": 1e-3})
+        whole.add({"step": step, "epoch": 1, "recall@5": step / 20})
+    path = folder / "metrics.csv"
+    content = path.read_bytes()
+
+    def continued(data: bytes) -> None:
+        path.write_bytes(data)
+        said: list[str] = []
+        table = Metrics(folder, whole.rows, whole.checksum, said.append)
+        kept = path.read_bytes()
+        if kept != content and not any(str(path) in line for line in said):
+            raise Bad("silent: another table goes on")
+        table.add({"step": 21, "epoch": 2, "loss": 0.1})
+        table.draw()
+
+    yield Fault("the table as it was written", partial(continued, content))
+    for what, data in damaged(content, rng, round(40 * share)):
+        yield Fault(f"metrics.csv, {what}", partial(continued, data))
+    for what, text in changed_text(content.decode(), rng, round(40 * share)):
+        yield Fault(f"metrics.csv, {what}", partial(continued, text.encode(errors="surrogatepass")))

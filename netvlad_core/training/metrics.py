@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import csv
+import hashlib
 from collections.abc import Callable, Mapping
 from importlib.util import find_spec
+from io import StringIO
 from itertools import takewhile
 from pathlib import Path
 from typing import Any
@@ -17,17 +19,31 @@ COLUMNS = (
 )  # fmt: skip
 
 _HEAD = ",".join(COLUMNS)
+_MOST = 1e30  # no step, loss or share is larger, and what is cannot be drawn
 
 
 class Metrics:
-    """Writer of `metrics.csv`, one row a step and one a validation, and `curves.png`; counts the `rows`."""
+    """Writer of `metrics.csv`, one row a step and one a validation, and `curves.png`.
 
-    def __init__(self, folder: Path, rows: int, say: Callable[[str], None]) -> None:
-        """Go on after `rows` rows; later ones belong to steps that are done again, and are dropped."""
+    Attributes
+    ----------
+    rows : number of rows so far.
+    """
+
+    def __init__(self, folder: Path, rows: int, checksum: str, say: Callable[[str], None]) -> None:
+        """Go on after `rows` rows; later ones belong to steps that are done again, and are dropped.
+
+        Parameters
+        ----------
+        checksum : of these rows, to say if they are others now; empty if it is not known.
+        """
         self._path = folder / "metrics.csv"
         kept = _whole_rows(self._path)[:rows]
+        self._sum = hashlib.sha256("".join(f"{row}\n" for row in kept).encode())
         if len(kept) < rows:
             say(f"{self._path} has only {len(kept)} of its {rows} rows left; table and curves lack the rest")
+        elif checksum not in ("", self.checksum):
+            say(f"{self._path} is not as this run has written it; its rows are kept as they are now")
         with written_whole(self._path) as partial:
             partial.write_text("\n".join([_HEAD, *kept]) + "\n")
         self.rows = len(kept)
@@ -42,13 +58,22 @@ class Metrics:
 
     def add(self, values: Mapping[str, Any]) -> None:
         """Append a row; columns without a value stay empty."""
+        with StringIO() as line:
+            csv.DictWriter(line, COLUMNS, lineterminator="\n").writerow(values)
+            row = line.getvalue()
         with self._path.open("a", newline="") as file:
-            csv.DictWriter(file, COLUMNS, lineterminator="\n").writerow(values)
+            file.write(row)
+        self._sum.update(row.encode())
         self.rows += 1
         if self._board is not None:
             for name, value in values.items():
                 if name not in ("step", "epoch", "tuples"):
                     self._board.add_scalar(name, value, values["step"])
+
+    @property
+    def checksum(self) -> str:
+        """sha256 of the rows so far, hexadecimal."""
+        return self._sum.hexdigest()
 
     def draw(self) -> None:
         """Paint loss and recall over the steps."""
@@ -81,7 +106,7 @@ def _whole_rows(path: Path) -> list[str]:
 def _is_row(line: str) -> bool:
     values = line.split(",")
     try:
-        int(values[0]), [float(value) for value in values if value]
+        numbers = [int(values[0]), *(float(value) for value in values if value)]
     except ValueError:
         return False
-    return len(values) == len(COLUMNS)
+    return len(values) == len(COLUMNS) and all(abs(number) < _MOST for number in numbers)

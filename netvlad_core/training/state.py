@@ -31,6 +31,7 @@ class RunState:
     Attributes
     ----------
     epoch, step, log_rows : number of epochs, steps and rows of the metrics that are done.
+    log_checksum : checksum of these rows; empty in states of earlier versions.
     interval, batch : next interval between refreshes of the cache, and next batch in it.
     tuples : (T, n) int64, mined for this interval; None before the mining.
     hardest : (Q, n) int64, hardest negatives of each query; None before the first mining.
@@ -44,6 +45,7 @@ class RunState:
     batch: int = 0
     step: int = 0
     log_rows: int = 0
+    log_checksum: str = ""
     tuples: Tensor | None = None
     hardest: Tensor | None = None
     best_recall: float = -1.0
@@ -148,10 +150,13 @@ def load_state(
 
 def _checked(values: Mapping[str, Any], config: TrainingConfig, views: int, queries: int) -> RunState:
     """Progress of a run with this configuration and number of images; raises an error if it cannot be."""
+    values = {"log_checksum": "", **values}
     progress = RunState(**{name: values[name] for name in vars(RunState())})
     for name in ("epoch", "interval", "batch", "step", "log_rows", "best_epoch", "skipped", "easy"):
         if type(number := getattr(progress, name)) is not int or number < 0:
             raise ValueError(f"{name} is {number!r}")
+    if type(progress.log_checksum) is not str:
+        raise ValueError(f"log_checksum is {progress.log_checksum!r}")
     if type(progress.best_recall) is not float or not -1 <= progress.best_recall <= 1:
         raise ValueError(f"best_recall is {progress.best_recall!r}")
     tuples, hardest, broken = progress.tuples, progress.hardest, torch.tensor(progress.broken).long()

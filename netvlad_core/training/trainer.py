@@ -90,7 +90,7 @@ class Trainer:
                 self._miner.hardest = self.progress.hardest.numpy()
         self._metrics: Metrics | None = None
         if run.processes.is_first:
-            self._metrics = Metrics(run.folder, self.progress.log_rows, run.say)
+            self._metrics = Metrics(run.folder, self.progress.log_rows, self.progress.log_checksum, run.say)
 
     def train(self) -> RunState:
         """Run to the end; returns what was reached."""
@@ -202,7 +202,7 @@ class Trainer:
     def _log(self, values: dict[str, float]) -> None:
         if self._metrics is not None:
             self._metrics.add({"step": self.progress.step, **values})
-            self.progress.log_rows = self._metrics.rows
+            self.progress.log_rows, self.progress.log_checksum = self._metrics.rows, self._metrics.checksum
 
     def _save(self) -> None:
         if self._run.processes.is_first:

@@ -11,10 +11,10 @@ from netvlad_core.training.metrics import COLUMNS, Metrics
 _ROWS = ["1,1,0.5,3,2,0.001,,,", "2,1,0.25,2,2,0.001,,,", "2,1,,,,,0.5,0.75,1.0"]
 
 
-def begin(folder: Path, rows: int) -> tuple[Metrics, list[str]]:
+def begin(folder: Path, rows: int, checksum: str = "") -> tuple[Metrics, list[str]]:
     said: list[str] = []
-    metrics = Metrics(folder, rows, said.append)
-    return metrics, [line for line in said if "metrics.csv has" in line]
+    metrics = Metrics(folder, rows, checksum, said.append)
+    return metrics, [line for line in said if str(folder) in line]
 
 
 @pytest.mark.parametrize(
@@ -48,3 +48,22 @@ def test_rows_after_the_state_are_dropped_without_a_word(tmp_path: Path) -> None
     metrics, said = begin(tmp_path, rows=2)
     assert (metrics.rows, said) == (2, [])
     assert path.read_text().splitlines()[1:] == _ROWS[:2]
+
+
+def test_a_row_that_became_another_one_is_said(tmp_path: Path) -> None:
+    path = tmp_path / "metrics.csv"
+    metrics, _ = begin(tmp_path, rows=0)
+    for step in (1, 2):
+        metrics.add({"step": step, "epoch": 1, "loss": 0.5})
+    assert begin(tmp_path, 2, metrics.checksum)[1] == []
+    path.write_text(path.read_text().replace("2,1,0.5", "2,1,0.6"))
+    changed, said = begin(tmp_path, 2, metrics.checksum)
+    assert said == [f"{path} is not as this run has written it; its rows are kept as they are now"]
+    assert changed.checksum != metrics.checksum
+    changed.draw()
+
+
+@pytest.mark.parametrize("value", ["nan", "inf", "1e308", "9" * 400])
+def test_what_cannot_be_drawn_is_no_row(value: str, tmp_path: Path) -> None:
+    (tmp_path / "metrics.csv").write_text(f"{','.join(COLUMNS)}\n{_ROWS[0]}\n2,1,{value},,,,,,\n")
+    assert begin(tmp_path, rows=2)[0].rows == 1
