@@ -10,7 +10,10 @@ this drive.
 from __future__ import annotations
 
 import argparse
+import json
+import sys
 from collections import Counter
+from dataclasses import asdict
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING
@@ -22,6 +25,8 @@ from netvlad_core.progress import bar
 
 if TYPE_CHECKING:
     from netvlad_core.data.frames import FrameSource
+    from netvlad_core.evaluation.arithmetic import PrecisionResult
+    from netvlad_core.mapping.map_header import MapHeader
     from netvlad_core.model.extractor import Extractor
 
 
@@ -34,6 +39,7 @@ def add_arguments(command: argparse.ArgumentParser) -> None:
     add("--precisions", nargs="+", choices=PRECISIONS, default=PRECISIONS, metavar="P", help=text)
     common.add_threshold(command)
     common.add_device(command)
+    command.add_argument("--json", action="store_true", help="print JSON")
 
 
 def run(options: argparse.Namespace) -> int:
@@ -48,8 +54,26 @@ def run(options: argparse.Namespace) -> int:
         frames = bar(source, show=not options.quiet)
         results = compare_precisions(place_map, frames, extractors, left_out, options.threshold)
     header, queries = place_map.header, next(iter(results.values())).queries
+    left_out += source.skipped
+    if options.json:
+        values = {
+            "map_id": header.map_id,
+            "model_id": header.model_id,
+            "queries": queries,
+            "threshold_m": options.threshold,
+            "precisions": {name: asdict(result) for name, result in results.items()},
+            "left_out": left_out,
+        }
+        print(json.dumps(values, indent=2))
+    else:
+        _print(results, header, options.threshold)
+    return common.finish(queries, left_out, options.json, len(source), source.remark)
+
+
+def _print(results: dict[str, PrecisionResult], header: MapHeader, threshold: float) -> None:
+    queries = next(iter(results.values())).queries
     print(
-        f"{queries} queries, {header.places} places, correct within {options.threshold:g} m; descriptor of "
+        f"{queries} queries, {header.places} places, correct within {threshold:g} m; descriptor of "
         f"{header.dimension} float32 = {4 * header.dimension / 1e3:.1f} kB, model {header.model_id}"
     )
     print(f"{'precision':<14}  {'R@1 %':>6} {'R@5 %':>6} {'R@10 %':>6}  {'similarity':>10}  {'ms':>7}")
@@ -57,7 +81,6 @@ def run(options: argparse.Namespace) -> int:
         recall = " ".join(f"{100 * share:6.1f}" for share in result.recall.values())
         print(f"{name:<14}  {recall}  {result.similarity:>10.5f}  {1e3 * result.seconds:>7.1f}")
     print("similarity: mean, to the descriptor of the same image in float32; ms: median, one image at a time")
-    return common.finish(queries, left_out + source.skipped, total=len(source), remark=source.remark)
 
 
 def _extractors(
@@ -80,7 +103,8 @@ def _extractors(
     }
     missing = missing_packages()
     if missing:
-        print(f"ONNX Runtime and int8 are skipped; to include them: pip install {' '.join(missing)}")
+        text = f"ONNX Runtime and int8 are skipped; to include them: pip install {' '.join(missing)}"
+        print(text, file=sys.stderr)
         return extractors
     images = sample_frames(source, KEEP_ALL, not options.quiet, CALIBRATION_IMAGES, "calibrating")
     for precision in (precision for precision in chosen if precision in ONNX_PRECISIONS):
