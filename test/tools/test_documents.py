@@ -37,7 +37,8 @@ def test_links_lead_to_files_and_titles(page: Path) -> None:
 def test_the_site_has_every_page() -> None:
     site = (ROOT / "mkdocs.yml").read_text(encoding="utf-8")
     pages = {str(page.relative_to(ROOT / "docs")) for page in (ROOT / "docs").rglob("*.md")}
-    assert set(re.findall(r": ([\w/]+\.md)$", site, re.MULTILINE)) == pages
+    shown = set(re.findall(r": ([\w/]+\.md)$", site, re.MULTILINE))
+    assert shown == pages, "every page needs a line in the nav of mkdocs.yml"
 
 
 def test_the_reference_has_every_public_name() -> None:
