@@ -20,6 +20,7 @@ from netvlad_core.model.spec import PRECISIONS, NetworkSpec
 
 if TYPE_CHECKING:
     from netvlad_core.data.frames import FrameSource
+    from netvlad_core.data.geometry import Pose
     from netvlad_core.data.place_sets.place_set import PlaceSet
     from netvlad_core.localization.localizer import Localizer, LocalizerOptions
     from netvlad_core.mapping.place_map import PlaceMap
@@ -149,6 +150,10 @@ def add_map(command: argparse.ArgumentParser) -> None:
     command.add_argument("map", type=path, metavar="MAP", help="map folder")
 
 
+def add_output_map(command: argparse.ArgumentParser) -> None:
+    command.add_argument("--output", type=path, required=True, metavar="MAP", help="map folder to write")
+
+
 def add_json(command: argparse.ArgumentParser) -> None:
     command.add_argument("--json", action="store_true", help="print JSON")
 
@@ -255,6 +260,21 @@ def weights_file(text: str) -> Path:
     return path(text, network_file)
 
 
+def pose(text: str) -> Pose:
+    """Type of an argument: a pose x y z qx qy qz qw, metres and quaternion, in one word."""
+    from netvlad_core.data.geometry import Pose
+
+    try:
+        x, y, z, *quaternion = map(float, text.replace(",", " ").split())
+        if len(quaternion) != 4:
+            raise ValueError
+        return Pose.from_values([x, y, z], quaternion)
+    except ValueError:
+        raise argparse.ArgumentTypeError(f"expected x y z qx qy qz qw, found {text!r}") from None
+    except NetvladError as error:
+        raise argparse.ArgumentTypeError(str(error)) from error
+
+
 def positive(text: str) -> float:
     """Type of an argument: a finite number above 0."""
     value = float(text)
@@ -310,6 +330,21 @@ def finish(
     sys.stdout.flush()
     print(f"warning: {total - used} of {total} images were left out: {said}", file=sys.stderr)
     return MOSTLY_LEFT_OUT
+
+
+def print_made(place_map: PlaceMap, is_json: bool, **figures: Any) -> None:
+    """Say what a map that was made from others holds, after figures about its making."""
+    header = place_map.header
+    size = sum(stated["bytes"] for stated in header.files.values())
+    values = {
+        **figures,
+        "map": str(place_map.path),
+        "map_id": header.map_id,
+        "places": len(place_map),
+        "sessions": len(place_map.drives),
+        "bytes": size,
+    }
+    print_values(values, is_json)
 
 
 def print_values(values: Mapping[str, Any], is_json: bool) -> None:

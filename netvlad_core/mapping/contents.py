@@ -35,6 +35,11 @@ def check_places(folder: Path, stamps: np.ndarray, poses: np.ndarray, directions
         _refuse(folder, is_wrong, "a direction that is not of length 1", "row")
 
 
+def check_sessions(folder: Path, sessions: np.ndarray, count: int) -> None:
+    """Raise MapError, with the place, for a session (N,) int that is none of `count` ones."""
+    _refuse(folder, (sessions < 0) | (sessions >= count), f"a session that is none of {count}")
+
+
 def check_descriptors(folder: Path, descriptors: Rows, is_reduced: bool) -> None:
     """Raise MapError, with the place, for a descriptor that is not finite or of an impossible length.
 

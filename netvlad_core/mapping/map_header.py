@@ -16,7 +16,10 @@ from netvlad_core.mapping.stored_file import StoredFile
 from netvlad_core.model.spec import PRECISIONS
 
 FORMAT = "netvlad_ros place map"
-VERSION = 2
+VERSION = 3
+# Fields that came with version 3. A map that uses none of them is written as version 2, which older programs
+# open; they refuse version 3 with a sentence.
+_SINCE_3 = frozenset({"sessions", "history"})
 
 HEADER_FILE = "map.json"
 DESCRIPTORS_FILE = "descriptors.npy"
@@ -32,9 +35,10 @@ ONNX_FILES = frozenset(f"model.{precision}.onnx" for precision in PRECISIONS)
 IMAGES_FILE = "images.bin"
 IMAGE_ENDS_FILE = "image_ends.npy"
 CAMERA_FILE = "camera.json"
+SESSIONS_FILE = "sessions.npy"
 _ALL_FILES = ONNX_FILES | {
     DESCRIPTORS_FILE, DIRECTIONS_FILE, INDEX_FILE, STAMPS_FILE, POSES_FILE, NAMES_FILE, NETWORK_FILE,
-    IMAGES_FILE, IMAGE_ENDS_FILE, CAMERA_FILE,
+    IMAGES_FILE, IMAGE_ENDS_FILE, CAMERA_FILE, SESSIONS_FILE,
 }  # fmt: skip
 
 # Bounds of what is believed before memory is taken; real maps stay far below them.
@@ -44,6 +48,7 @@ _MOST_PLACES = 1 << 24
 _MOST_NUMBERS = 1 << 20  # of a descriptor
 _MOST_IN_DIRECTIONS = 1 << 28
 _MOST_METRES = 1e7  # between two places
+_MOST_SESSIONS, _MOST_STEPS = 10_000, 10_000
 _LARGEST = 1e300
 
 
@@ -66,6 +71,8 @@ class MapHeader:
     spacing : median distance between consecutive places in metres, 0 without poses.
     similarity_threshold : similarity that an image of a place not in the map seldom reaches.
     skipped : reason and count of frames left out.
+    sessions : name, source and first map of each drive in the map; empty if it holds one drive, its source.
+    history : operations that led to the map, oldest first, each with the ids of the maps it was made from.
     files : size in bytes and sha256 of each file.
     """
 
@@ -83,6 +90,8 @@ class MapHeader:
     spacing: float = 0.0
     similarity_threshold: float = 0.0
     skipped: dict[str, int] = field(default_factory=dict)
+    sessions: list[dict[str, str]] = field(default_factory=list)
+    history: list[dict[str, Any]] = field(default_factory=list)
     files: dict[str, dict[str, Any]] = field(default_factory=dict)
     format: str = FORMAT
     version: int = VERSION
@@ -93,6 +102,9 @@ class MapHeader:
 
     def write(self, path: Path) -> None:
         values = asdict(self)
+        values["version"] = VERSION if any(values[name] for name in _SINCE_3) else 2
+        if values["version"] < 3:
+            values = {name: value for name, value in values.items() if name not in _SINCE_3}
         path.write_text(json.dumps({**values, "sha256": _checksum(values)}, indent=2) + "\n")
 
     @classmethod
@@ -113,15 +125,17 @@ class MapHeader:
                 f"the map {path.parent} has format version {version!r:.40}; this program reads "
                 f"versions 1 to {VERSION}: build the map again, or use the program that wrote it"
             )
-        stated = values.pop("sha256", None)
+        is_changed = version != 1 and values.pop("sha256", None) != _checksum(values)
         if version == 1:
+            values.pop("sha256", None)
             values.setdefault("stored_dimension", values.get("dimension"))
-        if wrong := {member.name for member in fields(cls)} ^ values.keys():
+        known = {member.name for member in fields(cls)} - (_SINCE_3 if version < 3 else set())
+        if wrong := known ^ values.keys():
             raise MapError(f"{path} lacks fields or has unknown ones: {', '.join(sorted(wrong)):.200}")
         for name, (is_right, expected) in _RULES.items():
-            if not is_right(values[name]):
+            if name in known and not is_right(values[name]):
                 raise MapError(f"{path} is damaged: {name} is {values[name]!r:.80}; expected {expected}")
-        if version != 1 and stated != _checksum(values):
+        if is_changed:
             raise MapError(f"{path} is damaged: its content has changed since it was written")
         header = cls(**values)
         header._check_whole(path)
@@ -142,6 +156,8 @@ class MapHeader:
                 )
         if self.store_images != "none":
             read |= {IMAGES_FILE, IMAGE_ENDS_FILE}
+        if len(self.sessions) > 1:
+            read.add(SESSIONS_FILE)
         if missing := read - self.files.keys():
             raise MapError(f"{path} is damaged: it does not name {', '.join(sorted(missing))}")
 
@@ -205,6 +221,24 @@ def _is_file(value: Any) -> bool:
     )
 
 
+def _is_session(value: Any) -> bool:
+    return _is_table(value, _is_message) and value.keys() == {"name", "source", "map_id"}
+
+
+def _is_step(value: Any) -> bool:
+    return (
+        isinstance(value, dict)
+        and value.keys() == {"operation", "maps"}
+        and _is_message(value["operation"])
+        and isinstance(value["maps"], list)
+        and all(map(_is_message, value["maps"]))
+    )
+
+
+def _is_list(value: Any, is_entry: Callable[[Any], bool], most: int) -> bool:
+    return isinstance(value, list) and len(value) <= most and all(map(is_entry, value))
+
+
 _MESSAGE = (_is_message, f"a text of at most {_LONGEST_TEXT} characters of Unicode")
 _SIZE = (lambda value: _is_count(value, 1, _MOST_NUMBERS), f"a count from 1 to {_MOST_NUMBERS}")
 _RULES: dict[str, tuple[Callable[[Any], bool], str]] = {
@@ -228,6 +262,14 @@ _RULES: dict[str, tuple[Callable[[Any], bool], str]] = {
     # Rounded descriptors may be a little longer than 1.
     "similarity_threshold": (lambda value: _is_number(value, -1.01, 1.01), "a number from -1 to 1"),
     "skipped": (lambda value: _is_table(value, _is_count), "reasons with counts"),
+    "sessions": (
+        lambda value: _is_list(value, _is_session, _MOST_SESSIONS),
+        "drives, each with its name, source and map_id",
+    ),
+    "history": (
+        lambda value: _is_list(value, _is_step, _MOST_STEPS),
+        "operations, each with the ids of its maps",
+    ),
     "files": (
         lambda value: _is_table(value, _is_file) and value.keys() <= _ALL_FILES,
         "files of a map, each with its bytes and sha256",

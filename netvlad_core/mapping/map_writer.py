@@ -108,6 +108,8 @@ def write_places(folder: Path, places: Places, names: Sequence[str]) -> None:
     (folder / layout.NAMES_FILE).write_text(json.dumps(list(names)))
     if len(places.descriptors):
         np.save(folder / layout.DESCRIPTORS_FILE, places.descriptors[:].astype(np.float16))
+    if places.sessions.any():
+        np.save(folder / layout.SESSIONS_FILE, places.sessions)
     if places.images is not None:
         with (folder / layout.IMAGES_FILE).open("wb") as file:
             file.writelines(places.images)
@@ -117,15 +119,22 @@ def write_places(folder: Path, places: Places, names: Sequence[str]) -> None:
         (folder / layout.CAMERA_FILE).write_text(places.camera.to_json())
 
 
-def write_descriptors(descriptors: Rows, folder: Path, dimension: int) -> None:
+def write_descriptors(descriptors: Rows, folder: Path, dimension: int, are_projections: bool = False) -> None:
     """Write descriptors (N, D) block by block, since they may exceed the memory.
 
     If there are more places than `dimension` < D, that many numbers of each are written, and the directions
     along which they are taken.
+
+    Parameters
+    ----------
+    are_projections : whether some are projections of descriptors to a subspace, thus shorter than 1; they are
+        written along directions in any case.
     """
     count, width = descriptors.shape
     directions = None
-    if 0 < dimension < min(count, width):
+    if are_projections:
+        dimension = min(dimension or count, count, width - 1)
+    if are_projections or 0 < dimension < min(count, width):
         directions = principal_directions(descriptors, dimension)
         width = len(directions)
         np.save(folder / layout.DIRECTIONS_FILE, directions.astype(np.float16))

@@ -14,7 +14,7 @@ import numpy as np
 from netvlad_core.data.camera import Camera
 from netvlad_core.errors import CameraError, CheckpointError, ImageError, MapError
 from netvlad_core.mapping import map_header as layout
-from netvlad_core.mapping.contents import check_descriptors, check_places
+from netvlad_core.mapping.contents import check_descriptors, check_places, check_sessions
 from netvlad_core.mapping.map_header import MapHeader
 from netvlad_core.mapping.places import Places
 from netvlad_core.mapping.rows import StoredRows, check_kind, load_array
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from netvlad_core.model.extractor import Extractor
 
 # Of the descriptors, by version; rounding them moves no similarity by more than 0.001.
-_TYPES: dict[int, type] = {1: np.float32, 2: np.float16}
+_TYPES: dict[int, type] = {1: np.float32, 2: np.float16, 3: np.float16}
 # Files up to this size are checked on every opening; larger ones on request, since a robot with 100 000
 # places would read gigabytes before its first answer.
 _ALWAYS_CHECKED_BYTES = 1 << 24
@@ -76,6 +76,7 @@ class PlaceMap(Places):
             load_array(files[layout.POSES_FILE], np.float64, (count, 7)),
             _read_camera(files[layout.CAMERA_FILE]) if layout.CAMERA_FILE in files else None,
             images,
+            load_array(files[layout.SESSIONS_FILE], np.int32, (count,)) if len(header.sessions) > 1 else None,
         )
         self.directions: np.ndarray | None = None
         if header.is_reduced:
@@ -83,6 +84,7 @@ class PlaceMap(Places):
             self.directions = stored.astype(np.float32)
         self.names = _read_names(files[layout.NAMES_FILE], count)
         check_places(self.path, self.stamps, self.poses, self.directions)
+        check_sessions(self.path, self.sessions, max(1, len(header.sessions)))
 
     @classmethod
     def open(cls, path: Path | str, verify: bool = False) -> PlaceMap:
@@ -120,6 +122,13 @@ class PlaceMap(Places):
         if verify or files[layout.DESCRIPTORS_FILE].size <= _ALWAYS_CHECKED_BYTES:
             check_descriptors(path, opened.descriptors, header.is_reduced)
         return opened
+
+    @property
+    def drives(self) -> list[dict[str, str]]:
+        """Name, source and first map of each session."""
+        header = self.header
+        name = header.map_id.rpartition("@")[0]
+        return header.sessions or [{"name": name, "source": header.source, "map_id": header.map_id}]
 
     def image(self, place: int) -> np.ndarray | None:
         """Stored image of a place, uint8 RGB (H, W, 3), or None if the map keeps none."""

@@ -52,6 +52,7 @@ class Places:
     poses : (N, 7) float64, map <- base_link, x y z qx qy qz qw; NaN without a pose.
     camera : calibration of the drive, None if it is unknown or differs between places.
     images : JPEG files of all places, None if not every place has one.
+    sessions : (N,) int32, which drive each place is from; by default all are from one, 0.
     """
 
     def __init__(
@@ -61,12 +62,14 @@ class Places:
         poses: np.ndarray,
         camera: Camera | None = None,
         images: Sequence[bytes] | None = None,
+        sessions: np.ndarray | None = None,
     ) -> None:
         self.descriptors = descriptors
         self.stamps = stamps
         self.poses = poses
         self.camera = camera
         self.images = images
+        self.sessions = np.zeros(len(stamps), np.int32) if sessions is None else sessions
 
     def __len__(self) -> int:
         return len(self.stamps)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from pathlib import Path
 
 from netvlad_core.mapping import map_header as layout
@@ -30,7 +29,7 @@ def upgrade(path: Path, dimension: int) -> PlaceMap:
     if is_reduced and (len(old) <= EXACT_UP_TO or old.index_path):
         return old
     kept = map_files(old.path, old.header) - {layout.DESCRIPTORS_FILE, layout.INDEX_FILE}
-    with writing_map(old.path, replace(old.header, version=layout.VERSION)) as new:
+    with writing_map(old.path, old.header) as new:
         copy_files(old.path, kept, new)
         write_descriptors(old.descriptors, new, 0 if is_reduced else dimension)
     return PlaceMap.open(old.path)

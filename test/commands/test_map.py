@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import shlex
+
 import pytest
 
 from netvlad_core.cli import _parser, main
@@ -13,6 +15,7 @@ def test_help_has_an_example_that_parses(action: str, capsys: pytest.CaptureFixt
     with pytest.raises(SystemExit) as stop:
         main(["map", action, "--help"])
     assert stop.value.code == 0
-    example = capsys.readouterr().out.rpartition("example:")[2].split()
-    assert example[:3] == ["netvlad", "map", action]
-    assert _parser().parse_args(example[1:]).action == action
+    example = capsys.readouterr().out.rpartition("example:")[2]
+    words = shlex.split(example)
+    assert words[:3] == ["netvlad", "map", action]
+    assert _parser().parse_args(words[1:]).action == action

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from netvlad_core.errors import MapError
-from netvlad_core.mapping.contents import check_descriptors, check_places
+from netvlad_core.mapping.contents import check_descriptors, check_places, check_sessions
 
 _FOLDER = Path("maps/campus")
 
@@ -63,3 +63,10 @@ def test_stamp_and_direction_that_are_none_are_named(poses: np.ndarray) -> None:
     directions[2] = 0
     with pytest.raises(MapError, match="row 2 has a direction"):
         check_places(_FOLDER, np.arange(6), poses, directions)
+
+
+def test_session_that_is_none_is_refused(tmp_path: Path) -> None:
+    check_sessions(tmp_path, np.array([0, 1, 1], np.int32), 2)
+    for odd in (-1, 2):
+        with pytest.raises(MapError, match="place 1 has a session that is none of 2"):
+            check_sessions(tmp_path, np.array([0, odd, 1], np.int32), 2)

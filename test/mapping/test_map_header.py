@@ -123,3 +123,40 @@ def test_pipe_and_device_are_refused_at_once(tmp_path: Path) -> None:
     path.symlink_to("/dev/zero")
     with pytest.raises(MapError, match="is a link"):
         MapHeader.read(path)
+
+
+def test_map_without_sessions_is_written_for_older_programs(
+    street_map: PlaceMap, rewritten: Callable[..., Path]
+) -> None:
+    path = rewritten()
+    street_map.header.write(path)
+    values = json.loads(path.read_text())
+    assert values["version"] == 2
+    assert not {"sessions", "history"} & values.keys()
+    with pytest.raises(MapError, match="unknown ones: sessions"):
+        MapHeader.read(rewritten(sessions=[]))
+
+
+_SESSION = {"name": "noon", "source": "a drive", "map_id": "noon@1"}
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        *product(("sessions",), (None, {}, [1], [{"name": "noon"}], [{**_SESSION, "source": 3}], "noon")),
+        *product(("history",), (None, [[]], [{"operation": "merge"}], [{"operation": 1, "maps": []}])),
+        *product(
+            ("history",), ([{"operation": "merge", "maps": [3]}], [{"operation": "merge", "maps": None}])
+        ),
+    ],
+)
+def test_odd_session_is_refused(name: str, value: Any, rewritten: Callable[..., Path]) -> None:
+    good = {"version": 3, "sessions": [_SESSION], "history": [{"operation": "merge", "maps": ["noon@1"]}]}
+    assert MapHeader.read(rewritten(**good)).sessions == [_SESSION]
+    with pytest.raises(MapError, match=rf"map\.json is damaged: {name} is"):
+        MapHeader.read(rewritten(**{**good, name: value}))
+
+
+def test_several_sessions_need_their_file(rewritten: Callable[..., Path]) -> None:
+    with pytest.raises(MapError, match=r"does not name sessions\.npy"):
+        MapHeader.read(rewritten(version=3, sessions=[_SESSION] * 2, history=[]))

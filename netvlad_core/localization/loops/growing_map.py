@@ -163,4 +163,5 @@ class GrowingMap(Places):
             np.concatenate([earlier.poses, poses]),
             camera if is_one_camera else None,
             [*(earlier.images or []), *images] if has_images else None,
+            np.concatenate([earlier.sessions, np.full(len(stamps), len(earlier.drives), np.int32)]),
         )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shutil
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from threading import Lock
 
@@ -125,6 +125,12 @@ class LiveDrive:
             weights=None if holds_network else str(self.weights.resolve()),
             store_images="none" if keyframes.images is None else "full",
         )
+        if earlier is not None:
+            drive = {"name": output.name, "source": "a drive with loop closures", "map_id": ""}
+            step = {"operation": "extend", "maps": [earlier.header.map_id]}
+            header = replace(
+                header, sessions=[*earlier.drives, drive], history=[*earlier.header.history, step]
+            )
         # An earlier map that keeps few numbers of a place, or all, goes on to do so.
         is_fixed = earlier is not None and (earlier.header.is_reduced or len(earlier) > STORED_DIMENSION)
         dimension = earlier.header.stored_dimension if earlier and is_fixed else STORED_DIMENSION

@@ -13,8 +13,8 @@ from netvlad_core.mapping.place_map import PlaceMap
 def summary(place_map: PlaceMap) -> dict[str, Any]:
     """Contents, way and sizes of a map, ready for JSON.
 
-    Lengths are in metres. `length` is the way from place to place, `extent` the least and the greatest x, y
-    and z; both are left out of a map without poses.
+    Lengths are in metres. `length` is the way from place to place of each drive, `extent` the least and the
+    greatest x, y and z; both are left out of a map without poses.
     """
     header = place_map.header
     size = sum(stated["bytes"] for stated in header.files.values())
@@ -26,11 +26,11 @@ def summary(place_map: PlaceMap) -> dict[str, Any]:
         "stored_dimension": header.stored_dimension,
         "places": len(place_map),
         **_way(place_map),
-        "first_stamp": seconds(int(place_map.stamps.min())),
-        "last_stamp": seconds(int(place_map.stamps.max())),
+        "sessions": [_session(place_map, number) for number in range(len(place_map.drives))],
         "images": header.store_images,
         "has_camera": place_map.camera is not None,
         "source": header.source,
+        "history": header.history,
         "skipped": header.skipped,
         "bytes": size,
         "bytes_per_place": round(size / len(place_map)),
@@ -38,15 +38,28 @@ def summary(place_map: PlaceMap) -> dict[str, Any]:
     }
 
 
+def _session(place_map: PlaceMap, number: int) -> dict[str, Any]:
+    rows = np.flatnonzero(place_map.sessions == number)
+    stamps = place_map.stamps[rows]
+    return {
+        **place_map.drives[number],
+        "places": len(rows),
+        "first_stamp": seconds(int(stamps.min())) if len(rows) else None,
+        "last_stamp": seconds(int(stamps.max())) if len(rows) else None,
+    }
+
+
 def _way(place_map: PlaceMap) -> dict[str, Any]:
-    positions = place_map.poses[:, :3]
-    positions = positions[np.isfinite(positions).all(axis=1)]
+    positions, sessions = place_map.poses[:, :3], place_map.sessions
+    is_known = np.isfinite(positions).all(axis=1)
+    positions, sessions = positions[is_known], sessions[is_known]
     values: dict[str, Any] = {"places_with_pose": len(positions), "frame_id": place_map.header.frame_id}
     if len(positions):
+        steps = np.linalg.norm(np.diff(positions, axis=0), axis=1)[np.diff(sessions) == 0]
         extent = zip("xyz", positions.min(axis=0).round(3), positions.max(axis=0).round(3), strict=True)
         values |= {
             "spacing": place_map.header.spacing,
-            "length": float(np.linalg.norm(np.diff(positions, axis=0), axis=1).sum().round(3)),
+            "length": float(steps.sum().round(3)),
             "extent": {axis: [float(least), float(greatest)] for axis, least, greatest in extent},
         }
     return values

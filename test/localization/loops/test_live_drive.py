@@ -67,6 +67,9 @@ def test_earlier_map_is_searched_and_extended(one_lap, tmp_path):
     drive.save(tmp_path / "both", "other_odom")
     both = PlaceMap.open(tmp_path / "both", verify=True)
     assert (len(both), both.header.frame_id) == (2 * _COUNT, "odom")
+    assert both.sessions.tolist() == [0] * _COUNT + [1] * _COUNT
+    assert both.drives[0]["source"] == drive.earlier.header.source
+    assert both.header.history == [{"operation": "extend", "maps": [drive.earlier.header.map_id]}]
 
 
 def test_extended_map_keeps_as_few_numbers_as_the_earlier_one(one_lap, tmp_path):

@@ -24,7 +24,9 @@ def test_numbers_are_those_of_the_street(street_map: PlaceMap) -> None:
     assert values["bytes"] == sum(
         path.stat().st_size for path in street_map.path.iterdir() if path.name != "map.json"
     )
-    assert (values["first_stamp"], values["last_stamp"]) == ("100.000000000", "139.000000000")
+    (session,) = values["sessions"]
+    assert (session["places"], session["name"], session["source"]) == (40, "map", values["source"])
+    assert (session["first_stamp"], session["last_stamp"]) == ("100.000000000", "139.000000000")
 
 
 def test_map_without_poses_has_no_way(street_map: PlaceMap, tmp_path: Path) -> None:

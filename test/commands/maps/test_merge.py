@@ -1,0 +1,30 @@
+"""`netvlad map merge`: transforms are counted, and the outcome is told."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from netvlad_core.cli import main
+from netvlad_core.mapping.place_map import PlaceMap
+
+
+def test_merge_by_transform(street_map: PlaceMap, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    source, output = str(street_map.path), tmp_path / "both"
+    arguments = ["map", "merge", source, source, "--output", str(output), "--json"]
+    assert main([*arguments, "--transform", "0 50 0 0 0 0 1"]) == 0
+    assert json.loads(capsys.readouterr().out)["sessions"] == 2
+    assert PlaceMap.open(output).poses[40, 1] == 50.0
+    assert main([*arguments, *["--transform", "0 50 0 0 0 0 1"] * 2]) == 1
+    assert "expected 1 transforms" in capsys.readouterr().err
+    with pytest.raises(SystemExit):
+        main([*arguments, "--transform", "0 50 0"])
+    assert "expected x y z qx qy qz qw" in capsys.readouterr().err
+
+
+def test_one_map_is_too_few(street_map: PlaceMap, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    arguments = ["map", "merge", str(street_map.path), "--same-frame", "--output", str(tmp_path / "new")]
+    assert main(arguments) == 1
+    assert "two maps or more" in capsys.readouterr().err
