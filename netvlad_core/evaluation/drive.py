@@ -65,7 +65,7 @@ class DriveJudge:
 
     def __init__(self, localizer: Localizer, threshold: float = CORRECT_WITHIN) -> None:
         self._places = positions_of(localizer.place_map)
-        self._index = localizer.index
+        self._localizer = localizer
         self._threshold = threshold
         self._ranked: list[list[int]] = []
         self._rows: list[tuple[int, int, float, float]] = []
@@ -87,7 +87,8 @@ class DriveJudge:
         if score is None:
             score = answer.probability if answer.prior else -np.inf
         # The matches of the answer come first, since verification may have sorted them.
-        _, found = self._index.search(answer.descriptor[None], max(RECALL_AT))
+        query = self._localizer.place_map.reduced(answer.descriptor[None])
+        _, found = self._localizer.index.search(query, max(RECALL_AT))
         ranked = dict.fromkeys([*(match.place for match in answer.matches), *found[0].tolist()])
         self._ranked.append(list(ranked)[: max(RECALL_AT)])
         self._rows.append((answer.state, answer.place, score, error))

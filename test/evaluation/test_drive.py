@@ -3,18 +3,21 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
 
+from netvlad_core.data.catalogue import CatalogueSource
 from netvlad_core.data.geometry import Pose
 from netvlad_core.errors import SourceError
 from netvlad_core.evaluation.drive import DriveJudge, DriveResult
 from netvlad_core.localization.localizer import Localizer
 from netvlad_core.localization.tracking.sequence_filter import Belief, State
+from netvlad_core.mapping.builder import BuildOptions, build_map
 from netvlad_core.mapping.place_map import PlaceMap
 from netvlad_core.model.extractor import Extractor
-from support.street import street, view
+from support.street import street, view, write_catalogue
 
 _FRONTS = street(seed=1, metres=80)
 
@@ -41,6 +44,15 @@ def test_recall_and_error_of_a_known_drive(localizer: Localizer) -> None:
     errors = result.position_errors[np.isfinite(result.position_errors)]
     assert len(errors) == result.counts()["LOCALIZED"] == np.isfinite(result.scores).sum() > 0
     assert errors.max() < 4
+
+
+def test_a_drive_on_a_reduced_map_is_judged(checkpoint: Path, extractor: Extractor, tmp_path: Path) -> None:
+    catalogue = write_catalogue(tmp_path / "drive", _FRONTS, range(0, 80, 2))
+    options = BuildOptions(weights=checkpoint, device="cpu", dimension=16)
+    place_map = build_map(CatalogueSource.from_csv(catalogue), tmp_path / "map", options, progress=False)
+    assert place_map.header.is_reduced
+    result = _result(Localizer(place_map, extractor), [5.0, 31.0, 55.0], threshold=5)
+    assert result.recall.at()[1] == 1.0
 
 
 def test_place_at_the_threshold_is_correct_and_beyond_it_wrong(localizer: Localizer) -> None:
