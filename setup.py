@@ -11,7 +11,14 @@ setup(
     author_email="maintainers@example.com",
     packages=find_packages(include=["netvlad_core", "netvlad_core.*"]),
     include_package_data=True,
-    package_data={"netvlad_core": ["py.typed", "model/weights/*", "commands/demo_drives.zip"]},
+    package_data={
+        "netvlad_core": [
+            "py.typed",
+            "commands/demo_drives.zip",
+            "evaluation/report/assets/*",
+            "model/weights/*",
+        ]
+    },
     entry_points={"console_scripts": ["netvlad = netvlad_core.cli:main"]},
     python_requires=">=3.10",
     install_requires=[

@@ -20,8 +20,8 @@ from netvlad_core.errors import NetvladError
 from netvlad_core.machine import keep_freed_memory, let_idle_threads_sleep
 
 COMMANDS = (
-    "demo-map", "build-map", "localize", "evaluate", "calibrate", "map", "inspect", "fit", "train",
-    "evaluate-set", "dataset", "export", "precision", "import-weights", "fetch-weights",
+    "demo-map", "build-map", "localize", "evaluate", "report", "calibrate", "map", "inspect", "fit",
+    "train", "evaluate-set", "dataset", "export", "precision", "import-weights", "fetch-weights",
 )  # fmt: skip
 _INTERRUPTED = 130
 

@@ -54,10 +54,16 @@ def add_commands(commands: Any, names: Iterable[str], package: str) -> None:
         command.set_defaults(run=module.run)
 
 
-def add_source(command: argparse.ArgumentParser, is_optional: bool = False) -> None:
-    """Arguments that say where images come from."""
+def add_source(
+    command: argparse.ArgumentParser, is_optional: bool = False, option: str | None = None
+) -> None:
+    """Arguments that say where images come from; an `option` takes the place of the positional argument."""
     text = "bag, catalogue CSV (image,x,y,...) or folder of images"
-    command.add_argument("source", metavar="SOURCE", type=path, nargs="?" if is_optional else None, help=text)
+    if option:
+        command.add_argument(option, dest="source", metavar="SOURCE", type=path, help=text)
+    else:
+        nargs = "?" if is_optional else None
+        command.add_argument("source", metavar="SOURCE", type=path, nargs=nargs, help=text)
     add = command.add_argument_group("bags").add_argument
     add("--image-topic", metavar="T", help="topic of the images (default: the only one)")
     text = "topic of odometry, poses, path, GPS fixes or /tf (default: the only one)"
@@ -127,8 +133,10 @@ def fit_options(options: argparse.Namespace) -> dict[str, Any]:
     }
 
 
-def add_localization(command: argparse.ArgumentParser, is_calibration: bool = False) -> None:
-    """Arguments that say in which map the images of a source are localized, and how."""
+def add_localization(
+    command: argparse.ArgumentParser, is_calibration: bool = False, source_option: str | None = None
+) -> None:
+    """Arguments that say in which map the images of a source are localized, and how; see `add_source`."""
     add = command.add_argument
     add("map", metavar="MAP", type=path, help="map folder")
     add("--weights", type=weights_file, metavar="FILE", help="checkpoint or ONNX file (default: the map's)")
@@ -143,7 +151,7 @@ def add_localization(command: argparse.ArgumentParser, is_calibration: bool = Fa
         add("--min-similarity", type=float, metavar="S", help=text)
     add_device(command)
     add_precision(command)
-    add_source(command)
+    add_source(command, option=source_option)
 
 
 def add_map(command: argparse.ArgumentParser) -> None:

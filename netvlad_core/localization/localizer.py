@@ -324,6 +324,16 @@ class Localizer:
         self._sequence.forget()
         self._last_descriptor = None
 
+    def place_probabilities(self) -> np.ndarray:
+        """What `track` believes along the map, (N,): see `SequenceFilter.probabilities`."""
+        return self._sequence.probabilities()
+
+    def common_points(self, observation: Observation, place: int) -> np.ndarray:
+        """What verification sees in both images, (M, 4): see `Verifier.common_points`; empty without it."""
+        if self._verifier is None or observation.features is None:
+            return np.empty((0, 4))
+        return self._verifier.common_points(observation.features, place)
+
     def _see(self, observation: Observation, matches: Sequence[Match]) -> Seen | None:
         """What geometry says of the image, if it is asked."""
         if self.options.verification is None or self._verifier is None or observation.features is None:

@@ -174,6 +174,18 @@ class Verifier:
         verified = self._verify(query, ranked, confirmed, elsewhere) if confirmed else None
         return Seen(ranked, confirmed, verified, self, query, elsewhere)
 
+    def common_points(self, query: LocalFeatures, place: int) -> np.ndarray:
+        """The inliers of a match as points of both images.
+
+        Returns
+        -------
+        (M, 4) float: x and y in the query, x and y in the place's image, as shares of width and height.
+        """
+        of_place = self._geometry.features_of(place)
+        rows = compare(query, of_place).inliers
+        seen = query.points[rows[:, 0]] / query.size, of_place.points[rows[:, 1]] / of_place.size
+        return np.hstack(seen)
+
     def _rank(self, query: LocalFeatures, matches: Sequence[Match]) -> list[Match]:
         compared, others = matches[: self.options.most_places], matches[self.options.most_places :]
         # Without cameras: a fundamental matrix is found in a tenth of the time of an essential one.

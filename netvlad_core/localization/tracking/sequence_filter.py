@@ -398,6 +398,10 @@ class SequenceFilter:
             self._scores_seen /= 2
         return beyond
 
+    def probabilities(self) -> np.ndarray:
+        """(N,) float, probability of each place if the robot is on the map; but for traces they sum to 1."""
+        return self._excess.sum(axis=(0, 1)) + self._background.sum()
+
     def _best(self) -> tuple[int, int]:
         """Direction (0 along, 1 against the heading) and place of the highest probability."""
         excess = self._excess.sum(axis=1)

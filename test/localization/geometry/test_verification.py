@@ -48,6 +48,17 @@ def test_true_place_comes_first_and_others_are_not_confirmed(fronts_map: PlaceMa
     assert max(seen.weights[3], seen.weights[18], seen.weights[1]) < np.log(2) < seen.weights[10]
 
 
+def test_common_points_are_the_inliers_of_a_match(fronts_map: PlaceMap) -> None:
+    image = view(street(seed=1, metres=80), 41.0, gain=0.8)
+    verifier = Verifier(fronts_map)
+    match = _see(verifier, image, fronts_map.matches(np.array([10]), np.array([0.5]))).matches[0]
+    points = verifier.common_points(find_features(image), 10)
+    assert points.shape == (match.inliers, 4)
+    assert ((points >= 0) & (points <= 1)).all()
+    moved = np.median(points[:, 2:] - points[:, :2], axis=0)
+    np.testing.assert_allclose(moved, (8 / 160, 0), atol=0.01)  # the camera is a metre further on
+
+
 def test_inliers_weigh_only_beyond_what_other_places_reach_by_accident(fronts_map: PlaceMap) -> None:
     counts = (0, 15, 30, 60, 240)
     matches = fronts_map.matches(np.arange(5), np.full(5, 0.5))

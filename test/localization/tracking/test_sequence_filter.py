@@ -91,6 +91,15 @@ def test_drive_is_found_and_followed(sequence: SequenceFilter, step: int, with_o
     assert all(not beliefs[i].is_reversed for i in localized[10:]) or not with_odometry
 
 
+def test_probabilities_of_the_places_add_up_and_peak_at_the_one_believed_in(sequence: SequenceFilter) -> None:
+    np.testing.assert_allclose(sequence.probabilities(), 1 / _PLACES)
+    belief = _drive(sequence, list(np.arange(20.0, 60.0, 2.0)))[-1]
+    found = sequence.probabilities()
+    assert found.shape == (_PLACES,)
+    assert found.sum() == pytest.approx(1.0, abs=1e-3)
+    assert abs(int(np.argmax(found)) - belief.place) <= 1
+
+
 def test_robot_that_faces_against_the_heading_of_the_map(sequence: SequenceFilter) -> None:
     """A camera that sees all round: the images match, and odometry says forward while places go backward."""
     rng, ring = np.random.default_rng(0), _ring()

@@ -1,0 +1,1 @@
+"""A drive and its map as one HTML page that needs no network."""
