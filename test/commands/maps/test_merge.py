@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from netvlad_core.cli import main
@@ -28,3 +29,14 @@ def test_one_map_is_too_few(street_map: PlaceMap, tmp_path: Path, capsys: pytest
     arguments = ["map", "merge", str(street_map.path), "--same-frame", "--output", str(tmp_path / "new")]
     assert main(arguments) == 1
     assert "two maps or more" in capsys.readouterr().err
+
+
+def test_merge_of_one_street_finds_the_joint_itself(
+    street_map: PlaceMap, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    source, output = str(street_map.path), tmp_path / "both"
+    assert main(["map", "merge", source, source, "--output", str(output), "--json", "--device", "cpu"]) == 0
+    figures = json.loads(capsys.readouterr().out)["joint_of_map"]
+    assert figures["agreeing"] > 10
+    both = PlaceMap.open(output)
+    assert np.abs(both.poses[:40, :3] - both.poses[40:, :3]).max() < 1.5
