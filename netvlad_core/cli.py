@@ -24,6 +24,7 @@ COMMANDS = (
     "train", "evaluate-set", "dataset", "export", "precision", "import-weights", "fetch-weights",
 )  # fmt: skip
 _INTERRUPTED = 130
+_PIPE_CLOSED = 141  # as a shell says it of a program that SIGPIPE has ended
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -37,7 +38,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options = parser.parse_args(arguments)
     keep_freed_memory()
     try:
-        return options.run(options) or 0
+        status = options.run(options) or 0
+        sys.stdout.flush()
+        return status
+    except BrokenPipeError:  # whoever read the output has seen enough, as in `netvlad inspect ... | head`
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # for what Python flushes at its end
+        return _PIPE_CLOSED
     except (NetvladError, OSError) as error:
         if options.debug:
             print_exc()

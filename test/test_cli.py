@@ -14,6 +14,7 @@ import pytest
 
 from netvlad_core.cli import COMMANDS, _parser, main
 from netvlad_core.mapping.place_map import PlaceMap
+from netvlad_core.model.backbones import PACKAGED_NETWORK
 from support.street import street, write_catalogue
 
 _ROOT = Path(__file__).resolve().parents[1]
@@ -77,6 +78,17 @@ def test_debug_shows_the_traceback_before_the_sentence(capsys: pytest.CaptureFix
     err = capsys.readouterr().err
     assert err.startswith("Traceback (most recent call last):\n")
     assert err.splitlines()[-1].startswith("netvlad inspect: ")
+
+
+def test_a_reader_that_has_seen_enough_ends_the_command_quietly() -> None:
+    reading, writing = os.pipe()
+    os.close(reading)
+    command = [sys.executable, "-m", "netvlad_core", "inspect", str(PACKAGED_NETWORK)]
+    done = subprocess.run(
+        command, cwd=_ROOT, stdout=writing, stderr=subprocess.PIPE, text=True, timeout=60, check=False
+    )
+    os.close(writing)
+    assert (done.returncode, done.stderr) == (141, "")
 
 
 def test_a_shell_completes_commands_and_options() -> None:
