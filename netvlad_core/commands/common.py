@@ -291,6 +291,14 @@ def positive(text: str) -> float:
     return value
 
 
+def share(text: str) -> float:
+    """Type of an argument: a number from 0 to 1."""
+    value = float(text)
+    if not 0 <= value <= 1:
+        raise argparse.ArgumentTypeError(f"expected a number from 0 to 1, found {text}")
+    return value
+
+
 def at_least(minimum: int) -> Callable[[str], int]:
     """Type of an argument: a whole number, not below the minimum."""
 

@@ -12,45 +12,26 @@ import pytest
 from netvlad_core.data.geometry import Pose
 from netvlad_core.errors import MapError
 from netvlad_core.mapping.care.parts import Part, write_parts
-from netvlad_core.mapping.map_header import MapHeader
-from netvlad_core.mapping.map_writer import write_descriptors, write_places, writing_map
+from netvlad_core.mapping.map_writer import writing_map
 from netvlad_core.mapping.place_map import PlaceMap
-from netvlad_core.mapping.places import Places
+from support.maps import WIDTH, made_map, unit
 
-_WIDTH = 48
 _JOINT = Pose.from_xyz_yaw(100.0, 5.0, 1.0, yaw=np.pi / 2)
 
 
 def _map(
     folder: Path, count: int, seed: int, dimension: int = 0, images: bool = True, model: str = "net@1"
 ) -> PlaceMap:
-    rng = np.random.default_rng(seed)
-    rows = rng.standard_normal((count, _WIDTH)).astype(np.float32)
-    rows /= np.linalg.norm(rows, axis=1, keepdims=True)
-    poses = np.zeros((count, 7))
-    poses[:, 0], poses[:, 6] = 2.0 * np.arange(count), 1.0
+    rows = unit(np.random.default_rng(seed).standard_normal((count, WIDTH)))
     jpegs = [f"{seed} {row}".encode() for row in range(count)] if images else None
-    places = Places(rows[:0], 1000 * seed + np.arange(count), poses, None, jpegs)
-    stored = "full" if images else "none"
-    header = MapHeader(
-        model_id=model,
-        dimension=_WIDTH,
-        frame_id="map",
-        source=f"drive {seed}",
-        weights="/net",
-        store_images=stored,
-    )
-    with writing_map(folder, header) as new:
-        write_descriptors(rows, new, dimension)
-        write_places(new, places, [f"{seed}/{row}" for row in range(count)])
-    return PlaceMap.open(folder)
+    return made_map(folder, rows, None, dimension, jpegs, model, 1000 * seed)
 
 
 def test_every_array_follows_its_place(tmp_path: Path) -> None:
     one, other = _map(tmp_path / "one", 6, 1), _map(tmp_path / "other", 5, 2)
     rows = np.array([4, 0, 3])
     joined = write_parts([Part.of(one), Part.of(other, rows, _JOINT)], tmp_path / "new", "test", 0)
-    assert joined.names == [*one.names, "2/4", "2/0", "2/3"]
+    assert joined.names == [*one.names, "other/4", "other/0", "other/3"]
     assert joined.images is not None
     assert list(joined.images)[6:] == [b"2 4", b"2 0", b"2 3"]
     np.testing.assert_array_equal(joined.stamps[6:], [2004, 2000, 2003])
