@@ -1,13 +1,17 @@
-"""What mkdocs adds to the pages: the help of every command."""
+"""What mkdocs adds to the pages: the help of every command, and descriptions out of docstrings."""
 
 from __future__ import annotations
 
 import os
+import re
 from contextlib import redirect_stdout, suppress
 from io import StringIO
 from typing import Any
 
 _COMMANDS = "<!-- commands: `make docs` puts the help of every command here -->"
+# "name : description" and the lines that belong to it, in a section of parameters or attributes.
+_ENTRY = re.compile(r"^(?P<names>\*{0,2}\w+(?:, \w+)*) : (?P<text>.+(?:\n    .+)*)", re.MULTILINE)
+_SECTION = re.compile(r"^(?:Parameters|Attributes)\n-+\n(?:.+\n?)+", re.MULTILINE)
 
 
 def on_page_markdown(markdown: str, **_: Any) -> str:
@@ -30,3 +34,12 @@ def _help_of(command: str) -> str:
     with redirect_stdout(text), suppress(SystemExit):
         main([command, "--help"])
     return text.getvalue()
+
+
+def as_numpy(docstring: str) -> str:
+    """Put descriptions of parameters and attributes on lines of their own, where NumPy's style has them."""
+
+    def entry(found: re.Match[str]) -> str:
+        return f"{found['names']}\n    {found['text']}"
+
+    return _SECTION.sub(lambda section: _ENTRY.sub(entry, section[0]), docstring)

@@ -9,6 +9,7 @@ import pytest
 
 import netvlad_core
 from tools.run_documents import ROOT, blocks, run
+from tools.site_hooks import as_numpy, on_page_markdown
 
 _PAGES = sorted([*(ROOT / "docs").rglob("*.md"), *ROOT.glob("*.md")])
 _LINK = re.compile(r"\]\(([^)\s]+)\)")
@@ -45,6 +46,23 @@ def test_the_reference_has_every_public_name() -> None:
     page = (ROOT / "docs" / "reference" / "python.md").read_text(encoding="utf-8")
     named = {line.rpartition(".")[2] for line in page.splitlines() if line.startswith("::: ")}
     assert named == set(netvlad_core.__all__)
+
+
+def test_the_site_shows_the_help_of_every_command() -> None:
+    page = (ROOT / "docs" / "reference" / "command_line.md").read_text(encoding="utf-8")
+    shown = on_page_markdown(page)
+    assert "### netvlad build-map" in shown
+    assert "--store-images" in shown
+    assert on_page_markdown("# Another page") == "# Another page"
+
+
+def test_descriptions_of_parameters_are_no_types() -> None:
+    text = (
+        "Do it.\n\nParameters\n----------\na, b : metres,\n    or feet.\nc : (N, 3) float64\n\nNote : this\n"
+    )
+    assert as_numpy(text) == (
+        "Do it.\n\nParameters\n----------\na, b\n    metres,\n    or feet.\nc\n    (N, 3) float64\n\nNote : this\n"
+    )
 
 
 def test_the_readme_is_two_screens() -> None:
