@@ -57,11 +57,9 @@ def test_the_site_shows_the_help_of_every_command() -> None:
 
 
 def test_descriptions_of_parameters_are_no_types() -> None:
-    text = (
-        "Do it.\n\nParameters\n----------\na, b : metres,\n    or feet.\nc : (N, 3) float64\n\nNote : this\n"
-    )
+    text = "Do.\n\nParameters\n----------\na, b : metres,\n    or feet.\nc : (N, 3) float64\n\nNote : x\n"
     assert as_numpy(text) == (
-        "Do it.\n\nParameters\n----------\na, b\n    metres,\n    or feet.\nc\n    (N, 3) float64\n\nNote : this\n"
+        "Do.\n\nParameters\n----------\na, b\n    metres,\n    or feet.\nc\n    (N, 3) float64\n\nNote : x\n"
     )
 
 
