@@ -57,8 +57,13 @@ def run(options: argparse.Namespace) -> int:
     answers = compare(list(queries), recording, place_map)
     picture = options.output / "demo.png"
     draw(answers, place_map, title, picture)
+    page = options.output / "report.html"
+    print("\nreport of the same drive, every image in turn", flush=True)
+    report = [sys.executable, str(_EXECUTABLES / "report"), str(map_path), "--queries", str(second)]
+    subprocess.run([*report, "--output", str(page), *topics], check=True)
     print(f"\n{summary(answers, recording)}")
     print(f"picture       {picture}")
+    print(f"report        {page}")
     print(f"time          {monotonic() - started:.0f} s")
     if not answers:
         print("demo: the localizer answered no image", file=sys.stderr)

@@ -24,5 +24,8 @@ def test_second_drive_is_recognized_on_the_map_of_the_first(tmp_path: Path) -> N
     assert answered is not None
     assert int(answered[2]) > 0.7 * int(answered[1])
     assert (tmp_path / "demo.png").stat().st_size > 50_000
+    page = tmp_path / "report.html"
+    assert f"report        {page}\n" in done.stdout
+    assert page.stat().st_size > 100_000
     bags = [path.name for path in (tmp_path / "short").rglob("*.mcap")]
     assert sorted(bags) == ["evening.mcap", "noon.mcap"]  # no hidden files

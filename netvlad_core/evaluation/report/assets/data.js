@@ -111,7 +111,7 @@ if (drive) {
 
 // --- Pictures ---
 
-const MOST_SHEETS = 24; // decoded at a time
+const MOST_SHEETS = 48; // decoded at a time
 
 /** Pictures in sheets, decoded when they are first drawn. */
 class Pictures {
@@ -146,7 +146,7 @@ class Pictures {
     this.open.delete(index); // the oldest in use comes first
     if (!image) {
       image = new Image();
-      image.addEventListener("load", () => redraw());
+      image.addEventListener("load", () => redraw("list", "detail"));
       image.src = this.values.sheets[index];
       if (this.open.size >= MOST_SHEETS) this.open.delete(this.open.keys().next().value);
     }
@@ -160,10 +160,9 @@ const itemPictures = drive ? new Pictures(drive.pictures) : placePictures;
 const pictureOfPlace = (place) => (map.pictures && place !== null ? map.pictures.of[place] : undefined);
 const pictureOf = (item) => (drive ? item.picture : pictureOfPlace(item.number));
 
-/** Size a canvas to its box, in pixels of the screen; gives its context in CSS pixels, and the size. */
-function prepared(canvas) {
+/** Size a canvas, in pixels of the screen; gives its empty context in CSS pixels, and the size. */
+function prepared(canvas, width = canvas.clientWidth, height = canvas.clientHeight) {
   const ratio = window.devicePixelRatio || 1;
-  const { clientWidth: width, clientHeight: height } = canvas;
   if (canvas.width !== Math.round(width * ratio) || canvas.height !== Math.round(height * ratio)) {
     canvas.width = Math.round(width * ratio);
     canvas.height = Math.round(height * ratio);
@@ -172,4 +171,19 @@ function prepared(canvas) {
   context.setTransform(ratio, 0, 0, ratio, 0, 0);
   context.clearRect(0, 0, width, height);
   return { context, width, height };
+}
+
+/** What is costly to draw and seldom changes: drawn into a canvas of its own, and copied from there. */
+class Layer {
+  constructor() {
+    this.canvas = element("canvas");
+  }
+
+  /** Copy the layer to a context; `paint(context)` makes it anew if `key` or size have changed. */
+  copyTo(context, width, height, key, paint) {
+    const state = [key, width, height, window.devicePixelRatio, css("ink")].join();
+    if (state !== this.state) paint(prepared(this.canvas, width, height).context);
+    this.state = state;
+    context.drawImage(this.canvas, 0, 0, width, height);
+  }
 }

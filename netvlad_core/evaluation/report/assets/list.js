@@ -5,7 +5,7 @@ const ROW = 54; // CSS pixels, as in the style
 class List {
   constructor(box, rows, choose) {
     Object.assign(this, { box, rows, choose, order: [], pool: [] });
-    box.addEventListener("scroll", () => redraw());
+    box.addEventListener("scroll", () => redraw("list"));
   }
 
   setOrder(order) {
@@ -27,11 +27,12 @@ class List {
     const first = Math.max(0, Math.floor(this.box.scrollTop / ROW) - 1);
     const count = Math.min(this.order.length - first, Math.ceil(this.box.clientHeight / ROW) + 2);
     while (this.pool.length < count) this.pool.push(this.makeRow());
+    const colours = { colouring, palette: colouring.palette() };
     this.box.removeAttribute("aria-activedescendant");
     this.pool.forEach((row, number) => {
       const item = number < count ? this.order[first + number] : null;
       row.element.hidden = !item;
-      if (item) this.fill(row, item, first + number, colouring, item === chosen);
+      if (item) this.fill(row, item, first + number, colours, item === chosen);
     });
   }
 
@@ -50,7 +51,7 @@ class List {
     return row;
   }
 
-  fill(row, item, position, colouring, isChosen) {
+  fill(row, item, position, { colouring, palette }, isChosen) {
     if (row.item !== item) {
       row.item = item;
       row.isDrawn = false;
@@ -65,7 +66,7 @@ class List {
     }
     if (!row.isDrawn) row.isDrawn = itemPictures.draw(row.canvas.getContext("2d"), pictureOf(item), 0, 0, 120, 90);
     row.element.style.transform = `translateY(${position * ROW}px)`;
-    row.dot.style.background = colouring.palette()[colouring.of(item)] || css("silent");
+    row.dot.style.background = palette[colouring.of(item)] || css("silent");
     row.element.setAttribute("aria-selected", isChosen);
     if (isChosen) this.box.setAttribute("aria-activedescendant", row.element.id);
   }

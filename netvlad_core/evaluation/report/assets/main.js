@@ -6,19 +6,24 @@ let list, trajectory, timeline;
 /** Place beside the chosen image: its answer, or the match that was clicked. */
 const shownPlace = () => chosen.place ?? chosen.item.place;
 
-// Drawn once for each picture of the screen, however often it is asked for.
-let isAsked = false;
-function redraw() {
-  if (isAsked) return;
-  isAsked = true;
-  requestAnimationFrame(() => {
-    isAsked = false;
-    if (!list) return;
-    trajectory.draw(chosen.colouring, chosen.item);
-    timeline.draw(chosen.colouring, chosen.item);
-    list.draw(chosen.colouring, chosen.item);
-    drawDetailIfChanged();
-  });
+const PARTS = {
+  trajectory: () => trajectory.draw(chosen.colouring, chosen.item),
+  timeline: () => timeline.draw(chosen.colouring, chosen.item),
+  list: () => list.draw(chosen.colouring, chosen.item),
+  detail: () => drawDetailIfChanged(),
+};
+
+// What is to be drawn: once for each picture of the screen, however often it is asked for.
+const asked = new Set();
+function redraw(...parts) {
+  if (!asked.size) requestAnimationFrame(drawAsked);
+  for (const part of parts.length ? parts : Object.keys(PARTS)) asked.add(part);
+}
+
+function drawAsked() {
+  const parts = [...asked];
+  asked.clear();
+  if (list) for (const part of parts) PARTS[part]();
 }
 
 // Its elements are made anew only for another image, another place, or pictures that have come meanwhile.
@@ -43,7 +48,7 @@ function choose(index) {
 
 function showPlace(place) {
   chosen.place = place;
-  redraw();
+  redraw("trajectory", "detail");
 }
 
 function step(by) {
@@ -158,7 +163,7 @@ function start() {
   fillSelect("colour", same(Object.keys(COLOURINGS)), setColouring);
   fillSelect("view", same(map.has_poses ? (drive ? ["from above", "in order"] : ["from above"]) : ["in order"]), () => {
     trajectory.setView(byId("view").value);
-    redraw();
+    redraw("trajectory");
   });
   byId("fit").addEventListener("click", () => trajectory.fit());
   document.addEventListener("keydown", onKey);

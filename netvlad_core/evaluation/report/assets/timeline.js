@@ -5,6 +5,7 @@ const WORST_FIRST = ["wrong", "missed", "silent", "right"];
 class Timeline {
   constructor(canvas, choose) {
     this.canvas = canvas;
+    this.layer = new Layer();
     const pick = (event) => {
       if (!event.buttons) return;
       const share = Math.max(0, Math.min(0.9999, event.offsetX / canvas.clientWidth));
@@ -16,6 +17,15 @@ class Timeline {
 
   draw(colouring, chosen) {
     const { context, width, height } = prepared(this.canvas);
+    if (!width) return;
+    this.layer.copyTo(context, width, height, colouring.palette(), (layer) => this.drawColumns(layer, width, height, colouring));
+    if (!chosen) return;
+    const x = ((chosen.index + 0.5) * width) / items.length;
+    context.fillStyle = css("ink");
+    context.fillRect(x - 1, 2, 2, height - 4);
+  }
+
+  drawColumns(context, width, height, colouring) {
     const palette = [...colouring.palette(), css("silent")];
     const columns = Math.max(1, Math.min(items.length, Math.floor(width)));
     const rank = (item) => (item.verdict ? WORST_FIRST.indexOf(item.verdict) : 0);
@@ -27,9 +37,5 @@ class Timeline {
       context.fillStyle = palette[colouring.of(worst) ?? palette.length - 1];
       context.fillRect((column * width) / columns, 8, Math.ceil(width / columns), height - 16);
     }
-    if (!chosen) return;
-    const x = ((chosen.index + 0.5) * width) / items.length;
-    context.fillStyle = css("ink");
-    context.fillRect(x - 1, 2, 2, height - 4);
   }
 }

@@ -8,6 +8,7 @@ class Trajectory {
     this.choose = choose;
     this.hover = hover;
     this.pointers = new Map();
+    this.layer = new Layer();
     this.setView(map.has_poses ? "from above" : "in order");
     canvas.addEventListener("wheel", (event) => this.onWheel(event), { passive: false });
     for (const kind of ["pointerdown", "pointermove", "pointerup", "pointercancel", "pointerleave"])
@@ -26,7 +27,7 @@ class Trajectory {
 
   fit() {
     this.isFitted = false;
-    redraw();
+    redraw("trajectory");
   }
 
   /** Choose centre and scale so that everything is seen. */
@@ -59,7 +60,7 @@ class Trajectory {
     this.scale = this.scale.map((scale) => Math.min(1e5, Math.max(1e-6, scale * factor)));
     const after = [(x - this.width / 2) / this.scale[0], (this.height / 2 - y) / this.scale[1]];
     this.middle = this.middle.map((value, axis) => value + before[axis] - after[axis]);
-    redraw();
+    redraw("trajectory");
   }
 
   onWheel(event) {
@@ -87,7 +88,7 @@ class Trajectory {
         this.zoom(apart(at) / apart(last), (at[0] + other[0]) / 2, (at[1] + other[1]) / 2);
       }
       if (this.moved > 4) this.canvas.classList.add("dragging");
-      redraw();
+      redraw("trajectory");
     } else if (event.type === "pointermove") {
       this.hover(this.nearest(at), at);
     } else {
@@ -118,12 +119,15 @@ class Trajectory {
     if (!width || !height) return;
     Object.assign(this, { width, height });
     if (!this.isFitted) this.fitTo(width, height);
-    if (this.isOrder) this.drawTrueOrder(context);
-    else this.drawMap(context);
-    this.drawDots(context, colouring);
+    const key = [...this.middle, ...this.scale, this.isOrder, colouring.palette()];
+    this.layer.copyTo(context, width, height, key, (layer) => {
+      if (this.isOrder) this.drawTrueOrder(layer);
+      else this.drawMap(layer);
+      this.drawDots(layer, colouring);
+      if (this.isOrder) this.drawAxes(layer);
+      else this.drawScale(layer);
+    });
     if (chosen) this.drawChosen(context, chosen);
-    if (this.isOrder) this.drawAxes(context);
-    else this.drawScale(context);
   }
 
   drawMap(context) {
