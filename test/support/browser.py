@@ -31,7 +31,7 @@ def opened(page: Path, width: int = 1280, height: int = 800, scheme: str = "ligh
         tab.wait_for_function("() => document.querySelector('.row[aria-selected=true]')")
         yield tab
         browser.close()
-        assert said == []
+        assert not said, "\n".join(said)
 
 
 def _leaves(url: str) -> bool:

@@ -113,6 +113,10 @@ def test_a_drive_is_stepped_through(imaged_map: PlaceMap, extractor: Extractor, 
         assert "39 images judged as a drive" in tab.locator("#subtitle").text_content()
         assert "odd one" in tab.locator("#figures").text_content()
         assert _is_painted(tab, "canvas.pair")
+        tab.locator("canvas.pair").click()
+        assert _is_painted(tab, "dialog[open] canvas")
+        tab.keyboard.press("Escape")
+        tab.wait_for_function("() => !document.querySelector('dialog[open]')")
         assert _is_painted(tab, "#trajectory")
 
 
@@ -176,8 +180,10 @@ def _is_painted(tab: Any, selector: str) -> bool:
     """Whether a canvas has more than one colour, as soon as its pictures have come."""
     tab.wait_for_function(
         """(selector) => {
-            const canvas = document.querySelector(selector);
-            const { data } = canvas.getContext("2d").getImageData(0, 0, canvas.width, canvas.height);
+            const { width, height } = document.querySelector(selector);
+            const copy = new OffscreenCanvas(width, height).getContext("2d", { willReadFrequently: true });
+            copy.drawImage(document.querySelector(selector), 0, 0);
+            const { data } = copy.getImageData(0, 0, width, height);
             return new Set(new Uint32Array(data.buffer)).size > 10;
         }""",
         arg=selector,

@@ -64,10 +64,13 @@ function histogramCard(title, note, { edges, counts, is_open: isOpen }, unit) {
   return card(title, note + (isOpen ? " The last bar holds all that is larger." : ""), chart);
 }
 
-function tableCard(title, note, head, rows) {
+function table(head, rows) {
   const cells = (row, tag) => element("tr", {}, ...row.map((text) => element(tag, {}, text)));
-  return card(title, note, element("table", {}, head ? element("thead", {}, cells(head, "th")) : null, element("tbody", {}, ...rows.map((row) => cells(row, "td")))));
+  return element("table", {}, head ? element("thead", {}, cells(head, "th")) : null, element("tbody", {}, ...rows.map((row) => cells(row, "td"))));
 }
+
+const tableCard = (title, note, head, rows) => card(title, note, table(head, rows));
+const countTable = (counts) => table(null, [...counts].sort((a, b) => b[1] - a[1]).map(([reason, count]) => [reason, shown(count)]));
 
 function tiles() {
   const made = [];
@@ -107,15 +110,33 @@ function figures() {
     if (drive.curve && drive.curve.precision.length) made.push(precisionRecallCard());
     if (drive.recall) made.push(recallCard());
     if (drive.errors) made.push(histogramCard("Position errors", `Of ${drive.states.LOCALIZED} poses: median ${shown(drive.error.median)} m, mean ${shown(drive.error.mean)} m, 99 % below ${shown(drive.error.high)} m, worst ${shown(drive.error.worst)} m.`, drive.errors, "metres"));
-    made.push(tableCard("Time for an image", "Milliseconds, one image at a time on the machine that wrote this page.", ["stage", "median", "mean", "95 % below"], drive.times.map(({ stage, median, mean, high }) => [stage, shown(median), shown(mean), shown(high)])));
-    const left = Object.entries(drive.left_out);
-    made.push(tableCard("Left out", left.length ? drive.remark : "Every image of the drive was used.", null, left.map(([reason, count]) => [reason, shown(count)])));
+    made.push(answersCard(), timeCard());
   } else if (map.spacings) made.push(histogramCard("Spacing of the places", "Metres from each place to the next.", map.spacings, "metres"));
   const header = map.header;
   made.push(mapCard());
   const skipped = Object.entries(header.skipped);
-  if (skipped.length) made.push(tableCard("Left out of the map", "", null, skipped.map(([reason, count]) => [reason, shown(count)])));
+  if (skipped.length) made.push(card("Left out of the map", "", countTable(skipped)));
   made.push(settingsCard());
+  return made;
+}
+
+/** Counts by state, and why there is no pose. */
+function answersCard() {
+  const reasons = new Map();
+  for (const { state, reason } of items) if (STATES[state] !== "LOCALIZED") reasons.set(reason, (reasons.get(reason) || 0) + 1);
+  const first = items.find((item) => item.pose);
+  const counts = [...STATES].reverse().map((name) => [name, shown(drive.states[name])]);
+  const made = tableCard("Answers", first ? `First pose after ${shown(first.time, "s")}.` : "No image has a pose.", null, counts);
+  if (reasons.size) made.append(element("h2", {}, "Why there is no pose"), countTable(reasons));
+  return made;
+}
+
+function timeCard() {
+  const rows = drive.times.map(({ stage, median, mean, high }) => [stage, shown(median), shown(mean), shown(high)]);
+  const made = tableCard("Time for an image", "Milliseconds, one image at a time on the machine that wrote this page.", ["stage", "median", "mean", "95 % below"], rows);
+  const left = Object.entries(drive.left_out);
+  made.append(element("h2", {}, "Left out"), element("p", { className: "note" }, left.length ? drive.remark : "Every image of the drive was used."));
+  if (left.length) made.append(countTable(left));
   return made;
 }
 

@@ -50,7 +50,7 @@ function pictures(item, shownMatch) {
     panels.push([`True place ${nearest}`, similarity(nearest) + away(nearest), placePictures, pictureOfPlace(nearest)]);
   const captions = element("div", { className: "captions" }, ...panels.map(([title, text]) => element("div", {}, element("b", {}, title), text)));
   if (!itemPictures.values && !placePictures.values) return [captions];
-  const canvas = element("canvas", { className: "pair" });
+  const canvas = element("canvas", { className: "pair", title: "Click to enlarge", onclick: () => enlarge(item, panels, shownMatch) });
   requestAnimationFrame(() => drawPictures(canvas, item, panels, shownMatch));
   return [canvas, captions];
 }
@@ -69,6 +69,15 @@ function drawPictures(canvas, item, panels, shownMatch) {
     if (number === null || number === undefined) context.fillText("no picture", x + width / 2, height / 2);
   });
   if (item.pairs && shownMatch === item.place) drawPairs(context, item.pairs, width, height);
+}
+
+function enlarge(item, panels, shownMatch) {
+  const canvas = element("canvas");
+  const dialog = byId("large");
+  dialog.replaceChildren(canvas);
+  dialog.onclick = () => dialog.close();
+  dialog.showModal();
+  drawPictures(canvas, item, panels, shownMatch);
 }
 
 /** Lines between what verification sees in both images. */
