@@ -7,6 +7,7 @@ import re
 from contextlib import redirect_stdout, suppress
 from io import StringIO
 from typing import Any
+from unittest.mock import patch
 
 _COMMANDS = "<!-- commands: `make docs` puts the help of every command here -->"
 # "name : description" and the lines that belong to it, in a section of parameters or attributes.
@@ -23,8 +24,8 @@ def commands() -> str:
     """A section of Markdown for each subcommand of `netvlad`, with its help."""
     from netvlad_core.cli import COMMANDS
 
-    os.environ["COLUMNS"] = "100"
-    return "\n\n".join(f"### netvlad {name}\n\n```text\n{_help_of(name)}```" for name in COMMANDS)
+    with patch.dict(os.environ, COLUMNS="100"):
+        return "\n\n".join(f"### netvlad {name}\n\n```text\n{_help_of(name)}```" for name in COMMANDS)
 
 
 def _help_of(command: str) -> str:
