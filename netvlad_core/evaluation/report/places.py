@@ -27,13 +27,16 @@ def map_values(place_map: PlaceMap) -> dict[str, Any]:
     header = asdict(place_map.header)
     files = header.pop("files")
     positions = np.asarray(place_map.poses[:, :3])
-    steps = np.linalg.norm(np.diff(positions, axis=0), axis=1)
+    is_one_drive = np.diff(place_map.sessions) == 0
+    steps = np.linalg.norm(np.diff(positions, axis=0), axis=1)[is_one_drive]
     return {
         "header": header,
         "files": {name: stated["bytes"] for name, stated in files.items()},
         "x": all_rounded(positions[:, 0], 2),
         "y": all_rounded(positions[:, 1], 2),
         "has_poses": place_map.has_poses,
+        "sessions": [session["name"] for session in place_map.drives],
+        "session_of": None if is_one_drive.all() else place_map.sessions.tolist(),
         "length": rounded(float(np.nansum(steps)), 1) if np.isfinite(steps).any() else None,
         "seconds": rounded(int(place_map.stamps.max() - place_map.stamps.min()) / 1e9, 1),
         "spacings": histogram(steps),

@@ -13,9 +13,11 @@ import numpy as np
 import pytest
 
 from netvlad_core.data.catalogue import CatalogueSource
+from netvlad_core.data.geometry import Pose
 from netvlad_core.evaluation.report.page import MARK, drive_report, map_report, page_text
 from netvlad_core.localization.localizer import Localizer
 from netvlad_core.mapping.builder import BuildOptions, build_map
+from netvlad_core.mapping.care.merge import merge
 from netvlad_core.mapping.place_map import PlaceMap
 from netvlad_core.model.extractor import Extractor
 from support.browser import opened
@@ -158,6 +160,11 @@ def test_the_map_alone_and_maps_without_images_or_poses(
     with opened(_write(tmp_path / "map.html", {**map_report(imaged_map, 1e6), "version": "1"})) as tab:
         assert tab.evaluate("items.length") == 40
         assert "similarity" in tab.locator("#detail .captions").text_content()
+    both = merge([imaged_map, imaged_map], [Pose.from_xyz_yaw(0.0, 50.0)], tmp_path / "both", 0)
+    with opened(_write(tmp_path / "both.html", {**map_report(both, 1e6), "version": "1"})) as tab:
+        before = tab.evaluate("trajectory.canvas.toDataURL()")
+        tab.locator("#colour").select_option("session")
+        tab.wait_for_function("(before) => trajectory.canvas.toDataURL() !== before", arg=before)
     write_catalogue(tmp_path / "drive", _FRONTS, range(0, 80, 2))
     options = BuildOptions(weights=checkpoint, device="cpu", require_poses=False, store_images="none")
     source = CatalogueSource.from_folder(tmp_path / "drive")

@@ -145,7 +145,8 @@ function mapCard() {
   const bytes = Object.values(files).reduce((sum, size) => sum + size, 0);
   const rows = [
     ["places", shown(header.places)],
-    ["length of its drive", length === null ? null : shown(length, "m")],
+    ["sessions", map.sessions.length > 1 ? map.sessions.join(", ") : null],
+    [map.sessions.length > 1 ? "length of its drives" : "length of its drive", length === null ? null : shown(length, "m")],
     ["median spacing", header.spacing ? shown(header.spacing, "m") : null],
     ["numbers stored of a descriptor", `${header.stored_dimension} of ${header.dimension}`],
     ["images", header.store_images],

@@ -106,8 +106,16 @@ if (drive) {
   const found = items.map((item) => item.similarity).filter((value) => value !== null);
   if (found.length)
     addRamp("look-alikes", (item) => item.similarity, "similarity elsewhere", RAMP, quantile(found, 0.02), quantile(found, 0.98));
-  else COLOURINGS.none = { of: () => 0, palette: () => [css("accent")], names: [] };
+  if (map.session_of)
+    COLOURINGS.session = {
+      of: (item) => map.session_of[item.number] % RAMP.length,
+      palette: () => RAMP,
+      names: map.sessions.slice(0, RAMP.length),
+    };
+  if (!Object.keys(COLOURINGS).length) COLOURINGS.none = { of: () => 0, palette: () => [css("accent")], names: [] };
 }
+
+for (const [name, colouring] of Object.entries(COLOURINGS)) colouring.name = name;
 
 // --- Pictures ---
 

@@ -18,7 +18,8 @@ class Timeline {
   draw(colouring, chosen) {
     const { context, width, height } = prepared(this.canvas);
     if (!width) return;
-    this.layer.copyTo(context, width, height, colouring.palette(), (layer) => this.drawColumns(layer, width, height, colouring));
+    const key = [colouring.name, colouring.palette()];
+    this.layer.copyTo(context, width, height, key, (layer) => this.drawColumns(layer, width, height, colouring));
     if (!chosen) return;
     const x = ((chosen.index + 0.5) * width) / items.length;
     context.fillStyle = css("ink");

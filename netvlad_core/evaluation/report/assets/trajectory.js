@@ -119,7 +119,7 @@ class Trajectory {
     if (!width || !height) return;
     Object.assign(this, { width, height });
     if (!this.isFitted) this.fitTo(width, height);
-    const key = [...this.middle, ...this.scale, this.isOrder, colouring.palette()];
+    const key = [...this.middle, ...this.scale, this.isOrder, colouring.name, colouring.palette()];
     this.layer.copyTo(context, width, height, key, (layer) => {
       if (this.isOrder) this.drawTrueOrder(layer);
       else this.drawMap(layer);
@@ -141,7 +141,8 @@ class Trajectory {
       const here = placeAt(place);
       if (!here) return (before = null);
       const [sx, sy] = this.toScreen(here);
-      if (before && between(before, here) < longest) context.lineTo(sx, sy);
+      const isOneDrive = !map.session_of || map.session_of[place] === map.session_of[place - 1];
+      if (before && isOneDrive && between(before, here) < longest) context.lineTo(sx, sy);
       else context.moveTo(sx, sy);
       before = here;
     });
