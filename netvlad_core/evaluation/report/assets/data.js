@@ -12,7 +12,6 @@ const items = (({ columns, rows }) =>
     return item;
   }))(drive || report.places);
 
-
 // Names of one topic or folder differ at their ends only.
 const labelOf = (() => {
   let common = items[0].name;
@@ -28,7 +27,7 @@ function element(tag, properties = {}, ...children) {
   const made = document.createElement(tag);
   for (const [name, value] of Object.entries(properties)) {
     if (name.startsWith("on")) made.addEventListener(name.slice(2), value);
-    else if (name in made && name !== "list") made[name] = value;
+    else if (name in made) made[name] = value;
     else made.setAttribute(name, value);
   }
   made.append(...children.filter((child) => child !== null && child !== undefined));
@@ -46,7 +45,8 @@ function svg(tag, attributes = {}, ...children) {
 function shown(value, unit = "") {
   if (value === null || value === undefined) return "–";
   const size = Math.abs(value);
-  const text = size >= 100 || Number.isInteger(value) ? Math.round(value).toString() : value.toFixed(size >= 10 ? 1 : 2);
+  const text =
+    size >= 100 || Number.isInteger(value) ? Math.round(value).toString() : value.toFixed(size >= 10 ? 1 : 2);
   return unit ? `${text} ${unit}` : text;
 }
 const percent = (share, digits = 1) => (share === null ? "–" : `${(100 * share).toFixed(digits)} %`);
@@ -61,7 +61,8 @@ const css = (() => {
     known = {};
     redraw();
   });
-  return (name) => (known[name] ||= getComputedStyle(document.documentElement).getPropertyValue(`--${name}`).trim());
+  return (name) =>
+    (known[name] ||= getComputedStyle(document.documentElement).getPropertyValue(`--${name}`).trim());
 })();
 
 const RAMP = ["#2b6fb3", "#2f97a8", "#5fb58c", "#b3c45c", "#ecb93f", "#ea8338", "#cf3f52"];
@@ -76,7 +77,8 @@ const VERDICTS = {
 const COLOURINGS = {};
 const steps = (value, low, high) =>
   value === null ? null : Math.max(0, Math.min(6, Math.floor((7 * (value - low)) / (high - low || 1))));
-const quantile = (values, share) => values.length && values.sort((a, b) => a - b)[Math.floor(share * (values.length - 1))];
+const quantile = (values, share) =>
+  values.length && values.sort((a, b) => a - b)[Math.floor(share * (values.length - 1))];
 
 function addRamp(name, value, unit, palette, low, high) {
   COLOURINGS[name] = {
@@ -100,19 +102,28 @@ if (drive) {
     names: STATES,
   };
   const errors = items.map((item) => item.error).filter((error) => error !== null);
-  if (errors.length) addRamp("error", (item) => item.error, "m", RAMP, 0, Math.max(1, Math.ceil(quantile(errors, 0.99))));
+  if (errors.length)
+    addRamp("error", (item) => item.error, "m", RAMP, 0, Math.max(1, Math.ceil(quantile(errors, 0.99))));
   addRamp("probability", (item) => item.probability, "", [...RAMP].reverse(), 0, 1);
 } else {
   const found = items.map((item) => item.similarity).filter((value) => value !== null);
   if (found.length)
-    addRamp("look-alikes", (item) => item.similarity, "similarity elsewhere", RAMP, quantile(found, 0.02), quantile(found, 0.98));
+    addRamp(
+      "look-alikes",
+      (item) => item.similarity,
+      "similarity elsewhere",
+      RAMP,
+      quantile(found, 0.02),
+      quantile(found, 0.98),
+    );
   if (map.session_of)
     COLOURINGS.session = {
       of: (item) => map.session_of[item.number] % RAMP.length,
       palette: () => RAMP,
       names: map.sessions.slice(0, RAMP.length),
     };
-  if (!Object.keys(COLOURINGS).length) COLOURINGS.none = { of: () => 0, palette: () => [css("accent")], names: [] };
+  if (!Object.keys(COLOURINGS).length)
+    COLOURINGS.none = { of: () => 0, palette: () => [css("accent")], names: [] };
 }
 
 for (const [name, colouring] of Object.entries(COLOURINGS)) colouring.name = name;
@@ -144,7 +155,15 @@ class Pictures {
     const cellWidth = sheet.naturalWidth / columns;
     const cellHeight = sheet.naturalHeight / Math.ceil(filled / columns);
     context.drawImage(
-      sheet, (cell % columns) * cellWidth, Math.floor(cell / columns) * cellHeight, cellWidth, cellHeight, x, y, width, height,
+      sheet,
+      (cell % columns) * cellWidth,
+      Math.floor(cell / columns) * cellHeight,
+      cellWidth,
+      cellHeight,
+      x,
+      y,
+      width,
+      height,
     );
     return true;
   }

@@ -41,16 +41,40 @@ function pictures(item, shownMatch) {
     const metres = between(item.truth, placeAt(place));
     return metres === null ? "" : `, ${shown(metres, "m")} away`;
   };
-  const panels = [[drive ? "Query" : `Place ${item.number}`, `${shown(item.time)} s`, itemPictures, pictureOf(item)]];
+  const panels = [
+    [drive ? "Query" : `Place ${item.number}`, `${shown(item.time)} s`, itemPictures, pictureOf(item)],
+  ];
   if (shownMatch !== null) {
-    const title = !drive ? `Looks like place ${shownMatch}` : shownMatch === item.place ? `Place ${shownMatch}` : `Match ${shownMatch}`;
-    panels.push([title, similarity(shownMatch) + away(shownMatch), placePictures, pictureOfPlace(shownMatch)]);
+    const title = !drive
+      ? `Looks like place ${shownMatch}`
+      : shownMatch === item.place
+        ? `Place ${shownMatch}`
+        : `Match ${shownMatch}`;
+    panels.push([
+      title,
+      similarity(shownMatch) + away(shownMatch),
+      placePictures,
+      pictureOfPlace(shownMatch),
+    ]);
   }
   if (isMistaken && nearest !== null)
-    panels.push([`True place ${nearest}`, similarity(nearest) + away(nearest), placePictures, pictureOfPlace(nearest)]);
-  const captions = element("div", { className: "captions" }, ...panels.map(([title, text]) => element("div", {}, element("b", {}, title), text)));
+    panels.push([
+      `True place ${nearest}`,
+      similarity(nearest) + away(nearest),
+      placePictures,
+      pictureOfPlace(nearest),
+    ]);
+  const captions = element(
+    "div",
+    { className: "captions" },
+    ...panels.map(([title, text]) => element("div", {}, element("b", {}, title), text)),
+  );
   if (!itemPictures.values && !placePictures.values) return [captions];
-  const canvas = element("canvas", { className: "pair", title: "Click to enlarge", onclick: () => enlarge(item, panels, shownMatch) });
+  const canvas = element("canvas", {
+    className: "pair",
+    title: "Click to enlarge",
+    onclick: () => enlarge(item, panels, shownMatch),
+  });
   requestAnimationFrame(() => drawPictures(canvas, item, panels, shownMatch));
   return [canvas, captions];
 }
@@ -102,7 +126,11 @@ function beliefAlongMap(item) {
   const [width, height, base] = [344, 88, 60];
   const count = map.x.length;
   const x = (place) => (place / Math.max(1, count)) * width;
-  const chart = svg("svg", { viewBox: `0 0 ${width} ${height}`, role: "img", "aria-label": "Belief along the map" });
+  const chart = svg("svg", {
+    viewBox: `0 0 ${width} ${height}`,
+    role: "img",
+    "aria-label": "Belief along the map",
+  });
   chart.append(svg("rect", { class: "ground", x: 0, y: 0, width, height: base }));
   if (item.belief) {
     const parts = drive.parts;
@@ -111,16 +139,38 @@ function beliefAlongMap(item) {
     const bar = (part, probability) => {
       const tall = Math.max(0.5, (probability / most) * (base - 12));
       const wide = Math.max(1.5, x(parts[part + 1]) - x(parts[part]));
-      chart.append(svg("rect", { class: "bars", x: x(parts[part]), y: base - tall, width: wide, height: tall }));
+      chart.append(
+        svg("rect", { class: "bars", x: x(parts[part]), y: base - tall, width: wide, height: tall }),
+      );
     };
-    chart.append(svg("rect", { class: "bars", x: 0, y: base - Math.max(0.5, (others / most) * (base - 12)), width, height: Math.max(0.5, (others / most) * (base - 12)), opacity: 0.45 }));
+    chart.append(
+      svg("rect", {
+        class: "bars",
+        x: 0,
+        y: base - Math.max(0.5, (others / most) * (base - 12)),
+        width,
+        height: Math.max(0.5, (others / most) * (base - 12)),
+        opacity: 0.45,
+      }),
+    );
     standing.forEach(([part, probability]) => bar(part, probability));
     chart.append(svg("text", { x: 4, y: 12 }, `highest ${percent(most, most < 0.1 ? 1 : 0)}`));
   }
-  if (item.nearest !== null && item.nearest !== undefined) chart.append(svg("line", { class: "true", x1: x(item.nearest + 0.5), x2: x(item.nearest + 0.5), y1: 0, y2: base }));
+  if (item.nearest !== null && item.nearest !== undefined)
+    chart.append(
+      svg("line", { class: "true", x1: x(item.nearest + 0.5), x2: x(item.nearest + 0.5), y1: 0, y2: base }),
+    );
   item.matches.forEach(([place, similarity]) => {
     const tall = 3 + 7 * Math.max(0, similarity / item.matches[0][1]);
-    chart.append(svg("line", { class: "match", x1: x(place + 0.5), x2: x(place + 0.5), y1: base + 1, y2: base + 1 + tall }));
+    chart.append(
+      svg("line", {
+        class: "match",
+        x1: x(place + 0.5),
+        x2: x(place + 0.5),
+        y1: base + 1,
+        y2: base + 1 + tall,
+      }),
+    );
   });
   chart.append(svg("text", { x: 0, y: height - 4 }, "place 0"));
   chart.append(svg("text", { x: width, y: height - 4, "text-anchor": "end" }, `${count - 1}`));
@@ -129,7 +179,13 @@ function beliefAlongMap(item) {
   return [
     element("h3", {}, title),
     chart,
-    element("p", { className: "note" }, item.belief ? `Bars: where the filter believes the robot to be; ticks: matches${where}.` : `Ticks: matches${where}.`),
+    element(
+      "p",
+      { className: "note" },
+      item.belief
+        ? `Bars: where the filter believes the robot to be; ticks: matches${where}.`
+        : `Ticks: matches${where}.`,
+    ),
   ];
 }
 
@@ -138,7 +194,13 @@ function matchTable(item, shownMatch) {
   const hasInliers = item.matches.some(([, , inliers]) => inliers > 0);
   const hasMetres = placeAt(item.matches[0][0]) !== null && item.truth !== null;
   const best = Math.max(...item.matches.map(([, similarity]) => similarity), 1e-6);
-  const head = ["place", placePictures.values ? "" : null, "similarity", hasInliers ? "inliers" : null, hasMetres ? "away" : null];
+  const head = [
+    "place",
+    placePictures.values ? "" : null,
+    "similarity",
+    hasInliers ? "inliers" : null,
+    hasMetres ? "away" : null,
+  ];
   const rows = item.matches.map(([place, similarity, inliers]) => {
     const canvas = placePictures.values ? element("canvas", { width: 80, height: 60 }) : null;
     if (canvas) placePictures.draw(canvas.getContext("2d"), pictureOfPlace(place), 0, 0, 80, 60);
@@ -147,7 +209,12 @@ function matchTable(item, shownMatch) {
     const show = () => showPlace(place);
     return element(
       "tr",
-      { tabIndex: 0, className: place === shownMatch ? "shown" : "", onclick: show, onkeydown: (event) => event.key === "Enter" && show() },
+      {
+        tabIndex: 0,
+        className: place === shownMatch ? "shown" : "",
+        onclick: show,
+        onkeydown: (event) => event.key === "Enter" && show(),
+      },
       element("td", {}, `${place}`),
       canvas ? element("td", {}, canvas) : null,
       element("td", {}, bar, similarity.toFixed(3)),
@@ -160,7 +227,11 @@ function matchTable(item, shownMatch) {
     element(
       "table",
       { className: "matches" },
-      element("thead", {}, element("tr", {}, ...head.filter((text) => text !== null).map((text) => element("th", {}, text)))),
+      element(
+        "thead",
+        {},
+        element("tr", {}, ...head.filter((text) => text !== null).map((text) => element("th", {}, text))),
+      ),
       element("tbody", {}, ...rows),
     ),
   ];
@@ -175,13 +246,16 @@ function facts(item) {
         "on the map": item.on_map === null ? null : percent(item.on_map),
         score: shown(item.score),
         "pose x, y": point(item.pose),
-        "95 % ellipse, half axes": item.ellipse ? `${shown(item.ellipse[0])} × ${shown(item.ellipse[1], "m")}` : null,
+        "95 % ellipse, half axes": item.ellipse
+          ? `${shown(item.ellipse[0])} × ${shown(item.ellipse[1], "m")}`
+          : null,
         "true x, y": point(item.truth),
         time: `${shown(item.time)} s`,
         image: item.name,
       }
     : { "x, y": point(item.truth), time: `${shown(item.time)} s`, image: item.name };
   const list = element("dl", { className: "facts" });
-  for (const [name, value] of Object.entries(named)) if (value !== null) list.append(element("dt", {}, name), element("dd", {}, value));
+  for (const [name, value] of Object.entries(named))
+    if (value !== null) list.append(element("dt", {}, name), element("dd", {}, value));
   return list;
 }

@@ -64,7 +64,8 @@ class List {
       row.figure.textContent = figureOf(item);
       row.canvas.getContext("2d").clearRect(0, 0, 120, 90);
     }
-    if (!row.isDrawn) row.isDrawn = itemPictures.draw(row.canvas.getContext("2d"), pictureOf(item), 0, 0, 120, 90);
+    if (!row.isDrawn)
+      row.isDrawn = itemPictures.draw(row.canvas.getContext("2d"), pictureOf(item), 0, 0, 120, 90);
     row.element.style.transform = `translateY(${position * ROW}px)`;
     row.dot.style.background = palette[colouring.of(item)] || css("silent");
     row.element.setAttribute("aria-selected", isChosen);
@@ -74,7 +75,8 @@ class List {
 
 /** What became of an image, in a few words. */
 function summaryOf(item) {
-  if (!drive) return item.place === null ? `place ${item.number}` : `place ${item.number}, like ${item.place}`;
+  if (!drive)
+    return item.place === null ? `place ${item.number}` : `place ${item.number}, like ${item.place}`;
   return item.verdict && item.verdict !== "right" ? VERDICTS[item.verdict] : STATES[item.state];
 }
 

@@ -69,7 +69,8 @@ const badness = (item) => {
 };
 const ORDERS = drive
   ? {
-      "failures first": (a, b) => badness(a)[0] - badness(b)[0] || badness(a)[1] - badness(b)[1] || a.index - b.index,
+      "failures first": (a, b) =>
+        badness(a)[0] - badness(b)[0] || badness(a)[1] - badness(b)[1] || a.index - b.index,
       "as driven": (a, b) => a.index - b.index,
       "least probable": (a, b) => a.probability - b.probability || a.index - b.index,
     }
@@ -80,8 +81,11 @@ const ORDERS = drive
 const FILTERS = { all: () => true };
 if (drive && drive.verdicts) {
   FILTERS.failures = (item) => item.verdict === "wrong" || item.verdict === "missed";
-  for (const name of Object.keys(VERDICTS)) if (drive.verdicts[name]) FILTERS[VERDICTS[name]] = (item) => item.verdict === name;
-} else if (drive) for (const [state, name] of STATES.entries()) if (drive.states[name]) FILTERS[name] = (item) => item.state === state;
+  for (const name of Object.keys(VERDICTS))
+    if (drive.verdicts[name]) FILTERS[VERDICTS[name]] = (item) => item.verdict === name;
+} else if (drive)
+  for (const [state, name] of STATES.entries())
+    if (drive.states[name]) FILTERS[name] = (item) => item.state === state;
 
 function fillList() {
   const order = items.filter(FILTERS[byId("filter").value]).sort(ORDERS[byId("order").value]);
@@ -110,8 +114,20 @@ function setColouring() {
     made.style.background = colour;
     return made;
   };
-  if (names) legend.replaceChildren(...names.map((text, at) => element("span", {}, swatch(palette()[at], "i", "dot"), text)));
-  else legend.replaceChildren(element("span", {}, ends[0], element("span", { className: "ramp" }, ...palette().map((colour) => swatch(colour))), ends[1]));
+  if (names)
+    legend.replaceChildren(
+      ...names.map((text, at) => element("span", {}, swatch(palette()[at], "i", "dot"), text)),
+    );
+  else
+    legend.replaceChildren(
+      element(
+        "span",
+        {},
+        ends[0],
+        element("span", { className: "ramp" }, ...palette().map((colour) => swatch(colour))),
+        ends[1],
+      ),
+    );
   redraw();
 }
 
@@ -130,8 +146,14 @@ function onKey(event) {
   if (event.ctrlKey || event.metaKey || event.altKey || /^(SELECT|INPUT)$/.test(event.target.tagName)) return;
   const page = Math.max(1, Math.floor(byId("list").clientHeight / ROW) - 1);
   const actions = {
-    j: () => step(1), ArrowDown: () => step(1), k: () => step(-1), ArrowUp: () => step(-1),
-    PageDown: () => step(page), PageUp: () => step(-page), Home: () => step(-items.length), End: () => step(items.length),
+    j: () => step(1),
+    ArrowDown: () => step(1),
+    k: () => step(-1),
+    ArrowUp: () => step(-1),
+    PageDown: () => step(page),
+    PageUp: () => step(-page),
+    Home: () => step(-items.length),
+    End: () => step(items.length),
     f: () => trajectory.fit(),
     c: () => {
       const select = byId("colour");
@@ -147,7 +169,9 @@ function onKey(event) {
 function start() {
   const [title, ...rest] = (drive ? drive.source : map.header.map_id).split(", ");
   const judged = drive && (drive.judged_as === "drive" ? "judged as a drive" : "each judged by itself");
-  const told = drive ? [`${items.length} images ${judged} in the map ${map.header.map_id}`, ...rest] : [map.header.source];
+  const told = drive
+    ? [`${items.length} images ${judged} in the map ${map.header.map_id}`, ...rest]
+    : [map.header.source];
   byId("title").textContent = title;
   byId("subtitle").textContent = told.join(" · ");
   byId("origin").textContent = `netvlad ${report.version} · ${report.written}`;
@@ -159,12 +183,20 @@ function start() {
   list = new List(byId("list"), byId("rows"), choose);
   const same = (names) => names.map((name) => [name, name]);
   fillSelect("order", same(Object.keys(ORDERS)), fillList);
-  fillSelect("filter", Object.keys(FILTERS).map((name) => [name, `${name} (${items.filter(FILTERS[name]).length})`]), fillList);
+  fillSelect(
+    "filter",
+    Object.keys(FILTERS).map((name) => [name, `${name} (${items.filter(FILTERS[name]).length})`]),
+    fillList,
+  );
   fillSelect("colour", same(Object.keys(COLOURINGS)), setColouring);
-  fillSelect("view", same(map.has_poses ? (drive ? ["from above", "in order"] : ["from above"]) : ["in order"]), () => {
-    trajectory.setView(byId("view").value);
-    redraw("trajectory");
-  });
+  fillSelect(
+    "view",
+    same(map.has_poses ? (drive ? ["from above", "in order"] : ["from above"]) : ["in order"]),
+    () => {
+      trajectory.setView(byId("view").value);
+      redraw("trajectory");
+    },
+  );
   byId("fit").addEventListener("click", () => trajectory.fit());
   document.addEventListener("keydown", onKey);
   let width = 0;

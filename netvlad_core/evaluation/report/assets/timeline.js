@@ -19,7 +19,9 @@ class Timeline {
     const { context, width, height } = prepared(this.canvas);
     if (!width) return;
     const key = [colouring.name, colouring.palette()];
-    this.layer.copyTo(context, width, height, key, (layer) => this.drawColumns(layer, width, height, colouring));
+    this.layer.copyTo(context, width, height, key, (layer) =>
+      this.drawColumns(layer, width, height, colouring),
+    );
     if (!chosen) return;
     const x = ((chosen.index + 0.5) * width) / items.length;
     context.fillStyle = css("ink");
@@ -34,7 +36,8 @@ class Timeline {
       const first = Math.floor((column * items.length) / columns);
       const last = Math.max(first + 1, Math.floor(((column + 1) * items.length) / columns));
       let worst = items[first];
-      for (let index = first + 1; index < last; index++) if (rank(items[index]) < rank(worst)) worst = items[index];
+      for (let index = first + 1; index < last; index++)
+        if (rank(items[index]) < rank(worst)) worst = items[index];
       context.fillStyle = palette[colouring.of(worst) ?? palette.length - 1];
       context.fillRect((column * width) / columns, 8, Math.ceil(width / columns), height - 16);
     }

@@ -20,7 +20,11 @@ class Trajectory {
   setView(name) {
     this.isOrder = name === "in order";
     this.points = items.map((item) =>
-      this.isOrder ? (item.place === null ? null : [item.index, item.place]) : item.truth || item.pose || placeAt(item.place),
+      this.isOrder
+        ? item.place === null
+          ? null
+          : [item.index, item.place]
+        : item.truth || item.pose || placeAt(item.place),
     );
     this.isFitted = false;
   }
@@ -32,13 +36,23 @@ class Trajectory {
 
   /** Choose centre and scale so that everything is seen. */
   fitTo(width, height) {
-    let left = Infinity, right = -Infinity, low = Infinity, high = -Infinity;
+    let left = Infinity,
+      right = -Infinity,
+      low = Infinity,
+      high = -Infinity;
     const take = (x, y) => {
       if (x === null) return;
-      left = Math.min(left, x); right = Math.max(right, x); low = Math.min(low, y); high = Math.max(high, y);
+      left = Math.min(left, x);
+      right = Math.max(right, x);
+      low = Math.min(low, y);
+      high = Math.max(high, y);
     };
     for (const point of this.points) if (point) take(point[0], point[1]);
-    if (this.isOrder) [[0, 0], [items.length, map.x.length]].forEach(([x, y]) => take(x, y));
+    if (this.isOrder)
+      [
+        [0, 0],
+        [items.length, map.x.length],
+      ].forEach(([x, y]) => take(x, y));
     else map.x.forEach((x, place) => take(x, map.y[place]));
     if (left > right) [left, right, low, high] = [0, 1, 0, 1];
     this.middle = [(left + right) / 2, (low + high) / 2];
@@ -104,7 +118,8 @@ class Trajectory {
 
   /** Index of the item nearest to a position on the screen, null if none is within 14 pixels. */
   nearest(at) {
-    let best = null, least = 14;
+    let best = null,
+      least = 14;
     this.points.forEach((point, index) => {
       if (!point) return;
       const [x, y] = this.toScreen(point);
@@ -153,7 +168,8 @@ class Trajectory {
     map.x.forEach((x, place) => {
       if (x === null) return;
       const [sx, sy] = this.toScreen([x, map.y[place]]);
-      if (sx > -5 && sy > -5 && sx < this.width + 5 && sy < this.height + 5) context.fillRect(sx - size / 2, sy - size / 2, size, size);
+      if (sx > -5 && sy > -5 && sx < this.width + 5 && sy < this.height + 5)
+        context.fillRect(sx - size / 2, sy - size / 2, size, size);
     });
   }
 
@@ -207,7 +223,10 @@ class Trajectory {
     this.stamps ||= new Map();
     const key = `${colour} ${ratio}`;
     if (!this.stamps.has(key)) {
-      const image = element("canvas", { width: Math.ceil(2 * half * ratio), height: Math.ceil(2 * half * ratio) });
+      const image = element("canvas", {
+        width: Math.ceil(2 * half * ratio),
+        height: Math.ceil(2 * half * ratio),
+      });
       const context = image.getContext("2d");
       context.scale(ratio, ratio);
       context.fillStyle = colour;
@@ -267,7 +286,12 @@ class Trajectory {
     context.lineTo(x + pixels, y);
     context.lineTo(x + pixels, y - 4);
     context.stroke();
-    this.label(context, length >= 1000 ? `${length / 1000} km` : `${Number(length.toPrecision(2))} m`, x + pixels + 8, y);
+    this.label(
+      context,
+      length >= 1000 ? `${length / 1000} km` : `${Number(length.toPrecision(2))} m`,
+      x + pixels + 8,
+      y,
+    );
   }
 
   drawAxes(context) {
