@@ -97,7 +97,7 @@ def resect(
     scene -= origin
     found, turn, shift, inliers = cv2.solvePnPRansac(
         scene, rays * focal, np.diag([focal, focal, 1.0]), None,
-        iterationsCount=_TRIALS, reprojectionError=2 * tolerance, confidence=0.999, flags=cv2.SOLVEPNP_EPNP,
+        iterationsCount=_TRIALS, reprojectionError=tolerance, confidence=0.999, flags=cv2.SOLVEPNP_EPNP,
     )  # fmt: skip
     if not found or inliers is None or len(inliers) < FEWEST_POINTS:
         return None
