@@ -15,9 +15,9 @@ from io import TextIOWrapper
 from traceback import print_exc
 
 from netvlad_core import __version__
-from netvlad_core.commands import common
 from netvlad_core.errors import NetvladError
 from netvlad_core.machine import keep_freed_memory, let_idle_threads_sleep
+from netvlad_core.progress import stop_at_ctrl_c
 
 COMMANDS = (
     "demo-map", "build-map", "localize", "evaluate", "report", "calibrate", "map", "inspect", "fit",
@@ -30,6 +30,7 @@ _PIPE_CLOSED = 141  # as a shell says it of a program that SIGPIPE has ended
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run `netvlad` with these arguments; returns the exit status."""
     let_idle_threads_sleep()
+    stop_at_ctrl_c()
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, TextIOWrapper):  # a file name may be no text in this encoding
             stream.reconfigure(errors="backslashreplace")
@@ -78,6 +79,8 @@ def _sentence(error: Exception) -> str:
 
 
 def _parser() -> argparse.ArgumentParser:
+    from netvlad_core.commands import common  # imports NumPy, which reads what `let_idle_threads_sleep` sets
+
     parser = argparse.ArgumentParser(
         prog="netvlad", description="Visual place recognition: build a map from a drive, find images in it."
     )

@@ -2,10 +2,40 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+import signal
+from collections.abc import Iterable, Iterator
+from threading import current_thread, main_thread
+from types import FrameType
 from typing import Any
 
 from tqdm import tqdm
+
+_is_stopped = False
+
+
+def stop_at_ctrl_c() -> None:
+    """Let Ctrl-C end what a bar shows even if its KeyboardInterrupt is lost; for programs, not for libraries.
+
+    Raised in a finalizer, or where a library calls back into Python, it goes nowhere.
+    """
+    global _is_stopped
+    _is_stopped = False
+    if current_thread() is main_thread() and signal.getsignal(signal.SIGINT) is signal.default_int_handler:
+        signal.signal(signal.SIGINT, _stop)
+
+
+def _stop(number: int, frame: FrameType | None) -> None:
+    global _is_stopped
+    _is_stopped = True
+    signal.default_int_handler(number, frame)
+
+
+class _Bar(tqdm):
+    def __iter__(self) -> Iterator[Any]:
+        for item in super().__iter__():
+            if _is_stopped:
+                raise KeyboardInterrupt
+            yield item
 
 
 def bar(
@@ -25,7 +55,7 @@ def bar(
     done : items that were done before.
     """
     hidden = None if show else True  # None: tqdm itself looks whether there is a terminal
-    return tqdm(
+    return _Bar(
         items,
         title,
         total,

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import signal
+import subprocess
 import sys
 from io import StringIO
+from pathlib import Path
 
 import pytest
 
@@ -36,3 +39,24 @@ def test_a_continued_download_counts_what_was_there(monkeypatch: pytest.MonkeyPa
     first, last = stream.getvalue().split("\r")[1], stream.getvalue().split("\r")[-1]
     assert "1.00M/3.00M" in first
     assert "3.00M/3.00M" in last
+
+
+_SWALLOWS = """
+import os, signal
+from netvlad_core.progress import bar, stop_at_ctrl_c
+stop_at_ctrl_c()
+class Finalized:
+    def __del__(self):
+        os.kill(os.getpid(), signal.SIGINT)
+        sum(range(100_000))  # here Python raises KeyboardInterrupt, and drops it
+for item in bar(range(3)):
+    print(item, flush=True)
+    Finalized()
+"""
+
+
+def test_ctrl_c_that_a_finalizer_swallows_ends_the_work() -> None:
+    root = Path(__file__).resolve().parents[1]
+    done = subprocess.run([sys.executable, "-c", _SWALLOWS], cwd=root, capture_output=True, text=True)
+    assert done.stdout == "0\n"
+    assert done.returncode in (-signal.SIGINT, 128 + signal.SIGINT)
