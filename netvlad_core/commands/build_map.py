@@ -28,24 +28,14 @@ def add_arguments(command: argparse.ArgumentParser) -> None:
     add("--batch-size", type=common.at_least(1), metavar="N", help=text)
     common.add_precision(command)
     common.add_fit(command)
-    add = command.add_argument_group("keyframes (default for recordings: 1 m or 15 degrees)").add_argument
-    add("--distance", type=common.positive, metavar="M", help="a place every M metres")
-    add("--angle", type=common.positive, metavar="DEG", help="a place at each turn of DEG degrees")
-    add("--time", type=common.positive, metavar="S", help="a place every S seconds")
-    add("--every-image", action="store_true", help="every image is a place")
+    common.add_keyframes(command)
 
 
 def run(options: argparse.Namespace) -> int:
     from netvlad_core.mapping.builder import BuildOptions, build_map
-    from netvlad_core.mapping.keyframes import KEEP_ALL, KeyframeRule
 
-    keyframes = None
-    if options.every_image:
-        keyframes = KEEP_ALL
-    elif any(value is not None for value in (options.distance, options.angle, options.time)):
-        keyframes = KeyframeRule(options.distance, options.angle, options.time)
     build_options = BuildOptions(
-        keyframes=keyframes,
+        keyframes=common.keyframe_rule(options),
         store_images=options.store_images,
         dimension=options.dimension,
         weights=options.weights,

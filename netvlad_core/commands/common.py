@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from netvlad_core.data.geometry import Pose
     from netvlad_core.data.place_sets.place_set import PlaceSet
     from netvlad_core.localization.localizer import Localizer, LocalizerOptions
+    from netvlad_core.mapping.keyframes import KeyframeRule
     from netvlad_core.mapping.place_map import PlaceMap
 
 
@@ -96,6 +97,25 @@ def open_source(options: argparse.Namespace, poses_required: bool = True) -> Fra
             recording_time=tuple(options.recording_time),
         ),
     )
+
+
+def add_keyframes(command: argparse.ArgumentParser) -> None:
+    """Arguments that say which images of a drive become places."""
+    add = command.add_argument_group("keyframes (default for recordings: 1 m or 15 degrees)").add_argument
+    add("--distance", type=positive, metavar="M", help="a place every M metres")
+    add("--angle", type=positive, metavar="DEG", help="a place at each turn of DEG degrees")
+    add("--time", type=positive, metavar="S", help="a place every S seconds")
+    add("--every-image", action="store_true", help="every image is a place")
+
+
+def keyframe_rule(options: argparse.Namespace) -> KeyframeRule | None:
+    """What these arguments say, None if they say nothing."""
+    from netvlad_core.mapping.keyframes import KEEP_ALL, KeyframeRule
+
+    if options.every_image:
+        return KEEP_ALL
+    values = (options.distance, options.angle, options.time)
+    return KeyframeRule(*values) if any(value is not None for value in values) else None
 
 
 def add_fit(command: argparse.ArgumentParser) -> None:

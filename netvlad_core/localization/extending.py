@@ -1,0 +1,106 @@
+"""A map learns from another drive: streets it does not know, and places that look different now."""
+
+from __future__ import annotations
+
+import shutil
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+from scipy.spatial import cKDTree
+
+from netvlad_core.data.frames import FrameSource
+from netvlad_core.data.geometry import rotation_between
+from netvlad_core.errors import MapError
+from netvlad_core.localization.joining import Joint, join
+from netvlad_core.localization.localizer import Localizer
+from netvlad_core.mapping.builder import BuildOptions, build_map
+from netvlad_core.mapping.care.merge import sources
+from netvlad_core.mapping.care.parts import Part, check_fit, write_parts
+from netvlad_core.mapping.place_map import PlaceMap
+from netvlad_core.mapping.statistics import UsualSimilarity
+
+# Places of the map that a new one is compared with: within twice its spacing, and this many metres at least.
+_AROUND = 3.0
+_MOST_AROUND = 32  # of them: a bound of time
+_TURNED = np.radians(45.0)
+
+
+@dataclass(frozen=True, eq=False)
+class Extended:
+    """Outcome of `extend`.
+
+    Attributes
+    ----------
+    place_map : the new map.
+    joint : how the frame of the drive belongs to that of the map.
+    driven, added : number of keyframes of the drive, and of those that became places.
+    """
+
+    place_map: PlaceMap
+    joint: Joint
+    driven: int
+    added: int
+
+
+def extend(
+    map_path: Path, source: FrameSource, name: str, output: Path, options: BuildOptions, progress: bool = True
+) -> Extended:
+    """Write a map that also holds what a drive has seen, as a session of its own, in the frame of the map.
+
+    The drive is localized in the map. Places of it are added where the map has none, and where it looks less
+    like the map than neighbouring places of the map look like each other. A run that was stopped continues.
+
+    Parameters
+    ----------
+    name : of the session.
+    options : how the drive is described; its network is that of the map, and so are the images kept.
+
+    Raises
+    ------
+    MapError
+        If the drive cannot be localized in the map, or something else than a map is at the output.
+    NetvladError
+        As `build_map` does.
+    """
+    localizer = Localizer.open(map_path, options.weights, options.device, precision=options.precision)
+    place_map = localizer.place_map
+    check_fit([place_map], output)
+    # The drive as a map of its own, until it is joined; what a stopped run has made of it is found again.
+    work = output.resolve().with_name(f".{output.resolve().name}.drive")
+    stored, weights = place_map.header.store_images, options.weights or place_map.network_path
+    whole = replace(options, weights=weights, store_images=stored, dimension=0)
+    drive = build_map(source, work / name, whole, progress)
+    try:
+        joint = join(localizer, drive, progress)
+    except MapError:
+        shutil.rmtree(work)
+        raise
+    part = Part.of(drive, joint=joint.pose)
+    kept = new_places(place_map, part)
+    parts = [Part.of(place_map), replace(part, rows=part.rows[kept], poses=part.poses[kept])]
+    made = write_parts(parts, output, "extend", options.dimension, source=sources([place_map, drive]))
+    shutil.rmtree(work)
+    return Extended(made, joint, len(drive), len(kept))
+
+
+def new_places(place_map: PlaceMap, drive: Part) -> np.ndarray:
+    """Rows (K,) of a drive, in the frame of a map, that show something new.
+
+    A place shows nothing new if one of the map, at most two spacings away and looking the same way, resembles
+    it as much as neighbouring places of the map resemble each other.
+    """
+    usual = UsualSimilarity.of(place_map.descriptors)
+    radius = max(_AROUND, 2 * place_map.header.spacing)
+    known = np.flatnonzero(np.isfinite(place_map.poses[:, 0]))
+    tree = cKDTree(place_map.poses[known, :3])
+    kept = []
+    for row, pose in enumerate(drive.poses):
+        _, found = tree.query(pose[:3], min(_MOST_AROUND, len(known)), distance_upper_bound=radius)
+        around = known[np.atleast_1d(found)[np.atleast_1d(found) < len(known)]]
+        around = around[rotation_between(place_map.poses[around, 3:], pose[3:]) <= _TURNED]
+        query = place_map.reduced(drive.place_map.whole_descriptors(drive.rows[[row]]))[0]
+        likeness = np.asarray(place_map.descriptors[around], np.float32) @ query
+        if likeness.max(initial=-np.inf) < 1 - usual.neighbour_difference:
+            kept.append(row)
+    return np.array(kept, np.int64)
