@@ -20,6 +20,7 @@ from netvlad_core.errors import ImageError, MapError
 from netvlad_core.localization.geometry.verification import Seen, VerificationOptions, VerifiedMatch, Verifier
 from netvlad_core.localization.observation import Observation, Observer, observe_frames
 from netvlad_core.localization.pose_prior import PosePrior, agrees, estimate_pose
+from netvlad_core.localization.spots import Spots
 from netvlad_core.localization.tracking.sequence_filter import (
     SAME_SPOT,
     Belief,
@@ -199,7 +200,12 @@ class Localizer:
         self.options = options or LocalizerOptions()
         self.index = open_index(place_map.descriptors, stored=place_map.index_path)
         self.observe = Observer(extractor)
-        self._sequence = SequenceFilter(place_map.poses, place_map.stamps, self.options.sequence)
+        # Views of several drives at one spot are one place to the filter, as likely as the best of them.
+        self._spots = Spots.of_map(place_map, place_map.header.spacing)
+        first = self._spots.first
+        self._sequence = SequenceFilter(
+            place_map.poses[first], place_map.stamps[first], self.options.sequence
+        )
         self._last_descriptor: np.ndarray | None = None
         self._usual = UsualSimilarity.of(place_map.descriptors)
         self._verifier: Verifier | None = None
@@ -258,8 +264,9 @@ class Localizer:
         AMBIGUOUS if places are similar enough.
         """
         query = self.place_map.reduced(observation.descriptor[None])
-        similarities, places = self.index.search(query, self.options.top_k)
-        matches: Sequence[Match] = self.place_map.matches(places[0], similarities[0])
+        similarities, places = self._search(query, self.options.top_k)
+        top_k = self.options.top_k
+        matches: Sequence[Match] = self.place_map.matches(places[:top_k], similarities[:top_k])
         confidence = matches[0].similarity
         is_similar = confidence >= self.min_similarity
         if (seen := self._see(observation, matches)) is not None:
@@ -293,8 +300,7 @@ class Localizer:
             raise ImageError("the descriptor of the image is not finite")
         top_k = self.options.top_k
         query = self.place_map.reduced(descriptor[None])
-        found = self.index.search(query, max(_CANDIDATES, top_k))
-        similarities, places = found[0][0], found[1][0]
+        similarities, places = self._search(query, max(_CANDIDATES, top_k))
         typical = self._usual.typical(query[0])
         matches: Sequence[Match] = self.place_map.matches(places[:top_k], similarities[:top_k])
         evidence = similarities
@@ -302,10 +308,11 @@ class Localizer:
             matches, weights = seen.matches, seen.weights  # what geometry has seen counts for the drive, too
             evidence = similarities + typical[1] * np.array([weights.get(int(p), 0.0) for p in places])
         novelty = self._novelty(descriptor)
-        belief = self._sequence.update(places, evidence, typical, observation.stamp, odometry, novelty)
+        spots = self._spots.of[places]
+        belief = self._sequence.update(spots, evidence, typical, observation.stamp, odometry, novelty)
         prior, reason = None, belief.reason
         if belief.state is State.LOCALIZED:
-            away = self._sequence.motion.distances_to(belief.place, places)
+            away = self._sequence.motion.distances_to(belief.place, spots)
             around = np.flatnonzero(away <= self.options.agreement_radius)[:top_k]
             prior = self._estimate(self.place_map.matches(places[around], similarities[around]))
             if prior is None:
@@ -314,6 +321,8 @@ class Localizer:
                 prior = _refined(prior, seen.verified if seen else None)
             elif odometry is not None:
                 prior = replace(prior, pose=prior.pose @ _TURNED_ROUND)
+        seen_now = places[spots == belief.place]  # the view of the spot that the image resembles most
+        belief = replace(belief, place=int([*seen_now, self._spots.first[belief.place]][0]))
         state = belief.state if prior or belief.state is State.LOST else State.AMBIGUOUS
         return Localization(
             observation.stamp, state, matches, prior, descriptor, belief.confidence, belief, reason
@@ -325,14 +334,27 @@ class Localizer:
         self._last_descriptor = None
 
     def place_probabilities(self) -> np.ndarray:
-        """What `track` believes along the map, (N,): see `SequenceFilter.probabilities`."""
-        return self._sequence.probabilities()
+        """What `track` believes along the map, (N,): see `SequenceFilter.probabilities`.
+
+        Of several views of one spot the first has the probability of all.
+        """
+        probabilities = np.zeros(len(self.place_map))
+        probabilities[self._spots.first] = self._sequence.probabilities()
+        return probabilities
 
     def common_points(self, observation: Observation, place: int) -> np.ndarray:
         """What verification sees in both images, (M, 4): see `Verifier.common_points`; empty without it."""
         if self._verifier is None or observation.features is None:
             return np.empty((0, 4))
         return self._verifier.common_points(observation.features, place)
+
+    def _search(self, query: np.ndarray, count: int) -> tuple[np.ndarray, np.ndarray]:
+        """Similarities and rows of the places most similar to a query (1, P), the best view of each spot."""
+        similarities, places = self.index.search(
+            query, min(count * len(self.place_map.drives), 2 * _CANDIDATES)
+        )
+        best = self._spots.best_views(places[0])
+        return similarities[0][best], places[0][best]
 
     def _see(self, observation: Observation, matches: Sequence[Match]) -> Seen | None:
         """What geometry says of the image, if it is asked."""

@@ -81,7 +81,8 @@ def test_extended_map_keeps_as_few_numbers_as_the_earlier_one(one_lap, tmp_path)
     both = PlaceMap.open(tmp_path / "map", verify=True)
     assert both.descriptors.shape == (2 * _COUNT, 12)
     found = Localizer.open(tmp_path / "map", device="cpu")(_image(7)).matches
-    assert {match.place for match in found[:2]} == {7, 7 + _COUNT}
+    assert found[0].place in (7, 7 + _COUNT), "two views of one place are one match"
+    assert len({match.place % _COUNT for match in found}) == len(found)
 
 
 def test_long_drive_is_saved_as_build_map_does(tmp_path):
