@@ -31,7 +31,11 @@ from netvlad_core.model.extractor import Extractor
 from netvlad_core.model.spec import NetworkSpec
 from netvlad_core.model.streaming import describe_frames
 
-_TOWNS: dict[str, dict[str, int]] = {"town": {}, "estate": {"designs": 4}}
+_TOWNS: dict[str, dict[str, int]] = {
+    "town": {},
+    "estate": {"designs": 4},
+    "second town": {"seed": 21, "plan": 21},
+}
 ELSEWHERE = (8, 9, 10, 11, 12)
 # Of the part that a map with a gap lacks: the middle third of a corridor, the east of the town.
 _EAST = 120.0  # metres
@@ -113,6 +117,12 @@ def tiny(image: np.ndarray) -> np.ndarray:
     return cv2.resize(image, (80, 60), interpolation=cv2.INTER_AREA)
 
 
+def grey(image: np.ndarray) -> np.ndarray:
+    """64x32 grey pixels."""
+    small = cv2.resize(cv2.cvtColor(image, cv2.COLOR_RGB2GRAY), (64, 32), interpolation=cv2.INTER_AREA)
+    return cv2.cvtColor(small, cv2.COLOR_GRAY2RGB)
+
+
 @dataclass(frozen=True)
 class Workshop:
     """Where the data are and what is made of them is kept; `has_town` says whether to render."""
@@ -147,7 +157,7 @@ class Workshop:
             options, rate = _TOWNS[town], 5.0
             bag = self._file(light if town == "town" else f"{town.replace(' ', '_')}_{light}")
         if not bag.is_dir():
-            drive = replace(FIRST if light == "noon" else SECOND_DRIVE, **options)
+            drive = replace(FIRST if light == "noon" else SECOND_DRIVE, light=light, **options)
             unfinished = bag.with_name(f".{bag.name}")
             write_drive(unfinished, drive, image_rate=rate, size=(320, 240), progress=True)
             unfinished.rename(bag)

@@ -53,8 +53,8 @@ class Motion:
     @classmethod
     def between(cls, before: Pose, after: Pose, share: float, turn_sigma: float) -> Motion:
         """Movement from one odometry pose to another, uncertain by a share of its length."""
-        displacement = _along_heading(after.position - before.position, before.yaw)
-        turn = float(_wrapped(after.yaw - before.yaw))
+        displacement = along_heading(after.position - before.position, before.yaw)
+        turn = float(wrapped(after.yaw - before.yaw))
         length = float(np.linalg.norm(displacement))
         return cls(displacement, turn, share * length, float(np.hypot(turn_sigma, share * turn)))
 
@@ -98,17 +98,17 @@ class PlaceMotion:
         # From each place to its neighbours, along its heading.
         here = np.arange(count)[:, None]
         ways = self.positions[self.neighbours] - self.positions[here]
-        self.displacements = np.nan_to_num(_along_heading(ways, yaws[:, None]), nan=np.inf).astype(np.float32)
-        self.turns = _wrapped(yaws[self.neighbours] - yaws[here]).astype(np.float32)
+        self.displacements = np.nan_to_num(along_heading(ways, yaws[:, None]), nan=np.inf).astype(np.float32)
+        self.turns = wrapped(yaws[self.neighbours] - yaws[here]).astype(np.float32)
 
     @property
     def farthest(self) -> float:
         """Metres in one movement beyond which nothing is predicted."""
         return _MOST_STEPS * self.reach
 
-    def distances_to(self, place: int, places: np.ndarray | slice = slice(None)) -> np.ndarray:
+    def distances_to(self, place: int, places: np.ndarray | slice | int = slice(None)) -> np.ndarray:
         """Metres from places (all by default) to one; NaN without a pose."""
-        return np.linalg.norm(self.positions[places] - self.positions[place], axis=1)
+        return np.linalg.norm(self.positions[places] - self.positions[place], axis=-1)
 
     def move(self, probability: np.ndarray, motion: Motion, is_reversed: bool) -> np.ndarray:
         """Move probability (N,) float64 along; what is then missing from its sum has left the map.
@@ -117,19 +117,28 @@ class PlaceMotion:
         ----------
         is_reversed : whether the robot faces against the heading of the places.
         """
-        steps = int(np.clip(np.ceil(motion.length / self.reach), 1, _MOST_STEPS))
-        share = 1.0 / steps
-        # Steps of an arc point where each of them starts, not where the whole arc does.
-        displacement = share * _along_heading(motion.displacement, 0.5 * motion.turn * (1 - share))
-        if is_reversed:
-            displacement *= [-1, -1, 1]
+        steps = self.steps(motion)
+        displacement, turn = self.step(motion, steps, is_reversed)
         # The places tell positions apart no finer than half of their spacing.
-        distance_sigma = np.hypot(motion.distance_sigma * np.sqrt(share), 0.5 * self.spacing)
-        turn_sigma = motion.turn_sigma * np.sqrt(share)
-        step = Motion(displacement.astype(np.float32), motion.turn * share, distance_sigma, turn_sigma)
+        distance_sigma = np.hypot(motion.distance_sigma / np.sqrt(steps), 0.5 * self.spacing)
+        step = Motion(displacement, turn, distance_sigma, motion.turn_sigma / np.sqrt(steps))
         for _ in range(steps):
             probability = self._step(probability, step)
         return probability
+
+    def steps(self, motion: Motion) -> int:
+        """Number of steps in which a movement goes from neighbour to neighbour."""
+        return int(np.clip(np.ceil(motion.length / self.reach), 1, _MOST_STEPS))
+
+    @staticmethod
+    def step(motion: Motion, steps: int, is_reversed: bool) -> tuple[np.ndarray, float]:
+        """One of the equal steps of a movement: (3,) float32 metres in the frame of a place, and radians."""
+        share = 1.0 / steps
+        # Steps of an arc point where each of them starts, not where the whole arc does.
+        displacement = share * along_heading(motion.displacement, 0.5 * motion.turn * (1 - share))
+        if is_reversed:
+            displacement *= [-1, -1, 1]
+        return displacement.astype(np.float32), share * motion.turn
 
     def _step(self, probability: np.ndarray, step: Motion) -> np.ndarray:
         active = np.flatnonzero(probability)
@@ -137,7 +146,7 @@ class PlaceMotion:
             return probability
         misses = self.displacements[active] - step.displacement
         errors = (misses**2).sum(axis=-1) / step.distance_sigma**2
-        errors += (_wrapped(self.turns[active] - step.turn) / step.turn_sigma) ** 2
+        errors += (wrapped(self.turns[active] - step.turn) / step.turn_sigma) ** 2
         weights = np.exp(-0.5 * errors)
         along_a_street = np.sqrt(2 * np.pi) * step.distance_sigma / self.spacing
         all_around = weights.sum(axis=1)
@@ -162,12 +171,12 @@ def _headings(poses: np.ndarray, positions: np.ndarray) -> np.ndarray:
     return yaws
 
 
-def _along_heading(ways: np.ndarray, yaw: np.ndarray | float) -> np.ndarray:
+def along_heading(ways: np.ndarray, yaw: np.ndarray | float) -> np.ndarray:
     """Turn (..., 3) vectors of the map into frames with these headings."""
     cos, sin = np.cos(yaw), np.sin(yaw)
     x, y, z = ways[..., 0], ways[..., 1], ways[..., 2]
     return np.stack([cos * x + sin * y, cos * y - sin * x, z], axis=-1)
 
 
-def _wrapped(angles: np.ndarray | float) -> np.ndarray:
+def wrapped(angles: np.ndarray | float) -> np.ndarray:
     return (np.asarray(angles) + np.pi) % (2 * np.pi) - np.pi

@@ -13,6 +13,9 @@ Two questions are asked of the best place. Does it lead over every other part of
 the map some place is always the best one, but by chance it leads little. And do the images look like it more
 than like any other part of the map? A street of the same course and light as a mapped one can be followed for
 long, but its images prefer other places as often as not.
+
+In extreme light no single image answers the second question. Then the whole drive does: `PathSums` adds up
+what little each image says, and tells how surprising the best path is; see there.
 """
 
 from __future__ import annotations
@@ -25,12 +28,19 @@ import numpy as np
 
 from netvlad_core.data.geometry import Pose
 from netvlad_core.data.radii import POSITIVE_WITHIN
+from netvlad_core.localization.tracking.path_sums import PathSums
 from netvlad_core.localization.tracking.place_motion import Motion, PlaceMotion
 from netvlad_core.settings import setting
 
 # Numbers without a word on what was tried are by design; their neighbours were not tried.
 # Odds of leaving a state are this much lower than those of entering it.
 HYSTERESIS = 4.0
+# Log-odds of a place per standard deviation by which its path leads over all others. 0.03 to 0.1
+# tried: the more, the more poses in sparse maps, and none more off the map.
+_LEAD = 0.1
+# Spacings of the map that count as the surroundings of a place, whatever the radius: neighbours always look
+# alike, and the world of a dense map is small.
+_LEAST_RADIUS, _MOST_RADIUS = 3.0, 10.0
 # Share of the background below which an excess is dropped: bound of time.
 _NEGLIGIBLE = 0.05
 # Way, in spacings of the map, or turn below which an image is no news: belief and evidence stand.
@@ -96,10 +106,11 @@ class SequenceOptions:
     )
     radius: float = setting(
         POSITIVE_WITHIN,
-        "Metres (places, in a map without poses) that count as the surroundings of a place.",
+        "Metres that count as the surroundings of a place, at least 3 and at most 10 spacings of the map.",
         0.1,
         1000.0,
-        source="the paper's; 2.5 to 40 tried: 20 gives more right poses, 40 gives 19 wrong ones",
+        source="the paper's; 2.5 to 40 tried: 20 gives more right poses, 40 gives 19 wrong ones. In maps of "
+        "10 m spacing 2 spacings lose a fifth of the poses, 4 and more give poses in another town",
     )
     sharpness: float = setting(
         0.6,
@@ -128,6 +139,13 @@ class SequenceOptions:
         0.0,
         100.0,
         source="0.25 to 4 tried: up to 2 they behave alike; 4 costs a few right poses",
+    )
+    lookalike: float = setting(
+        15.0,
+        "Nats of evidence that a path through look-alike streets reaches off the map.",
+        0.0,
+        1000.0,
+        source="10 to 16 tried, see benchmarks/sparse.py: other towns reach 13, by day and as grey pixels",
     )
     margin: float = setting(
         0.4,
@@ -253,12 +271,14 @@ class SequenceFilter:
         self.options = options or SequenceOptions()
         self.motion = PlaceMotion(np.asarray(poses, dtype=np.float64))
         self._usual_speed = _usual_speed(self.motion.spacing, stamps)
+        self._paths = PathSums(self.motion)
         self.forget()
 
     def with_options(self, options: SequenceOptions) -> SequenceFilter:
         """A filter with other options that goes on from here; this one stays as it is."""
         changed = copy(self)
         changed.options = options
+        changed._paths = copy(self._paths)
         for name in ("_scores_seen", "_prior", "_background", "_excess"):
             setattr(changed, name, getattr(self, name).copy())
         return changed
@@ -267,6 +287,7 @@ class SequenceFilter:
         """Start anew: the robot may be anywhere."""
         count = len(self.motion.positions)
         self._last: tuple[int, Pose | None] | None = None
+        self._paths.forget()
         self._seen = 0.0
         self._scores_seen = np.zeros(count)
         self._on_map = _ON_MAP_AT_FIRST
@@ -311,6 +332,10 @@ class SequenceFilter:
             if motion is None:
                 return self._belief
             news = min(1.0, motion.length / self.motion.spacing + abs(motion.turn) / (2 * _NEWS_TURN))
+            if motion.is_guess:
+                self._paths.forget()
+            else:
+                self._paths.move(motion)
             self._move(motion)
         self._last = (stamp, odometry)
         self._weigh(places, similarities, typical, news)
@@ -371,6 +396,7 @@ class SequenceFilter:
         lowest = max(0.0, scores.min()) if len(places) < self._excess.shape[2] else 0.0
         scores = self._unusual(places, scores, news)
         usable = np.clip(scores, lowest, max(options.highest_score, lowest)) - lowest
+        self._paths.add(places, usable, news)
         likelihood = np.exp(news * options.sharpness * usable)
         background = (self._background / self._excess.shape[1])[:, None, None]
         self._excess[:, :, places] = (background + self._excess[:, :, places]) * likelihood - background
@@ -380,9 +406,9 @@ class SequenceFilter:
         self._excess[self._excess < _NEGLIGIBLE * background / total] = 0.0
 
         distances = self.motion.distances_to(self._best()[1], places)
-        beside = max(_BESIDE * options.radius, 2 * self.motion.spacing)
+        beside = max(_BESIDE * self._radius, 2 * self.motion.spacing)
         here = max(scores[distances <= beside].max(initial=-np.inf), 0.0)
-        rival = max(scores[distances > options.radius].max(initial=-np.inf), _USUAL_RIVAL)
+        rival = max(scores[distances > self._radius].max(initial=-np.inf), _USUAL_RIVAL)
         self._gap = float(here - rival)
         self._doubt -= _LATEST_WEIGHT * news * (self._gap + self._doubt)
         log_odds = news * options.gain * np.clip(self._gap - options.margin, *options.gap_range)
@@ -408,24 +434,39 @@ class SequenceFilter:
         direction, place = np.unravel_index(int(np.argmax(excess)), excess.shape)
         return int(direction), int(place)
 
+    @property
+    def _radius(self) -> float:
+        """Metres that count as the surroundings of a place."""
+        spacing = self.motion.spacing
+        return float(np.clip(self.options.radius, _LEAST_RADIUS * spacing, _MOST_RADIUS * spacing))
+
     def _judge(self) -> Belief:
         options = self.options
-        direction, place = self._best()
+        path = self._paths.best(self._radius)
+        direction, believed = self._best()
+        place = believed
+        if path.agrees and self.motion.distances_to(path.place, believed) > 0.5 * self._radius:
+            direction, place = int(path.is_reversed), path.place
         excess = self._excess.sum(axis=1)
         held = np.flatnonzero(excess.any(axis=0))  # places with more than the background
         distances = self.motion.distances_to(place, held)
-        is_near = distances <= options.radius
+        is_near = distances <= self._radius
 
         # Log-odds over the background.
         heights = np.log1p(excess[:, held].sum(axis=0) / self._background.sum())
         lead = float(heights[is_near].max(initial=0.0) - heights[~is_near].max(initial=0.0)) - options.chance
-        probability = self._on_map * _probability(lead)
-        confidence = lead + float(np.log(_odds(self._on_map))) + min(self._gap, 0.0)
-        was_localized = self._belief.state is State.LOCALIZED
-        enough = _odds(options.min_belief) / (HYSTERESIS if was_localized else 1.0)
-        is_enough = _odds(probability) >= enough
+        along = _LEAD * path.lead
+        confidence = lead + float(np.log(_odds(self._on_map))) + min(self._gap, 0.0) + along
+        enough = _odds(options.min_belief)
+        if self._belief.state is State.LOCALIZED:
+            enough /= HYSTERESIS
+        agree = path.agrees and self.motion.distances_to(place, believed) <= self._radius
+        by_images = self._on_map * _probability(max(lead, along) if agree else lead)
+        by_path = _probability(path.evidence - options.lookalike) if agree else 0.0
+        probability = max(by_images, by_path)
+        is_enough = _odds(by_images) >= enough
         state = State.LOST
-        if is_enough and self._doubt < options.contradiction:
+        if (is_enough and self._doubt < options.contradiction) or _odds(by_path) >= enough:
             state = State.LOCALIZED
         elif self._on_map > 0.5:
             state = State.AMBIGUOUS

@@ -1,0 +1,183 @@
+"""How much better does one path of the map explain the whole drive than every other path?
+
+A single image in extreme light hardly tells places apart, but what little it says in favour of the true place
+adds up along the drive, while what it says in favour of others cancels out. Every path through the map that
+odometry allows has the sum of its images' scores less a drift, never below 0 (a local alignment of the drive
+and the map as of two sequences: Smith and Waterman, 1981). The best sum that chance reaches in a map of N
+places grows as ln(N) / lambda, and the probability of a sum S falls as N exp(-lambda S) (Karlin and
+Altschul, 1990). Lambda depends on light, network and how alike neighbouring images are, so the drive itself
+tells it: the best sum elsewhere in the map, R, is what chance has reached. The evidence is then, in nats,
+
+    -ln P = ln(N) (S / R - 1).
+
+Streets of an unmapped town that resemble mapped ones make R large, too, and so take evidence away. What
+advances the sums is the way driven, in spacings of the map: a standing robot adds nothing.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from netvlad_core.localization.tracking.place_motion import Motion, PlaceMotion, wrapped
+
+# Standard deviations of an image's score that a path loses in every image: chance must lose on average.
+# 0.4 to 1.2 tried: the higher, the more evidence on strong drives, but weak ones are lost.
+_DRIFT = 0.4
+# Spacings of the map after which a sum is forgotten to 1/e. 60 and 100 tried: the longer, the more evidence.
+_MEMORY = 100.0
+# The same for the latest images, which must agree with the path.
+_RECENT = 10.0
+# Least share of a path's mean score that its latest images must have. While the best path has less, the robot
+# has probably left it, and each image takes a share of all sums away.
+_STILL_AGREES = 0.5
+_LAPSE = 0.1
+# The best sum elsewhere in a map of few places may be small by chance. By design.
+_LEAST_RIVAL = 20.0
+# Paths kept. Bound of time.
+_PATHS = 2000
+# Standard deviations of a step along the map, in spacings and radians; half as much counts across, since
+# lanes differ. Paths of more than three of them are not tried.
+_STEP_SIGMA = 0.5
+_TURN_SIGMA = 0.8
+_ACROSS = 0.25
+_WORST = 9.0
+# Share of a path's distance and turn from the place it is at that counts in the next step, since odometry
+# drifts, and the most of the distance, in spacings. Without a bound paths through other towns reach twice the
+# evidence.
+_KEPT_OFFSET = 0.9
+_MOST_OFFSET = 0.75
+
+_SUM, _WEIGHT, _LATEST, _OFFSET, _TURN = range(5)
+
+
+@dataclass(frozen=True)
+class Path:
+    """The best path so far.
+
+    Attributes
+    ----------
+    place : where it ends.
+    is_reversed : whether the robot faces against the heading of that place.
+    lead : its sum less the best sum elsewhere, standard deviations of an image's score.
+    evidence : -ln of the probability that chance makes such a path, nats; 0 without one.
+    agrees : whether the latest images support it as those before them did.
+    """
+
+    place: int = 0
+    is_reversed: bool = False
+    lead: float = 0.0
+    evidence: float = 0.0
+    agrees: bool = False
+
+
+class PathSums:
+    """Sums of scores along the paths that the movements of the robot allow.
+
+    Parameters
+    ----------
+    motion : the places as a graph.
+    """
+
+    def __init__(self, motion: PlaceMotion) -> None:
+        self._motion = motion
+        self.forget()
+
+    def forget(self) -> None:
+        """Start anew: the robot may be anywhere."""
+        # For each heading of the robot, along and against that of the places: where paths end, and what
+        # they have collected, (A,) and (A, 5).
+        self._ends = [np.empty(0, np.int64), np.empty(0, np.int64)]
+        self._paths = [np.empty((0, 5)), np.empty((0, 5))]
+
+    def move(self, motion: Motion) -> None:
+        """Move every path along; the better one goes on where two of them meet."""
+        places = self._motion
+        if motion.length > places.farthest:
+            self.forget()
+            return
+        steps = places.steps(motion)
+        moved = []
+        for heading, (ends, paths) in enumerate(zip(self._ends, self._paths)):
+            displacement, turn = places.step(motion, steps, bool(heading))
+            for _ in range(steps):
+                ends, paths = self._step(ends, paths, displacement, turn)
+            moved.append((ends, paths))
+        self._ends, self._paths = [ends for ends, _ in moved], [paths for _, paths in moved]
+
+    def _step(
+        self, ends: np.ndarray, paths: np.ndarray, displacement: np.ndarray, turn: float
+    ) -> tuple[np.ndarray, np.ndarray]:
+        places = self._motion
+        misses = places.displacements[ends] - displacement
+        along = misses[..., 0] - paths[:, _OFFSET, None]
+        errors = along**2 + _ACROSS * misses[..., 1] ** 2 + misses[..., 2] ** 2
+        errors /= (_STEP_SIGMA * places.spacing) ** 2
+        turned = wrapped(places.turns[ends] - turn - paths[:, _TURN, None])
+        errors += (turned / _TURN_SIGMA) ** 2
+        sums = paths[:, _SUM, None] - 0.5 * errors
+        rows, columns = np.nonzero((errors < _WORST) & (sums > 0))
+        arrivals, moved = places.neighbours[ends[rows], columns], paths[rows]
+        moved[:, _SUM] = sums[rows, columns]
+        moved[:, _TURN] = -_KEPT_OFFSET * turned[rows, columns]
+        most = _MOST_OFFSET * places.spacing
+        moved[:, _OFFSET] = -_KEPT_OFFSET * np.clip(along[rows, columns], -most, most)
+        best = np.lexsort((-moved[:, _SUM], arrivals))
+        arrived, first = np.unique(arrivals[best], return_index=True)
+        return arrived, moved[best[first]]
+
+    def add(self, places: np.ndarray, scores: np.ndarray, news: float) -> None:
+        """Add an image to all paths.
+
+        Parameters
+        ----------
+        places, scores : (C,) the places most similar to the image, and by how much; all others score 0.
+        news : way since the last image, spacings of the map.
+        """
+        count = len(self._motion.positions)
+        mean = scores.sum() / count
+        deviation = max(float(np.sqrt(max((scores**2).sum() / count - mean**2, 0.0))), 1e-6)
+        standard = np.full(count, -mean / deviation, np.float32)
+        standard[places] = (scores - mean) / deviation
+        hopeful = places[standard[places] > _DRIFT]
+        added = [self._added(*one, hopeful, standard, news) for one in zip(self._ends, self._paths)]
+        self._ends, self._paths = [ends for ends, _ in added], [paths for _, paths in added]
+        if not self.best(0.0).agrees:
+            for paths in self._paths:
+                paths[:, :2] *= 1 - _LAPSE
+
+    @staticmethod
+    def _added(
+        ends: np.ndarray, paths: np.ndarray, hopeful: np.ndarray, standard: np.ndarray, news: float
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """Paths with an image more, and those that begin with it at the hopeful places."""
+        is_new = np.ones(len(standard), bool)
+        is_new[ends] = False
+        begun = hopeful[is_new[hopeful]]
+        ends = np.concatenate([ends, begun])
+        paths = np.concatenate([paths, np.zeros((len(begun), 5))])
+        scores = standard[ends]
+        paths[:, :2] *= np.exp(-news / _MEMORY)
+        paths[:, _SUM] += news * (scores - _DRIFT)
+        paths[:, _WEIGHT] += news
+        paths[:, _LATEST] += (1 - np.exp(-news / _RECENT)) * (scores - paths[:, _LATEST])
+        kept = np.flatnonzero(paths[:, _SUM] > 0)
+        if len(kept) > _PATHS:
+            kept = kept[np.argpartition(-paths[kept, _SUM], _PATHS)[:_PATHS]]
+        return ends[kept], paths[kept]
+
+    def best(self, radius: float) -> Path:
+        """The path of the largest sum, compared with those that end more than a radius in metres away."""
+        ends, paths = np.concatenate(self._ends), np.concatenate(self._paths)
+        if not len(ends):
+            return Path()
+        row = int(paths[:, _SUM].argmax())
+        place, (total, weight, latest) = int(ends[row]), paths[row, :3]
+        is_elsewhere = self._motion.distances_to(place, ends) > radius
+        rival = float(paths[is_elsewhere, _SUM].max(initial=0.0))
+        surprise = np.log(len(self._motion.positions)) * (total / max(rival, _LEAST_RIVAL) - 1)
+        agrees = latest >= _STILL_AGREES * (total / weight + _DRIFT)
+        return Path(
+            place, row >= len(self._ends[0]), float(total - rival), max(float(surprise), 0.0), bool(agrees)
+        )
