@@ -36,7 +36,7 @@ _LAPSE = 0.1
 # The best sum elsewhere in a map of few places may be small by chance. By design.
 _LEAST_RIVAL = 20.0
 # Paths kept. Bound of time.
-_PATHS = 2000
+_PATHS = 500
 # Standard deviations of a step along the map, in spacings and radians; half as much counts across, since
 # lanes differ. Paths of more than three of them are not tried.
 _STEP_SIGMA = 0.5
