@@ -2,22 +2,26 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from threading import Event
 from typing import Any
 
 from netvlad_core.data.camera import Camera
 from netvlad_core.errors import MapError, NetvladError
-from netvlad_core.localization.localizer import Localizer, LocalizerOptions
+from netvlad_core.localization.last_place import LastPlace
+from netvlad_core.localization.localizer import Localization, Localizer, LocalizerOptions, State
 from netvlad_core.model.extractor import Extractor
 from netvlad_core.settings import with_settings
 from netvlad_ros.answers import Answers
 from netvlad_ros.camera_node import CameraNode, run_node
 from netvlad_ros.diagnostics import Problem
 from netvlad_ros.map_services import MapServices
+from netvlad_ros.memory import Memory
 from netvlad_ros.moment import Moment
 from netvlad_ros.open_map import OpenMap
 from netvlad_ros.parameters import PARAMETERS, SETTINGS
 from netvlad_ros.robot_input import sentence
+from netvlad_ros.services import folder_of, maps_folder
 
 _NO_MAP = "no map is open; call the service load_map or set the parameter map"
 
@@ -36,6 +40,8 @@ class LocalizeNode(CameraNode):
         self._option_values: dict[str, Any] = {}
         self._last_options = LocalizerOptions()
         super().__init__("localizer", PARAMETERS, **kwargs)
+        self._memory = Memory(self.value("state_file"))
+        self._recalled: LastPlace | None = None
         self.answers = Answers(self, self.statistics)
         MapServices(self, self._map, self.answers, self.open_map, self.forget)
         self.start()
@@ -48,20 +54,36 @@ class LocalizeNode(CameraNode):
     # --- Lifecycle ------------------------------------------------------------------------------------------
 
     def configure(self) -> None:
-        """Open the map named by the parameters, or wait for the service load_map."""
+        """Open the map named by the parameters, or the last one, or wait for the service load_map."""
         self._map.allow()
+        try:
+            self._memory.read()
+        except NetvladError as error:
+            self.get_logger().warning(sentence(error))
         if self.value("map"):
             self.open_map(self.value("map"))
+        elif self._memory.last is not None:
+            self._open_last(self._memory.last)
         else:
             self.get_logger().warning("the parameter 'map' is empty: waiting for the service ~/load_map")
 
+    def _open_last(self, last: LastPlace) -> None:
+        try:
+            self.open_map(str(folder_of(last.map_path, maps_folder(self.value))))
+        except NetvladError as error:
+            text = f"the last map cannot be opened again: {error}; waiting for the service ~/load_map"
+            self.get_logger().warning(text)
+
     def activate(self) -> None:
-        """Open the outputs for other programs."""
+        """Open the outputs for other programs; the drive begins near the last place, if there is one."""
         self.forget()
+        self._recalled = self._memory.last
+        self._memory.start()
         self.answers.open_outputs()
 
     def deactivate(self) -> None:
         """Close the outputs."""
+        self._memory.stop()
         self.answers.close_outputs()
 
     def cleanup(self) -> None:
@@ -80,6 +102,7 @@ class LocalizeNode(CameraNode):
         opened = self._map.open(path, value("weights"), value("device"), self._options(), value("precision"))
         self.forget()
         facts = opened.place_map.header
+        self._memory.begin(opened.place_map.path, facts.map_id)
         self.get_logger().info(
             f"map {facts.map_id}: {facts.places} places, model {facts.model_id}, "
             f"on {opened.extractor.runs_on}"
@@ -94,7 +117,7 @@ class LocalizeNode(CameraNode):
             raise NetvladError(_NO_MAP)
         if self._to_forget.is_set():
             self._to_forget.clear()
-            localizer.forget()
+            self._begin(localizer, moment.stamp)
         observation = localizer.observe(
             moment.image, moment.stamp, moment.odometry, moment.camera, timed=self.statistics.timed
         )
@@ -107,9 +130,29 @@ class LocalizeNode(CameraNode):
                 raise
         with self.statistics.timed("publish"):
             self.answers.publish(moment, answer, localizer.place_map)
+        self._keep(answer)
+
+    def _begin(self, localizer: Localizer, stamp: int) -> None:
+        """Begin a drive, near the last place if one is recalled."""
+        localizer.forget()
+        recalled, self._recalled = self._recalled, None
+        if recalled is not None and recalled.place >= 0:
+            try:
+                localizer.expect(recalled, stamp)
+            except MapError as error:
+                self.get_logger().warning(f"the drive begins anywhere on the map: {error}")
+        elif self._memory.last is not None:
+            self._memory.keep(replace(self._memory.last, place=-1))
+
+    def _keep(self, answer: Localization) -> None:
+        last = self._memory.last
+        if last is not None and answer.state is State.LOCALIZED:
+            turned = answer.belief is not None and answer.belief.is_reversed
+            self._memory.keep(replace(last, place=answer.place, stamp=answer.stamp, is_reversed=turned))
 
     def forget(self) -> None:
         """Have the sequence filter and the outputs forget where the robot was."""
+        self._recalled = None
         self._to_forget.set()
         self.answers.forget()
 
@@ -125,14 +168,15 @@ class LocalizeNode(CameraNode):
         localizer = self.localizer
         if localizer is None:
             return [Problem("no map", _NO_MAP, is_fatal=True)]
+        memory = [Problem("state file", self._memory.problem)] if self._memory.problem else []
         stored = localizer.place_map.header.store_images
         if self.value("verification") and stored != "full":
             text = (
                 f"verification compares with {stored} images of the map {localizer.place_map.header.map_id}, "
                 "which are too small to measure poses; build it with --store-images full"
             )
-            return [Problem("small images", text)]
-        return []
+            return [*memory, Problem("small images", text)]
+        return memory
 
     def facts(self) -> dict[str, str]:
         return {} if self.localizer is None else {"map_id": self.localizer.place_map.header.map_id}

@@ -200,6 +200,13 @@ PARAMETERS = (
         "",
         "Checkpoint or ONNX file, or packaged. If empty, it is the network that the map names or has.",
     ),
+    NodeParameter(
+        "state_file",
+        "",
+        "File in which the node keeps its map and last place, about once a second; after a restart it opens "
+        "that map, if map is empty, and looks near that place first. If empty, it keeps none.",
+        is_fixed=True,
+    ),
     *INPUT_PARAMETERS,
     NodeParameter(
         "map_frame", "", "frame_id of published poses. If empty, it is the frame that the map was built in."

@@ -18,6 +18,7 @@ from netvlad_core.data.geometry import Pose
 from netvlad_core.data.radii import POSITIVE_WITHIN
 from netvlad_core.errors import ImageError, MapError
 from netvlad_core.localization.geometry.verification import Seen, VerificationOptions, VerifiedMatch, Verifier
+from netvlad_core.localization.last_place import LastPlace
 from netvlad_core.localization.observation import Observation, Observer, observe_frames
 from netvlad_core.localization.pose_prior import PosePrior, agrees, estimate_pose
 from netvlad_core.localization.spots import Spots
@@ -355,6 +356,27 @@ class Localizer:
         )
         best = self._spots.best_views(places[0])
         return similarities[0][best], places[0][best]
+
+    def expect(self, last: LastPlace, stamp: int) -> None:
+        """Begin a drive near the place where another one ended; the longer ago, the less that counts.
+
+        Parameters
+        ----------
+        stamp : of the first image, nanoseconds.
+
+        Raises
+        ------
+        MapError
+            If the place is of another map, or of a time after the image; then the drive begins anywhere.
+        """
+        self.forget()
+        if last.map_id != self.place_map.header.map_id or not 0 <= last.place < len(self.place_map):
+            raise MapError(f"the last place is of the map {last.map_id}, which is not open")
+        if stamp < last.stamp:
+            seconds = (last.stamp - stamp) / 1e9
+            raise MapError(f"the last place is of {seconds:.0f} s after the first image: clocks differ")
+        spot = int(self._spots.of[last.place])
+        self._sequence.expect(spot, last.is_reversed, (stamp - last.stamp) / 1e9)
 
     def _see(self, observation: Observation, matches: Sequence[Match]) -> Seen | None:
         """What geometry says of the image, if it is asked."""

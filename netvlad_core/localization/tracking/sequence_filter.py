@@ -73,8 +73,12 @@ _MOST_SHORT = 1.5
 _STAYS = 0.5
 # Images after which what places usually look like is half forgotten.
 _MEMORY = 1000.0
-# Probability of being on the map before the first image.
+# Probability of being on the map before the first image, and the same if the robot just was there.
 _ON_MAP_AT_FIRST = 0.1
+_ON_MAP_AS_BEFORE = 0.5
+# Log-odds of the place where the robot just was over all others, and seconds in which half of that fades.
+_HEAD_START = 3.0
+_TRUSTED = 60.0
 
 # Why there is no pose.
 NOT_ENOUGH_YET = "there is not enough evidence yet: a few more images of a moving robot are needed"
@@ -299,6 +303,26 @@ class SequenceFilter:
         self._was_on_map = False
         self._spread_out()
         self._belief = Belief(State.LOST, self._on_map, 0, 0.0, False)
+
+    def expect(self, place: int, is_reversed: bool, age: float) -> None:
+        """Start anew, knowing where the robot was a while ago; images soon overrule what is wrong.
+
+        Parameters
+        ----------
+        place : where it was, facing along or against its heading.
+        age : seconds since then. The robot may have driven on at the usual speed meanwhile, or been carried.
+        """
+        self.forget()
+        trust = 0.5 ** (age / _TRUSTED)
+        spread = np.hypot(0.5 * self.options.radius, self._usual_speed * age)
+        distances = np.nan_to_num(self.motion.distances_to(place), nan=np.inf)
+        near = np.exp(-0.5 * (distances / spread) ** 2)
+        self._excess[int(is_reversed), 0] = self._background.sum() * np.expm1(trust * _HEAD_START * near)
+        self._excess[self._excess < _NEGLIGIBLE * self._background.sum()] = 0.0
+        total = self._excess.sum() + self._background.sum() * len(near)
+        self._excess /= total
+        self._background /= total
+        self._on_map += trust * (_ON_MAP_AS_BEFORE - self._on_map)
 
     def _spread_out(self) -> None:
         count = len(self.motion.positions)

@@ -307,3 +307,42 @@ def test_tiny_maps(count: int) -> None:
         belief = _show(sequence, values, second, Pose.from_xyz_yaw(2.0 * second, 0))
         assert 0 <= belief.probability <= 1
         assert belief.state is not State.LOCALIZED
+
+
+def _poses(beliefs: list[Belief]) -> list[int]:
+    return [number for number, belief in enumerate(beliefs) if belief.state is State.LOCALIZED]
+
+
+def test_a_place_that_is_expected_is_believed_sooner_the_fresher_it_is(sequence: SequenceFilter) -> None:
+    truths: list[float] = list(range(60, 90))
+    first = []
+    for age in (2.0, 60.0, 1e4, None):
+        sequence.forget()
+        if age is not None:
+            sequence.expect(58, False, age)
+        beliefs = _drive(sequence, truths, seed=1)
+        first.append(_poses(beliefs)[0])
+        assert _errors(beliefs, truths)[_poses(beliefs)].max() <= 2
+    assert first == sorted(first)
+    assert first[0] < first[-1] == first[-2]
+
+
+@pytest.mark.parametrize("reverse", [False, True])
+@pytest.mark.parametrize("place", [0, 50, 140, 199])
+def test_a_wrong_expectation_gives_no_wrong_pose(sequence: SequenceFilter, place: int, reverse: bool) -> None:
+    truths: list[float] = list(range(90, 120))
+    sequence.expect(place, reverse, 1.0)
+    beliefs = _drive(sequence, truths, seed=2)
+    assert _poses(beliefs)
+    assert _errors(beliefs, truths)[_poses(beliefs)].max() <= 2
+    sequence.expect(place, reverse, 1.0)
+    assert not _poses(_drive(sequence, 40 * [None], seed=3))
+
+
+def test_an_expectation_is_a_belief_like_others(sequence: SequenceFilter) -> None:
+    sequence.expect(58, False, 2.0)
+    total = sequence._excess.sum() + sequence._background.sum() * _PLACES
+    assert total == pytest.approx(1.0)
+    assert (sequence._excess >= 0).all()
+    sequence.forget()
+    assert not sequence._excess.any()
