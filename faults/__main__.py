@@ -36,7 +36,7 @@ CLASSES: dict[str, FaultClass] = {
         maps.map_json, maps.map_files, maps.map_fields, maps.map_contents, maps.map_specials,
         inputs.pictures, inputs.bombs, inputs.messages, inputs.texts, bags.bags,
         networks.networks, networks.pickles, networks.onnx_of_others,
-        live.open_maps, *_of_nodes, runs.killed, runs.together, runs.full_disks, runs.strangers,
+        live.open_maps, *_of_nodes, runs.killed, runs.care, runs.together, runs.full_disks, runs.strangers,
         disks.small_disks, disks.saves, training.trainings, training.states, training.tables,
     )
 }  # fmt: skip

@@ -38,6 +38,9 @@ from netvlad_core.settings import group, setting
 
 # Places that the filter weighs: a bound of time; GPU indexes of FAISS give no more than twice as many.
 _CANDIDATES = 1000
+# Places of one drive that tell what is usual among them.
+_FEWEST_USUAL = 30
+_LEAST_DEVIATION = 1e-6
 _TURNED_ROUND = Pose.from_xyz_yaw(0.0, 0.0, yaw=np.pi)
 
 # Why there is no pose.
@@ -209,8 +212,18 @@ class Localizer:
         )
         self._last_descriptor: np.ndarray | None = None
         self._usual = UsualSimilarity.of(place_map.descriptors)
+        self._usual_of_drives = self._usual_by_drive()
         self._verifier: Verifier | None = None
         self._prepare_geometry()
+
+    def _usual_by_drive(self) -> list[UsualSimilarity]:
+        """What is usual among the places of each drive; of a short one that of the whole map."""
+        sessions, found = self.place_map.sessions, []
+        for drive in range(len(self.place_map.drives)):
+            rows = np.flatnonzero(sessions == drive)
+            is_whole = len(rows) in (len(sessions), *range(_FEWEST_USUAL))
+            found.append(self._usual if is_whole else UsualSimilarity.of(self.place_map.descriptors, rows))
+        return found
 
     def _prepare_geometry(self) -> None:
         """Keep the verifier as long as the options allow it; what it has found in the map is worth much."""
@@ -266,8 +279,8 @@ class Localizer:
         """
         query = self.place_map.reduced(observation.descriptor[None])
         similarities, places = self._search(query, self.options.top_k)
-        top_k = self.options.top_k
-        matches: Sequence[Match] = self.place_map.matches(places[:top_k], similarities[:top_k])
+        best = self._spots.best_views(places)[: self.options.top_k]
+        matches: Sequence[Match] = self.place_map.matches(places[best], similarities[best])
         confidence = matches[0].similarity
         is_similar = confidence >= self.min_similarity
         if (seen := self._see(observation, matches)) is not None:
@@ -302,15 +315,20 @@ class Localizer:
         top_k = self.options.top_k
         query = self.place_map.reduced(descriptor[None])
         similarities, places = self._search(query, max(_CANDIDATES, top_k))
-        typical = self._usual.typical(query[0])
-        matches: Sequence[Match] = self.place_map.matches(places[:top_k], similarities[:top_k])
-        evidence = similarities
+        scores = self._scores(query[0], similarities, places)
+        best = self._spots.best_views(places)
+        matches: Sequence[Match] = self.place_map.matches(places[best][:top_k], similarities[best][:top_k])
         if (seen := self._see(observation, matches)) is not None:
             matches, weights = seen.matches, seen.weights  # what geometry has seen counts for the drive, too
-            evidence = similarities + typical[1] * np.array([weights.get(int(p), 0.0) for p in places])
+            scores = scores + np.array([weights.get(int(place), 0.0) for place in places])
         novelty = self._novelty(descriptor)
+        ranked = np.argsort(-scores, kind="stable")
+        ranked = ranked[self._spots.best_views(places[ranked])]
+        belief = self._sequence.update(
+            self._spots.of[places[ranked]], scores[ranked], (0.0, 1.0), observation.stamp, odometry, novelty
+        )
+        similarities, places = similarities[best], places[best]
         spots = self._spots.of[places]
-        belief = self._sequence.update(spots, evidence, typical, observation.stamp, odometry, novelty)
         prior, reason = None, belief.reason
         if belief.state is State.LOCALIZED:
             away = self._sequence.motion.distances_to(belief.place, spots)
@@ -350,12 +368,22 @@ class Localizer:
         return self._verifier.common_points(observation.features, place)
 
     def _search(self, query: np.ndarray, count: int) -> tuple[np.ndarray, np.ndarray]:
-        """Similarities and rows of the places most similar to a query (1, P), the best view of each spot."""
-        similarities, places = self.index.search(
-            query, min(count * len(self.place_map.drives), 2 * _CANDIDATES)
-        )
-        best = self._spots.best_views(places[0])
-        return similarities[0][best], places[0][best]
+        """Similarities and rows of the places most similar to a query (1, P), best first.
+
+        There are as many for each drive of the map, so that some are left when each spot gives one.
+        """
+        most = min(count * len(self.place_map.drives), 2 * _CANDIDATES)
+        similarities, places = self.index.search(query, most)
+        return similarities[0], places[0]
+
+    def _scores(self, query: np.ndarray, similarities: np.ndarray, places: np.ndarray) -> np.ndarray:
+        """Standard deviations by which similarities exceed what is usual among the places of the same drive.
+
+        Drives in other light are less alike; among the places of all of them little would stand out.
+        """
+        typical = np.array([usual.typical(query) for usual in self._usual_of_drives])
+        mean, deviation = typical[self.place_map.sessions[places]].T
+        return (similarities - mean) / np.maximum(deviation, _LEAST_DEVIATION)
 
     def expect(self, last: LastPlace, stamp: int) -> None:
         """Begin a drive near the place where another one ended; the longer ago, the less that counts.

@@ -63,13 +63,15 @@ class UsualSimilarity:
     neighbour_difference: float
 
     @classmethod
-    def of(cls, descriptors: Rows) -> UsualSimilarity:
-        """Sample the descriptors (N, D) of a map, N > 0."""
-        rows = np.unique(np.linspace(0, len(descriptors) - 1, _SAMPLED).astype(int))
-        sample = np.array(descriptors[rows], np.float32)
-        if len(rows) == 1:
+    def of(cls, descriptors: Rows, among: np.ndarray | None = None) -> UsualSimilarity:
+        """Sample the descriptors (N, D) of a map, N > 0, or some rows of it, (K,) int ascending."""
+        among = np.arange(len(descriptors)) if among is None else among
+        taken = np.unique(np.linspace(0, len(among) - 1, _SAMPLED).astype(int))
+        sample = np.array(descriptors[among[taken]], np.float32)
+        if len(taken) == 1:
             return cls(sample, 1.0)
-        neighbours = neighbour_similarity(sample[:-1], np.asarray(descriptors[rows[:-1] + 1], np.float32))
+        following = np.asarray(descriptors[among[taken[:-1] + 1]], np.float32)
+        neighbours = neighbour_similarity(sample[:-1], following)
         return cls(sample, max(_LEAST_DIFFERENCE, 1 - neighbours))
 
     def typical(self, descriptor: np.ndarray) -> tuple[float, float]:
