@@ -75,9 +75,9 @@ _STAYS = 0.5
 _MEMORY = 1000.0
 # Probability of being on the map before the first image, and the same if the robot just was there.
 _ON_MAP_AT_FIRST = 0.1
-_ON_MAP_AS_BEFORE = 0.5
+_ON_MAP_AS_BEFORE = 0.4
 # Log-odds of the place where the robot just was over all others, and seconds in which half of that fades.
-_HEAD_START = 3.0
+_HEAD_START = 6.0
 _TRUSTED = 60.0
 
 # Why there is no pose.
