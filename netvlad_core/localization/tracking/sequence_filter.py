@@ -469,28 +469,33 @@ class SequenceFilter:
         spacing = self.motion.spacing
         return float(np.clip(self.options.radius, _LEAST_RADIUS * spacing, _MOST_RADIUS * spacing))
 
+    def _lead(self, place: int) -> float:
+        """Log-odds by which a place and its surroundings lead over every other part of the map."""
+        excess = self._excess.sum(axis=1)
+        held = np.flatnonzero(excess.any(axis=0))  # places with more than the background
+        is_near = self.motion.distances_to(place, held) <= self._radius
+        heights = np.log1p(excess[:, held].sum(axis=0) / self._background.sum())
+        rival = float(heights[~is_near].max(initial=0.0))
+        return float(heights[is_near].max(initial=0.0)) - rival - self.options.chance
+
     def _judge(self) -> Belief:
         options = self.options
+        enough = _odds(options.min_belief)
+        if self._belief.state is State.LOCALIZED:
+            enough /= HYSTERESIS
         path = self._paths.best(self._radius)
         direction, believed = self._best()
         place = believed
         apart = self.motion.distances_to(path.place, believed)
         follows = path.agrees and self._doubt - self._usual_doubt < _MOST_SHORT
-        if follows and apart > min(options.radius, self._radius):
+        lead = self._lead(believed)
+        # Where the latest images say for sure that the robot is elsewhere, it was carried.
+        is_elsewhere = apart > self._radius and _odds(self._on_map * _probability(lead)) >= enough
+        if follows and not is_elsewhere and apart > min(options.radius, self._radius):
             direction, place = int(path.is_reversed), path.place
-        excess = self._excess.sum(axis=1)
-        held = np.flatnonzero(excess.any(axis=0))  # places with more than the background
-        distances = self.motion.distances_to(place, held)
-        is_near = distances <= self._radius
-
-        # Log-odds over the background.
-        heights = np.log1p(excess[:, held].sum(axis=0) / self._background.sum())
-        lead = float(heights[is_near].max(initial=0.0) - heights[~is_near].max(initial=0.0)) - options.chance
+            lead = self._lead(place)
         along = _LEAD * path.lead
         confidence = lead + float(np.log(_odds(self._on_map))) + min(self._gap, 0.0) + along
-        enough = _odds(options.min_belief)
-        if self._belief.state is State.LOCALIZED:
-            enough /= HYSTERESIS
         agree = follows and self.motion.distances_to(place, believed) <= self._radius
         by_images = self._on_map * _probability(max(lead, along) if agree else lead)
         by_path = _probability(path.evidence - options.lookalike) if agree else 0.0
