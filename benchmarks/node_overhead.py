@@ -110,16 +110,23 @@ def camera_at_work() -> Iterator[Camera]:
     """A camera that hears what is answered."""
     rclpy.init()
     camera = Camera()
-    executor = SingleThreadedExecutor()
-    executor.add_node(camera)
-    spinning = Thread(target=executor.spin, daemon=True)
-    spinning.start()
-    try:
+    with spinning(camera):
         yield camera
+
+
+@contextmanager
+def spinning(node: Node) -> Iterator[None]:
+    """Spin a node in a thread of its own, and shut rclpy down in the end."""
+    executor = SingleThreadedExecutor()
+    executor.add_node(node)
+    thread = Thread(target=executor.spin, daemon=True)
+    thread.start()
+    try:
+        yield
     finally:
         executor.shutdown()
         rclpy.try_shutdown()
-        spinning.join(timeout=5)
+        thread.join(timeout=5)
 
 
 def wait_for_answer(camera: Camera, picture: np.ndarray, started: float) -> tuple[float, float]:

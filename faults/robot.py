@@ -10,20 +10,19 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from importlib import import_module
 from pathlib import Path
-from threading import Thread
 from time import monotonic, sleep, time_ns
 from typing import Any
 
 import numpy as np
 import rclpy
 from nav_msgs.msg import Odometry
-from rclpy.executors import SingleThreadedExecutor
 from rclpy.node import Node, NodeNameNonExistentError
 from rclpy.qos import qos_profile_sensor_data
 from rosgraph_msgs.msg import Clock
 from sensor_msgs.msg import Image
 from std_msgs.msg import Header
 
+from benchmarks.node_overhead import spinning
 from faults.runs import ROOT
 from faults.trial import Bad
 from netvlad_core.data.geometry import Pose
@@ -98,16 +97,9 @@ class Robot:
     @contextmanager
     def at_work(cls, pictures: list[np.ndarray]) -> Iterator[Robot]:
         rclpy.init()
-        robot, executor = cls(pictures), SingleThreadedExecutor()
-        executor.add_node(robot.node)
-        spinning = Thread(target=executor.spin, daemon=True)
-        spinning.start()
-        try:
+        robot = cls(pictures)
+        with spinning(robot.node):
             yield robot
-        finally:
-            executor.shutdown()
-            rclpy.try_shutdown()
-            spinning.join(timeout=5)
 
     @contextmanager
     def runs(
