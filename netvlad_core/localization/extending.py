@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -17,6 +18,7 @@ from netvlad_core.localization.localizer import Localizer
 from netvlad_core.mapping.builder import BuildOptions, build_map
 from netvlad_core.mapping.care.merge import sources
 from netvlad_core.mapping.care.parts import Part, check_fit, write_parts
+from netvlad_core.mapping.map_writer import check_output
 from netvlad_core.mapping.place_map import PlaceMap
 from netvlad_core.mapping.statistics import UsualSimilarity
 
@@ -59,13 +61,16 @@ def extend(
     Raises
     ------
     MapError
-        If the drive cannot be localized in the map, or something else than a map is at the output.
+        If the drive cannot be localized in the map, the name is none, or something else than a map is at the
+        output.
     NetvladError
         As `build_map` does.
     """
     localizer = Localizer.open(map_path, options.weights, options.device, precision=options.precision)
     place_map = localizer.place_map
     check_fit([place_map], output)
+    if name in ("", ".", "..") or Path(name).name != name:
+        raise MapError(f"{name!r} cannot be the name of a session: expected a plain name without slashes")
     # The drive as a map of its own, until it is joined; what a stopped run has made of it is found again.
     work = output.resolve().with_name(f".{output.resolve().name}.drive")
     stored, weights = place_map.header.store_images, options.weights or place_map.network_path
@@ -74,14 +79,22 @@ def extend(
     try:
         joint = join(localizer, drive, progress)
     except MapError:
-        shutil.rmtree(work)
+        _discard(drive)
         raise
     part = Part.of(drive, joint=joint.pose)
     kept = new_places(place_map, part)
     parts = [Part.of(place_map), replace(part, rows=part.rows[kept], poses=part.poses[kept])]
     made = write_parts(parts, output, "extend", options.dimension, source=sources([place_map, drive]))
-    shutil.rmtree(work)
+    _discard(drive)
     return Extended(made, joint, len(drive), len(kept))
+
+
+def _discard(drive: PlaceMap) -> None:
+    """Remove a map and its folder, but nothing that somebody else has put beside it."""
+    check_output(drive.path)
+    shutil.rmtree(drive.path)
+    with suppress(OSError):  # not empty
+        drive.path.parent.rmdir()
 
 
 def new_places(place_map: PlaceMap, drive: Part) -> np.ndarray:

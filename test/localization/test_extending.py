@@ -53,3 +53,23 @@ def test_other_street_is_refused_and_leaves_nothing(street_map: PlaceMap, tmp_pa
     with pytest.raises(MapError, match="cannot be joined"):
         extend(street_map.path, drive, "x", tmp_path / "all", _OPTIONS, progress=False)
     assert [path.name for path in tmp_path.iterdir()] == ["drive"]
+
+
+@pytest.mark.parametrize("seed", [1, 2], ids=["same street", "other street"])
+def test_files_of_others_in_the_work_folder_stay(seed: int, street_map: PlaceMap, tmp_path: Path) -> None:
+    work = tmp_path / ".all.drive"
+    work.mkdir()
+    (work / "thesis.txt").write_text("years")
+    try:
+        extend(
+            street_map.path, _drive(tmp_path / "drive", seed), "x", tmp_path / "all", _OPTIONS, progress=False
+        )
+    except MapError:
+        assert seed == 2
+    assert [path.name for path in work.iterdir()] == ["thesis.txt"]
+
+
+@pytest.mark.parametrize("name", ["", ".", "..", "../other", "/elsewhere", "a/b"])
+def test_name_of_a_session_is_no_path(name: str, street_map: PlaceMap, tmp_path: Path) -> None:
+    with pytest.raises(MapError, match="cannot be the name of a session"):
+        extend(street_map.path, _drive(tmp_path / "drive"), name, tmp_path / "all", _OPTIONS, progress=False)
