@@ -75,7 +75,7 @@ def _camera(focal: float, model: str, distortion: np.ndarray) -> Camera:
 
 
 def images(lens: Lens, drive: Drive, metres: float, step: float) -> Images:
-    """What the lens sees along the drive, each so many metres."""
+    """What the lens sees along the drive, an image every `step` metres."""
     town = make_town(drive.seed, drive.parking_seed, drive.designs, drive.plan)
     motion = Motion(town.route, drive.manner, _START, metres, np.random.default_rng(drive.seed))
     positions, quaternions = motion.pose(np.arange(0.0, motion.duration, 0.02))

@@ -221,8 +221,8 @@ class Localizer:
         sessions, found = self.place_map.sessions, []
         for drive in range(len(self.place_map.drives)):
             rows = np.flatnonzero(sessions == drive)
-            is_whole = len(rows) in (len(sessions), *range(_FEWEST_USUAL))
-            found.append(self._usual if is_whole else UsualSimilarity.of(self.place_map.descriptors, rows))
+            is_own = _FEWEST_USUAL <= len(rows) < len(sessions)
+            found.append(UsualSimilarity.of(self.place_map.descriptors, rows) if is_own else self._usual)
         return found
 
     def _prepare_geometry(self) -> None:
@@ -352,6 +352,27 @@ class Localizer:
         self._sequence.forget()
         self._last_descriptor = None
 
+    def expect(self, last: LastPlace, stamp: int) -> None:
+        """Begin a drive near the place where another one ended; the longer ago, the less that counts.
+
+        Parameters
+        ----------
+        stamp : of the first image, nanoseconds.
+
+        Raises
+        ------
+        MapError
+            If the place is of another map, or of a time after the image; then the drive begins anywhere.
+        """
+        self.forget()
+        if last.map_id != self.place_map.header.map_id or not 0 <= last.place < len(self.place_map):
+            raise MapError(f"the last place is of the map {last.map_id}, which is not open")
+        if stamp < last.stamp:
+            seconds = (last.stamp - stamp) / 1e9
+            raise MapError(f"the last place is of {seconds:.0f} s after the first image: clocks differ")
+        spot = int(self._spots.of[last.place])
+        self._sequence.expect(spot, last.is_reversed, (stamp - last.stamp) / 1e9)
+
     def place_probabilities(self) -> np.ndarray:
         """What `track` believes along the map, (N,): see `SequenceFilter.probabilities`.
 
@@ -384,27 +405,6 @@ class Localizer:
         typical = np.array([usual.typical(query) for usual in self._usual_of_drives])
         mean, deviation = typical[self.place_map.sessions[places]].T
         return (similarities - mean) / np.maximum(deviation, _LEAST_DEVIATION)
-
-    def expect(self, last: LastPlace, stamp: int) -> None:
-        """Begin a drive near the place where another one ended; the longer ago, the less that counts.
-
-        Parameters
-        ----------
-        stamp : of the first image, nanoseconds.
-
-        Raises
-        ------
-        MapError
-            If the place is of another map, or of a time after the image; then the drive begins anywhere.
-        """
-        self.forget()
-        if last.map_id != self.place_map.header.map_id or not 0 <= last.place < len(self.place_map):
-            raise MapError(f"the last place is of the map {last.map_id}, which is not open")
-        if stamp < last.stamp:
-            seconds = (last.stamp - stamp) / 1e9
-            raise MapError(f"the last place is of {seconds:.0f} s after the first image: clocks differ")
-        spot = int(self._spots.of[last.place])
-        self._sequence.expect(spot, last.is_reversed, (stamp - last.stamp) / 1e9)
 
     def _see(self, observation: Observation, matches: Sequence[Match]) -> Seen | None:
         """What geometry says of the image, if it is asked."""

@@ -25,6 +25,7 @@ from dataclasses import dataclass
 from enum import IntEnum
 
 import numpy as np
+from scipy.special import expit
 
 from netvlad_core.data.geometry import Pose
 from netvlad_core.data.radii import POSITIVE_WITHIN
@@ -524,7 +525,7 @@ def _odds(probability: float) -> float:
 
 
 def _probability(log_odds: float) -> float:
-    return float(1 / (1 + np.exp(-log_odds)))
+    return float(expit(log_odds))
 
 
 def _usual_speed(spacing: float, stamps: np.ndarray | None) -> float:

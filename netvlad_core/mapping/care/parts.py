@@ -26,7 +26,6 @@ from netvlad_core.mapping.map_writer import (
 )
 from netvlad_core.mapping.place_map import PlaceMap
 from netvlad_core.mapping.places import Places
-from netvlad_core.search import Rows
 
 _log = logging.getLogger(__name__)
 _STORED = ("none", "thumbnail", "full")  # from the least to the most
@@ -41,13 +40,11 @@ class Part:
     place_map : where they are from.
     rows : (K,) int64, in the order of the new map.
     poses : (K, 7) float64, in the frame of the new map.
-    descriptors : (K, D) of another network; None for those of the map.
     """
 
     place_map: PlaceMap
     rows: np.ndarray
     poses: np.ndarray
-    descriptors: Rows | None = None
 
     @classmethod
     def of(cls, place_map: PlaceMap, rows: np.ndarray | None = None, joint: Pose | None = None) -> Part:
@@ -61,7 +58,7 @@ class Part:
 
     @property
     def is_reduced(self) -> bool:
-        return self.descriptors is None and self.place_map.directions is not None
+        return self.place_map.directions is not None
 
 
 def moved(poses: np.ndarray, joint: Pose) -> np.ndarray:
@@ -87,8 +84,8 @@ def check_fit(maps: Sequence[PlaceMap], output: Path) -> None:
         if (header.model_id, header.dimension) != (first.model_id, first.dimension):
             raise MapError(
                 f"{maps[0].path} was built with the model {first.model_id}, {place_map.path} with "
-                f"{header.model_id}: their descriptors cannot be compared; give both one model with "
-                "`netvlad map redescribe`"
+                f"{header.model_id}: their descriptors cannot be compared; build both with one "
+                "model (`netvlad build-map --weights`)"
             )
     check_output(output)
 
@@ -186,17 +183,13 @@ class _JointRows(_Joint):
 
     @property
     def shape(self) -> tuple[int, int]:
-        own = self.parts[0].descriptors
-        width = self.parts[0].place_map.header.dimension if own is None else own.shape[1]
-        return len(self), self.stored or width
+        return len(self), self.stored or self.parts[0].place_map.header.dimension
 
     def __getitem__(self, rows: Any, /) -> np.ndarray:
         wanted = np.arange(len(self))[rows]
         found = np.empty((len(wanted), self.shape[1]), np.float32)
         for chosen, part, inside in self._within(wanted):
-            if part.descriptors is not None:
-                found[chosen] = part.descriptors[inside]
-            elif self.stored:
+            if self.stored:
                 found[chosen] = part.place_map.descriptors[part.rows[inside]]
             else:
                 found[chosen] = part.place_map.whole_descriptors(part.rows[inside])
