@@ -14,7 +14,8 @@ import numpy as np
 
 from benchmarks._measure import parser, print_table
 from benchmarks.scenes import Drive, add_arguments, workshop
-from netvlad_core.localization.tracking.sequence_filter import Belief, SequenceFilter, SequenceOptions, State
+from netvlad_core.localization.tracking.sequence_filter import Belief, SequenceFilter, State
+from netvlad_core.localization.tracking.sequence_options import SequenceOptions
 from netvlad_core.mapping.place_map import PlaceMap
 
 _FACTORS = (0.25, 0.5, 2.0, 4.0)

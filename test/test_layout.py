@@ -13,6 +13,7 @@ _ELSEWHERE = {
     # Values, numbers and protocols without behaviour.
     "netvlad_core/data/radii.py": "",
     "netvlad_core/localization/loops/loop_options.py": "test/test_settings.py",
+    "netvlad_core/localization/tracking/sequence_options.py": "test/test_settings.py",
     "netvlad_core/model/engine.py": "test/model/test_streaming.py",
     "netvlad_core/data/frames.py": "test/data/test_catalogue.py",
     "netvlad_ros/moment.py": "test/ros/test_robot_input.py",

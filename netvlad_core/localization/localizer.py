@@ -26,9 +26,9 @@ from netvlad_core.localization.tracking.sequence_filter import (
     SAME_SPOT,
     Belief,
     SequenceFilter,
-    SequenceOptions,
     State,
 )
+from netvlad_core.localization.tracking.sequence_options import SequenceOptions
 from netvlad_core.mapping.place_map import PlaceMap
 from netvlad_core.mapping.places import Match
 from netvlad_core.mapping.statistics import UsualSimilarity

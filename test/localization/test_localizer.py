@@ -22,7 +22,7 @@ from netvlad_core.localization.localizer import (
     localize_frames,
 )
 from netvlad_core.localization.observation import Observation, observe_frames
-from netvlad_core.localization.tracking.sequence_filter import SequenceOptions
+from netvlad_core.localization.tracking.sequence_options import SequenceOptions
 from netvlad_core.mapping.builder import BuildOptions, build_map
 from netvlad_core.mapping.place_map import PlaceMap
 from netvlad_core.model.extractor import Extractor
