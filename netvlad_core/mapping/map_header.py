@@ -125,9 +125,9 @@ class MapHeader:
                 f"the map {path.parent} has format version {version!r:.40}; this program reads "
                 f"versions 1 to {VERSION}: build the map again, or use the program that wrote it"
             )
-        is_changed = version != 1 and values.pop("sha256", None) != _checksum(values)
+        stated = values.pop("sha256", None)
+        is_changed = version != 1 and stated != _checksum(values)
         if version == 1:
-            values.pop("sha256", None)
             values.setdefault("stored_dimension", values.get("dimension"))
         known = {member.name for member in fields(cls)} - (_SINCE_3 if version < 3 else set())
         if wrong := known ^ values.keys():
