@@ -69,6 +69,8 @@ _LATEST_WEIGHT = 0.5
 # light images usually prefer another place, by one deviation; a robot that is carried off loses five.
 _USUAL_WEIGHT = 0.03
 _MOST_SHORT = 1.5
+# Probability of another place that overrules the path. By design.
+_SURE = 0.9
 # Least share of a belief that stays on the map in a movement while the robot does.
 _STAYS = 0.5
 # Images after which what places usually look like is half forgotten.
@@ -348,7 +350,7 @@ class SequenceFilter:
         follows = path.agrees and self._doubt - self._usual_doubt < _MOST_SHORT
         lead = self._lead(believed)
         # Where the latest images say for sure that the robot is elsewhere, it was carried.
-        is_elsewhere = apart > self._radius and _odds(self._on_map * _probability(lead)) >= enough
+        is_elsewhere = apart > self._radius and self._on_map * _probability(lead) >= _SURE
         if follows and not is_elsewhere and apart > min(options.radius, self._radius):
             direction, place = int(path.is_reversed), path.place
             lead = self._lead(place)
@@ -357,10 +359,12 @@ class SequenceFilter:
         agree = follows and self.motion.distances_to(place, believed) <= self._radius
         by_images = self._on_map * _probability(max(lead, along) if agree else lead)
         by_path = _probability(path.evidence - options.lookalike) if agree else 0.0
-        probability = max(by_images, by_path)
+        # What min_belief is compared with. Images that prefer another part of the map say nothing for this.
+        said = max(by_images if self._doubt < options.contradiction else 0.0, by_path)
+        probability = said or by_images
         is_enough = _odds(by_images) >= enough
         state = State.LOST
-        if (is_enough and self._doubt < options.contradiction) or _odds(by_path) >= enough:
+        if _odds(said) >= enough:
             state = State.LOCALIZED
         elif self._on_map > 0.5:
             state = State.AMBIGUOUS
