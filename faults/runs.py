@@ -17,8 +17,7 @@ import cv2
 import numpy as np
 
 from faults.maps import small_map
-from faults.trial import Bad, Fault
-from netvlad_core.errors import MapError
+from faults.trial import Bad, Fault, no_loss
 from netvlad_core.mapping.place_map import PlaceMap
 
 _IMAGES = 24
@@ -58,10 +57,8 @@ def ended(process: subprocess.Popen[str]) -> str:
 
 
 def same(path: Path, expected: PlaceMap) -> None:
-    try:
+    with no_loss():
         found = PlaceMap.open(path, verify=True)
-    except MapError as error:
-        raise Bad(f"loss: {error}") from error
     files = {name: stated for name, stated in found.header.files.items()}
     if files != expected.header.files:
         raise Bad("silent: the map is another one")
@@ -138,9 +135,9 @@ def _care_killed(
     sleep(moment)
     process.send_signal(signal.SIGKILL)
     process.communicate()
-    if PlaceMap.open(output, verify=True).header.files != expected.header.files and (
-        _files(output) != _files(older)
-    ):
+    with no_loss():
+        found = PlaceMap.open(output, verify=True).header
+    if found.files != expected.header.files and _files(output) != _files(older):
         raise Bad("loss: the older map is another one")
     ended(_map(action, source, output, options))
     same(output, expected)
@@ -199,7 +196,9 @@ def _full(drive: Path, output: Path, limit: int, expected: PlaceMap) -> None:
     if process.returncode == 0:
         same(output, expected)  # there was room enough
         return
-    if not said or PlaceMap.open(output, verify=True).header != older:
+    with no_loss():
+        found = PlaceMap.open(output, verify=True).header
+    if not said or found != older:
         raise Bad(f"loss: the older map is gone, or nothing is said: {said!r}")
     ended(build(drive, output))
     same(output, expected)

@@ -27,6 +27,15 @@ class Bad(Exception):
     """A fault that was not survived: silently wrong, or lost. The first word is the kind."""
 
 
+@contextmanager
+def no_loss() -> Iterator[None]:
+    """Look at what the fault must have left whole: an error there is a loss, not a refusal."""
+    try:
+        yield
+    except NetvladError as error:
+        raise Bad(f"loss: {error}") from error
+
+
 class Hang(BaseException):
     """No answer in time; no `except Exception` may hold it."""
 
