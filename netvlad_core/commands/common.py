@@ -76,6 +76,10 @@ def add_source(
     add("--extrinsics", type=float, nargs=7, metavar=("X", "Y", "Z", "QX", "QY", "QZ", "QW"), help=text)
     text = "topic to be stamped with its time of recording, because its own clock is wrong"
     add("--recording-time", action="append", default=[], metavar="T", help=text)
+    add_quiet(command)
+
+
+def add_quiet(command: argparse.ArgumentParser) -> None:
     command.add_argument("--quiet", action="store_true", help="show no progress bar")
 
 
@@ -121,6 +125,11 @@ def keyframe_rule(options: argparse.Namespace) -> KeyframeRule | None:
 def add_fit(command: argparse.ArgumentParser) -> None:
     """Arguments of a network that is fitted to a drive, and of the drive's poses."""
     command.add_argument("--no-poses", action="store_true", help="accept a drive without poses")
+    add_network(command)
+
+
+def add_network(command: argparse.ArgumentParser) -> None:
+    """Arguments of a network that is fitted to images."""
     group = command.add_argument_group("network to fit")
     add = group.add_argument
     text = f"network below NetVLAD: {', '.join(BACKBONES)} (default: %(default)s)"

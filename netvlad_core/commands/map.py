@@ -11,7 +11,9 @@ import argparse
 
 from netvlad_core.commands import common
 
-_ACTIONS = ("info", "validate", "merge", "extend", "prune", "split", "strip-images", "upgrade")
+_ACTIONS = (
+    "info", "validate", "merge", "extend", "prune", "split", "strip-images", "redescribe", "upgrade",
+)  # fmt: skip
 
 
 def add_arguments(command: argparse.ArgumentParser) -> None:

@@ -110,14 +110,19 @@ def build_map(source: FrameSource, output: Path, options: BuildOptions, progress
     >>> len(place_map), place_map.has_poses, place_map.header.map_id
     (27, True, 'evening@...')
     """
+    check_precision(options)
+    output = output.resolve()  # a link to a map stays a link, and "." has a name
+    with sole_writer(output) as work:
+        return _build(source, output, options, work, progress)
+
+
+def check_precision(options: BuildOptions) -> None:
+    """Raise NetvladError if the network is to run in int8, and there is none yet."""
     if options.precision == "int8" and options.weights is None:
         raise NetvladError(
             "int8 needs an exported network: run `netvlad fit`, then `netvlad export --precision int8`, then "
             "pass it with --weights"
         )
-    output = output.resolve()  # a link to a map stays a link, and "." has a name
-    with sole_writer(output) as work:
-        return _build(source, output, options, work, progress)
 
 
 def _build(source: FrameSource, output: Path, options: BuildOptions, work: Path, progress: bool) -> PlaceMap:
@@ -129,6 +134,29 @@ def _build(source: FrameSource, output: Path, options: BuildOptions, work: Path,
     given = [path for path in (options.weights, options.backbone_weights) if path is not None]
     key = fingerprint_of(given, (source.fingerprint, rule, options))
     journal = Journal(work, key)
+    extractor = describe_keyframes(source, rule, options, journal, progress)
+    _write_map(source, output, options, extractor, journal)
+    journal.remove()
+    return PlaceMap.open(output)
+
+
+def describe_keyframes(
+    source: FrameSource, rule: KeyframeRule, options: BuildOptions, journal: Journal, progress: bool
+) -> Extractor:
+    """Put the keyframes of a source that a journal does not hold yet into it, described.
+
+    Returns
+    -------
+    The network: that of the options, or one that is fitted to the source and kept in the folder of the
+    journal.
+
+    Raises
+    ------
+    SourceError
+        If the source has no usable frame, or no poses although they are required.
+    CheckpointError
+        If the weights cannot be read.
+    """
     weights = options.weights or _fit_weights(source, rule, options, journal, progress)
     extractor = Extractor.load(weights, options.device, options.batch_size, options.precision)
     journal.resume(extractor.dimension)
@@ -143,9 +171,7 @@ def _build(source: FrameSource, output: Path, options: BuildOptions, work: Path,
         journal.close()
     if not journal.place_count:
         raise SourceError(nothing_usable(source, journal.broken))
-    _write_map(source, output, options, extractor, journal)
-    journal.remove()
-    return PlaceMap.open(output)
+    return extractor
 
 
 def _fit_weights(
@@ -163,6 +189,13 @@ def _fit_weights(
     if not exported.is_file():  # a run may have been killed in between
         _export(load_checkpoint(path), exported, options.backbone_weights is None)
     return path
+
+
+def copy_fitted_network(journal: Journal, folder: Path) -> None:
+    """Copy the network that was fitted to the source of a journal, if one was, to a folder."""
+    for file in (layout.NETWORK_FILE, layout.ONNX_FILE):
+        if (journal.folder / file).is_file():
+            shutil.copyfile(journal.folder / file, folder / file)
 
 
 def _export(network: PlaceNetwork, path: Path, has_packaged_backbone: bool) -> None:
@@ -233,7 +266,4 @@ def _write_map(
             shutil.copyfile(journal.images_path, new / layout.IMAGES_FILE)
             ends = np.array([entry.image_end for entry in entries], dtype=np.int64)
             np.save(new / layout.IMAGE_ENDS_FILE, ends)
-        if options.weights is None:
-            for file in (layout.NETWORK_FILE, layout.ONNX_FILE):
-                if (journal.folder / file).is_file():
-                    shutil.copyfile(journal.folder / file, new / file)
+        copy_fitted_network(journal, new)

@@ -121,27 +121,49 @@ def write_parts(
         weights=_network_owner(maps).header.weights,
         skipped=dict(sum((Counter(place_map.header.skipped) for place_map in maps), Counter())),
         store_images=_told_if_dropped(maps, stored),
-        history=_history(maps, operation),
+        history=history_with(maps, operation),
     )
     header = replace(header, **changes)
-    sessions, drives = _sessions(parts)
-    places = Places(
-        np.empty((0, 0), np.float32),
-        np.concatenate([part.place_map.stamps[part.rows] for part in parts]),
-        np.concatenate([part.poses for part in parts]),
-        _one_camera(maps),
-        _Images(parts) if header.store_images != "none" else None,
-        sessions,
-    )
-    names = [part.place_map.names[row] for part in parts for row in part.rows.tolist()]
-    with writing_map(output, replace(header, sessions=drives)) as new:
+    described = Described.of(parts, header.store_images != "none")
+    with writing_map(output, replace(header, sessions=described.drives)) as new:
         _write_rows(parts, new, dimension)
-        write_places(new, places, names)
+        write_places(new, described.places, described.names)
         if header.weights is None:
             owner = _network_owner(maps)
             files = map_files(owner.path, owner.header) & {layout.NETWORK_FILE, *layout.ONNX_FILES}
             copy_files(owner.path, files, new)
     return PlaceMap.open(output)
+
+
+@dataclass(frozen=True, eq=False)
+class Described:
+    """What is known of the places of several parts but for their descriptors.
+
+    Attributes
+    ----------
+    places : without descriptors.
+    names : of the places' frames in their source.
+    drives : name, source and first map of each session.
+    """
+
+    places: Places
+    names: list[str]
+    drives: list[dict[str, str]]
+
+    @classmethod
+    def of(cls, parts: Sequence[Part], has_images: bool) -> Described:
+        """Join the places of some parts; `has_images` says whether their images come with them."""
+        sessions, drives = _sessions(parts)
+        places = Places(
+            np.empty((0, 0), np.float32),
+            np.concatenate([part.place_map.stamps[part.rows] for part in parts]),
+            np.concatenate([part.poses for part in parts]),
+            _one_camera([part.place_map for part in parts]),
+            _Images(parts) if has_images else None,
+            sessions,
+        )
+        names = [part.place_map.names[row] for part in parts for row in part.rows.tolist()]
+        return cls(places, names, drives)
 
 
 def _write_rows(parts: Sequence[Part], folder: Path, dimension: int) -> None:
@@ -238,7 +260,8 @@ def _sessions(parts: Sequence[Part]) -> tuple[np.ndarray, list[dict[str, str]]]:
     return np.concatenate(numbers).astype(np.int32), drives
 
 
-def _history(maps: Sequence[PlaceMap], operation: str) -> list[dict[str, Any]]:
+def history_with(maps: Sequence[PlaceMap], operation: str) -> list[dict[str, Any]]:
+    """History of a map that an operation makes of some maps."""
     steps: list[dict[str, Any]] = []
     for place_map in maps:
         steps += [step for step in place_map.header.history if step not in steps]
