@@ -50,6 +50,7 @@ def main() -> int:
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--share", type=float, default=1.0, help="of the faults (default: %(default)s)")
     parser.add_argument("--only", type=int, metavar="K", help="the fault of this number in each class")
+    parser.add_argument("--each", action="store_true", help="tell what each fault of a node cost it")
     parser.add_argument("--json", type=Path, metavar="FILE", help="write the outcome")
     options = parser.parse_args()
     if unknown := set(options.classes) - CLASSES.keys():
@@ -62,6 +63,8 @@ def main() -> int:
             report = run(name, CLASSES[name], options.seed, Path(folder), options.share, options.only)
         reports.append(report)
         print(_line(report), flush=True)
+        for fault, cost in report.costs if options.each else ():
+            print(f"    {cost.seconds:6.2f} s {cost.megabytes:6.1f} MB  {fault}")
         for kind, fault, detail in report.bad[:10]:
             print(f"    {kind}: {fault}: {detail}")
     total = Report("all", options.seed)
@@ -78,9 +81,14 @@ def main() -> int:
 
 def _line(report: Report) -> str:
     survived = report.injected - len(report.bad)
+    costs = [cost for _, cost in report.costs]
+    said = [report.kinds] if report.bad else []
+    if costs:
+        seconds, megabytes = (max(getattr(c, name) for c in costs) for name in ("seconds", "megabytes"))
+        said.append(f"the next image answered within {seconds:.2f} s, {megabytes:.1f} MB more")
     return (
         f"{report.name:<18}{report.injected:>9}{survived:>9}{report.refused:>9}{len(report.bad):>5}"
-        f"{report.seconds:>9.1f}  {report.kinds}"
+        f"{report.seconds:>9.1f}  {'; '.join(said)}"
     )
 
 

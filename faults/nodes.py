@@ -18,7 +18,7 @@ from std_msgs.msg import Header
 from faults.live import picture_map
 from faults.maps import content
 from faults.robot import GOOD, START, Robot, Running
-from faults.trial import Bad, Fault, no_loss
+from faults.trial import Bad, Cost, Fault, no_loss
 from netvlad_core.mapping.map_writer import copy_map
 from netvlad_core.mapping.place_map import PlaceMap
 from netvlad_ros.conversions import image_to_message
@@ -62,10 +62,11 @@ def _both(robot: Robot, place_map: Path, **parameters: Any) -> Iterator[list[Run
         yield [localizer, closer]
 
 
-def _survive(robot: Robot, nodes: list[Running], attack: Callable[[], object]) -> None:
-    robot.survives(nodes[0], attack)
+def _survive(robot: Robot, nodes: list[Running], attack: Callable[[], object]) -> Cost:
+    cost = robot.survives(nodes[0], attack)
     for running in nodes[1:]:
         robot.survives(running, lambda: None)
+    return cost
 
 
 def _leap(robot: Robot, leaping: list[str], leap: int) -> None:

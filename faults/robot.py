@@ -9,7 +9,6 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from importlib import import_module
-from pathlib import Path
 from time import monotonic, sleep, time_ns
 from typing import Any
 
@@ -19,13 +18,15 @@ from nav_msgs.msg import Odometry
 from rclpy.node import Node, NodeNameNonExistentError
 from rclpy.qos import qos_profile_sensor_data
 from rosgraph_msgs.msg import Clock
-from sensor_msgs.msg import Image
+from sensor_msgs.msg import CompressedImage, Image
 from std_msgs.msg import Header
 
+from benchmarks._measure import peak_megabytes
 from benchmarks.node_overhead import spinning
-from faults.runs import ROOT
-from faults.trial import Bad
+from faults.runs import ROOT, SPACING
+from faults.trial import GROWTH_MB, Bad, Cost, reset_peak
 from netvlad_core.data.geometry import Pose
+from netvlad_core.data.images import encode_jpeg
 from netvlad_ros.conversions import (
     image_to_message,
     pose_to_message,
@@ -37,7 +38,6 @@ from netvlad_ros.msg import GlobalDescriptor, PlaceMatches
 # The next good image is answered within a second; a machine with other work on it may take longer.
 PATIENCE = 15.0
 START = 60.0
-_GROWTH_MB = 50.0
 _AT_ONCE = 5  # DDS keeps ten requests of a service
 GOOD = 4  # place of the image that is shown
 _PROGRAM = "import sys; from netvlad_ros.process import run; sys.exit(run([{!r}, *sys.argv[1:]]))"
@@ -60,11 +60,6 @@ class Running:
     answers: dict[int, Any] = field(default_factory=dict)
     good: int = GOOD
 
-    def megabytes(self) -> float:
-        self.check()
-        pages = int(Path(f"/proc/{self.process.pid}/statm").read_text().split()[1])
-        return pages * os.sysconf("SC_PAGE_SIZE") / 1e6
-
     def check(self) -> None:
         if self.process.poll() is not None:
             raise Bad(f"crash: {self.name} has ended with status {self.process.returncode}")
@@ -79,7 +74,7 @@ class Robot:
 
     Attributes
     ----------
-    images, odometry : publishers.
+    images, compressed, odometry : publishers. `compressed` sends JPEG images to whoever listens.
     ahead : nanoseconds by which the stamps of images and odometry, and ROS time, differ from the time of day.
     """
 
@@ -88,6 +83,9 @@ class Robot:
         self.ahead = {"images": 0, "odometry": 0, "clock": 0}
         self.node = Node("robot", namespace=f"/faults_{os.getpid()}")
         self.images = self.node.create_publisher(Image, "image", qos_profile_sensor_data)
+        self.compressed = self.node.create_publisher(
+            CompressedImage, "image/compressed", qos_profile_sensor_data
+        )
         self.odometry = self.node.create_publisher(Odometry, "odom", 10)
         self._clock = self.node.create_publisher(Clock, "/clock", 10)
         self._clients: dict[str, Any] = {}
@@ -124,20 +122,27 @@ class Robot:
             running.process.terminate()
             running.process.wait(timeout=30)
 
-    def show(self, place: int = GOOD) -> int:
-        """Publish the image of a place, with odometry of a robot that moves on; returns its stamp."""
+    def moves(self) -> Header:
+        """Publish clock and odometry of a robot on its way; returns the header of an image of this moment."""
         self._metres += 1.0
         now = time_ns()
         self._clock.publish(Clock(clock=stamp_from_nanoseconds(now + self.ahead["clock"])))
         odometry = Odometry(header=_header(now + self.ahead["odometry"], "odom"), child_frame_id="base_link")
         odometry.pose.pose = pose_to_message(Pose.from_xyz_yaw(self._metres, 0.0))
         self.odometry.publish(odometry)
-        stamp = now + self.ahead["images"]
-        self.images.publish(image_to_message(self.pictures[place], _header(stamp, "camera")))
-        return stamp
+        return _header(now + self.ahead["images"], "camera")
 
-    def is_answered(self, running: Running, patience: float = PATIENCE) -> float:
-        """Show good images until one is answered, and rightly; returns the seconds that it took."""
+    def show(self, place: int = GOOD) -> int:
+        """Publish the image of a place, with odometry; returns its stamp."""
+        header = self.moves()
+        self.images.publish(image_to_message(self.pictures[place], header))
+        if self.compressed.get_subscription_count():
+            data = encode_jpeg(self.pictures[place])
+            self.compressed.publish(CompressedImage(header=header, format="jpeg", data=data))
+        return stamp_to_nanoseconds(header.stamp)
+
+    def is_answered(self, running: Running, patience: float = PATIENCE) -> None:
+        """Show good images until one is answered, and rightly."""
         started = monotonic()
         shown: set[int] = set()
         while not (answered := shown & running.answers.keys()):
@@ -149,17 +154,21 @@ class Robot:
             while monotonic() < until and not shown & running.answers.keys():
                 sleep(0.005)
         answer = running.answers[answered.pop()]
-        if isinstance(answer, PlaceMatches) and answer.matches[0].place_id != running.good:
-            raise Bad(f"silent: place {running.good} is taken for {answer.matches[0].place_id}")
-        return monotonic() - started
+        if isinstance(answer, PlaceMatches):
+            best = answer.matches[0]
+            if (best.place_id, best.pose.position.x) != (running.good, SPACING * GOOD):
+                raise Bad(f"silent: place {running.good} is taken for {best}")
 
-    def survives(self, running: Running, attack: Callable[[], object]) -> None:
+    def survives(self, running: Running, attack: Callable[[], object]) -> Cost:
         """Attack, and have the next good image answered; the node must not have grown."""
-        before = running.megabytes()
+        running.check()
+        before, started = reset_peak(running.process.pid), monotonic()
         attack()
         self.is_answered(running)
-        if running.megabytes() - before > _GROWTH_MB:
-            raise Bad(f"growth: {running.megabytes() - before:.0f} MB in {running.name}")
+        cost = Cost(monotonic() - started, peak_megabytes(running.process.pid) - before)
+        if cost.megabytes > GROWTH_MB:
+            raise Bad(f"growth: {cost.megabytes:.0f} MB in {running.name}")
+        return cost
 
     def services(self, name: str) -> list[tuple[str, Any]]:
         """All services of a node, `localizer/load_map`, with their types."""

@@ -21,12 +21,13 @@ from faults.trial import Bad, Fault, no_loss
 from netvlad_core.mapping.place_map import PlaceMap
 
 _IMAGES = 24
+SPACING = 3  # metres
 SECONDS = 200  # for a few programs one after the other, on a busy machine
 ROOT = Path(__file__).resolve().parents[1]
 
 
 def catalogue(folder: Path, first: int = 0) -> Path:
-    """A catalogue of images three metres apart, of all or from one on."""
+    """A catalogue of images along a line, of all or from one on."""
     rng = np.random.default_rng(0)
     folder.mkdir(parents=True)
     rows = ["image,x,y,yaw"]
@@ -35,7 +36,7 @@ def catalogue(folder: Path, first: int = 0) -> Path:
             rng.integers(0, 256, (9, 12, 3), np.uint8), (320, 240), interpolation=cv2.INTER_CUBIC
         )
         cv2.imwrite(str(folder / f"{number:03d}.png"), picture)
-        rows.append(f"{number:03d}.png,{3 * number},0,0")
+        rows.append(f"{number:03d}.png,{SPACING * number},0,0")
     (folder / "drive.csv").write_text("\n".join([rows[0], *rows[1 + first :]]) + "\n")
     return folder / "drive.csv"
 

@@ -15,9 +15,10 @@ from types import FrameType
 
 import numpy as np
 
+from benchmarks._measure import peak_megabytes
 from netvlad_core.errors import NetvladError
 
-_GROWTH_MB = 50.0
+GROWTH_MB = 50.0
 # Above what the process has: so much memory is an error of its own, not the end of the machine.
 _ROOM = 6 << 30
 _SHOWN = 160
@@ -41,14 +42,29 @@ class Hang(BaseException):
 
 
 @dataclass(frozen=True)
+class Cost:
+    """What a fault costs a node.
+
+    Attributes
+    ----------
+    seconds : from the beginning of the fault until the next good image is answered.
+    megabytes : resident memory at its peak meanwhile, beyond what the node had before.
+    """
+
+    seconds: float
+    megabytes: float
+
+
+@dataclass(frozen=True)
 class Fault:
     """One thing that goes wrong.
 
     Attributes
     ----------
     name : what is done to what; with the seed of the run it says all.
-    trial : does it and judges the outcome. It returns if the answer is right, raises NetvladError if the
-        fault is refused with a sentence, and Bad or anything else if it is not survived.
+    trial : does it and judges the outcome. It returns if the answer is right, with the Cost if it is a node
+        that answers, raises NetvladError if the fault is refused with a sentence, and Bad or anything else if
+        it is not survived.
     seconds : after which it hangs; whatever is right takes a tenth of it.
     """
 
@@ -67,6 +83,7 @@ class Report:
     Attributes
     ----------
     slowest : seconds and name of the fault that took longest.
+    costs : name and cost of each fault of a node.
     bad : kind, name and detail of each fault that was not survived.
     """
 
@@ -76,6 +93,7 @@ class Report:
     refused: int = 0
     seconds: float = 0.0
     slowest: tuple[float, str] = (0.0, "")
+    costs: list[tuple[str, Cost]] = field(default_factory=list)
     bad: list[tuple[str, str, str]] = field(default_factory=list)
 
     @property
@@ -98,10 +116,11 @@ def run(name: str, faults: FaultClass, seed: int, folder: Path, share: float, on
 
 def _inject(fault: Fault, number: int, report: Report) -> None:
     report.injected += 1
-    before, kind, detail, started = _reset_peak(), "", "", monotonic()
+    before, kind, detail, started = reset_peak(), "", "", monotonic()
     try:
         with _deadline(fault.seconds):
-            fault.trial()
+            if isinstance(outcome := fault.trial(), Cost):
+                report.costs.append((fault.name, outcome))
     except NetvladError as error:
         report.refused += 1
         if "\n" in str(error) or len(str(error)) > 2000:
@@ -112,8 +131,8 @@ def _inject(fault: Fault, number: int, report: Report) -> None:
         kind, _, detail = str(error).partition(": ")
     except Exception as error:  # what no caller expects
         kind, detail = "crash", f"{type(error).__name__}: {error}"
-    if not kind and _peak() - before > _GROWTH_MB:
-        kind, detail = "growth", f"{_peak() - before:.0f} MB"
+    if not kind and (growth := peak_megabytes() - before) > GROWTH_MB:
+        kind, detail = "growth", f"{growth:.0f} MB"
     report.slowest = max(report.slowest, (monotonic() - started, fault.name))
     if kind:
         report.bad.append((kind, f"#{number} {fault.name}", detail[:_SHOWN]))
@@ -150,12 +169,7 @@ def _bounded() -> Iterator[None]:
         resource.setrlimit(resource.RLIMIT_AS, earlier)
 
 
-def _reset_peak() -> float:
-    """Resident megabytes, which the peak is counted from."""
-    Path("/proc/self/clear_refs").write_text("5")
-    return _peak()
-
-
-def _peak() -> float:
-    lines = Path("/proc/self/status").read_text().splitlines()
-    return next(int(line.split()[1]) / 1024 for line in lines if line.startswith("VmHWM"))
+def reset_peak(pid: int | str = "self") -> float:
+    """Resident megabytes of a process, from which its peak is counted anew."""
+    Path(f"/proc/{pid}/clear_refs").write_text("5")
+    return peak_megabytes(pid)
