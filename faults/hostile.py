@@ -45,7 +45,7 @@ def node(rng: np.random.Generator, folder: Path, share: float) -> Iterator[Fault
     other, _ = picture_map(folder / "other", first=3)
     with (
         Robot.at_work(pictures) as robot,
-        robot.runs(map=place_map) as localizer,
+        robot.runs(map=place_map, publish_map_to_odom=True) as localizer,
         robot.runs(name="compressed", map=place_map, image_transport="compressed") as compressed,
     ):
         robot.node.create_subscription(Image, "localizer/match_image", lambda _: None, 1)
@@ -89,7 +89,7 @@ def _messages(robot: Robot) -> _Attacks:
     for stamp in (0, 1, 10**18, time_ns() + 10**15, 2**31 * 10**9 - 1):
         image = image_to_message(robot.pictures[1], Header())
         yield f"image of stamp {stamp}", partial(_shown, robot, robot.images, image, stamp)
-    for value in (1e300, 1.7e308, float("nan"), float("inf"), -1e9):
+    for value in (1e300, 1e308, float("nan"), float("inf"), -1e9):
         for part, name in (("position", "x"), ("orientation", "w")):
             yield f"odometry, {part}.{name} = {value}", partial(_told, robot, part, name, value)
 
@@ -97,7 +97,7 @@ def _messages(robot: Robot) -> _Attacks:
 def _told(robot: Robot, part: str, name: str, value: float) -> None:
     odometry = Odometry(header=Header(frame_id="odom"), child_frame_id="base_link")
     odometry.header.stamp = stamp_from_nanoseconds(time_ns())
-    odometry.pose.pose.orientation.w = 1.0
+    odometry.pose.pose.orientation.z, odometry.pose.pose.orientation.w = 0.38, 0.92
     setattr(getattr(odometry.pose.pose, part), name, value)
     robot.odometry.publish(odometry)
 
