@@ -73,6 +73,7 @@ class CatalogueSource:
 
     is_stream = False
     camera = None
+    origin: list[float] | None = None
     remark = ""
 
     def __init__(

@@ -46,6 +46,7 @@ class FrameSource(Protocol):
     remark : sentence about why few images can be used, as far as the source knows; otherwise empty.
     is_stream : whether it is a recording at camera rate, from which keyframes are yet to be chosen.
     camera : calibration of the camera, or None if it is not known.
+    origin : latitude, longitude and height of the frame's origin, as in `MapHeader`, or None.
     """
 
     description: str
@@ -54,6 +55,9 @@ class FrameSource(Protocol):
     skipped: Counter[str]
     remark: str
     is_stream: bool
+
+    @property
+    def origin(self) -> list[float] | None: ...
 
     @property
     def camera(self) -> Camera | None: ...

@@ -254,6 +254,7 @@ def _write_map(
         weights=None if options.weights is None else str(options.weights.resolve()),
         store_images=options.store_images,
         skipped=dict(journal.broken + source.skipped),
+        origin=source.origin,
     )
     entries = journal.places
     poses = np.array([entry.pose or [np.nan] * 7 for entry in entries], dtype=np.float64)

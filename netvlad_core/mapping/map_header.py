@@ -16,10 +16,10 @@ from netvlad_core.mapping.stored_file import StoredFile
 from netvlad_core.model.spec import PRECISIONS
 
 FORMAT = "netvlad_ros place map"
-VERSION = 3
-# Fields that came with version 3. A map that uses none of them is written as version 2, which older programs
-# open; they refuse version 3 with a sentence.
-_SINCE_3 = frozenset({"sessions", "history"})
+VERSION = 4
+# Fields and files that came with a version. A map is written in the earliest one that has what it uses, 2 at
+# least: older programs open it, and refuse later versions with a sentence.
+_FIELDS_SINCE = {"sessions": 3, "history": 3, "origin": 4}
 
 HEADER_FILE = "map.json"
 DESCRIPTORS_FILE = "descriptors.npy"
@@ -35,10 +35,12 @@ ONNX_FILES = frozenset(f"model.{precision}.onnx" for precision in PRECISIONS)
 IMAGES_FILE = "images.bin"
 IMAGE_ENDS_FILE = "image_ends.npy"
 CAMERA_FILE = "camera.json"
+CAMERAS_FILE = "cameras.json"  # instead of it, in a map whose drives have several calibrations
 SESSIONS_FILE = "sessions.npy"
+_FILES_SINCE = {CAMERAS_FILE: 4}
 _ALL_FILES = ONNX_FILES | {
     DESCRIPTORS_FILE, DIRECTIONS_FILE, INDEX_FILE, STAMPS_FILE, POSES_FILE, NAMES_FILE, NETWORK_FILE,
-    IMAGES_FILE, IMAGE_ENDS_FILE, CAMERA_FILE, SESSIONS_FILE,
+    IMAGES_FILE, IMAGE_ENDS_FILE, CAMERA_FILE, CAMERAS_FILE, SESSIONS_FILE,
 }  # fmt: skip
 
 # Bounds of what is believed before memory is taken; real maps stay far below them.
@@ -48,6 +50,7 @@ _MOST_PLACES = 1 << 24
 _MOST_NUMBERS = 1 << 20  # of a descriptor
 _MOST_IN_DIRECTIONS = 1 << 28
 _MOST_METRES = 1e7  # between two places
+_HIGHEST = 1e5  # metres above or below the ellipsoid
 _MOST_SESSIONS, _MOST_STEPS = 10_000, 10_000
 _LARGEST = 1e300
 
@@ -73,6 +76,8 @@ class MapHeader:
     skipped : reason and count of frames left out.
     sessions : name, source and first map of each drive in the map; empty if it holds one drive, its source.
     history : operations that led to the map, oldest first, each with the ids of the maps it was made from.
+    origin : latitude and longitude in degrees and metres above the WGS84 ellipsoid of the frame's origin, if
+        its axes point east, north and up there; None if it is not known where on earth the map is.
     files : size in bytes and sha256 of each file.
     """
 
@@ -92,6 +97,7 @@ class MapHeader:
     skipped: dict[str, int] = field(default_factory=dict)
     sessions: list[dict[str, str]] = field(default_factory=list)
     history: list[dict[str, Any]] = field(default_factory=list)
+    origin: list[float] | None = None
     files: dict[str, dict[str, Any]] = field(default_factory=dict)
     format: str = FORMAT
     version: int = VERSION
@@ -102,9 +108,10 @@ class MapHeader:
 
     def write(self, path: Path) -> None:
         values = asdict(self)
-        values["version"] = VERSION if any(values[name] for name in _SINCE_3) else 2
-        if values["version"] < 3:
-            values = {name: value for name, value in values.items() if name not in _SINCE_3}
+        needed = [since for name, since in _FIELDS_SINCE.items() if values[name]]
+        needed += [since for name, since in _FILES_SINCE.items() if name in self.files]
+        version = values["version"] = max(needed, default=2)
+        values = {name: value for name, value in values.items() if _FIELDS_SINCE.get(name, 1) <= version}
         path.write_text(json.dumps({**values, "sha256": _checksum(values)}, indent=2) + "\n")
 
     @classmethod
@@ -129,7 +136,7 @@ class MapHeader:
         is_changed = version != 1 and stated != _checksum(values)
         if version == 1:
             values.setdefault("stored_dimension", values.get("dimension"))
-        known = {member.name for member in fields(cls)} - (_SINCE_3 if version < 3 else set())
+        known = {each.name for each in fields(cls) if _FIELDS_SINCE.get(each.name, 1) <= version}
         if wrong := known ^ values.keys():
             raise MapError(f"{path} lacks fields or has unknown ones: {', '.join(sorted(wrong)):.200}")
         for name, (is_right, expected) in _RULES.items():
@@ -235,6 +242,16 @@ def _is_step(value: Any) -> bool:
     )
 
 
+def _is_origin(value: Any) -> bool:
+    return value is None or (
+        isinstance(value, list)
+        and len(value) == 3
+        and _is_number(value[0], -90, 90)
+        and _is_number(value[1], -180, 180)
+        and _is_number(value[2], -_HIGHEST, _HIGHEST)
+    )
+
+
 def _is_list(value: Any, is_entry: Callable[[Any], bool], most: int) -> bool:
     return isinstance(value, list) and len(value) <= most and all(map(is_entry, value))
 
@@ -270,6 +287,7 @@ _RULES: dict[str, tuple[Callable[[Any], bool], str]] = {
         lambda value: _is_list(value, _is_step, _MOST_STEPS),
         "operations, each with the ids of its maps",
     ),
+    "origin": (_is_origin, "latitude, longitude and height, or null"),
     "files": (
         lambda value: _is_table(value, _is_file) and value.keys() <= _ALL_FILES,
         "files of a map, each with its bytes and sha256",

@@ -37,6 +37,7 @@ class MapSource:
         self.fingerprint = header.map_id
         self.skipped: Counter[str] = Counter()
         self.camera = place_map.camera
+        self.origin = header.origin
         self._map = place_map
 
     @classmethod

@@ -117,6 +117,9 @@ def write_places(folder: Path, places: Places, names: Sequence[str]) -> None:
         np.save(folder / layout.IMAGE_ENDS_FILE, ends)
     if places.camera is not None:
         (folder / layout.CAMERA_FILE).write_text(places.camera.to_json())
+    if places.cameras:
+        texts = ("null\n" if camera is None else camera.to_json() for camera in places.cameras)
+        (folder / layout.CAMERAS_FILE).write_text(f"[{','.join(texts)}]\n")
 
 
 def write_descriptors(descriptors: Rows, folder: Path, dimension: int, are_projections: bool = False) -> None:

@@ -24,12 +24,13 @@ if TYPE_CHECKING:
     from netvlad_core.model.extractor import Extractor
 
 # Of the descriptors, by version; rounding them moves no similarity by more than 0.001.
-_TYPES: dict[int, type] = {1: np.float32, 2: np.float16, 3: np.float16}
+_TYPES: dict[int, type] = {1: np.float32, 2: np.float16, 3: np.float16, 4: np.float16}
 # Files up to this size are checked on every opening; larger ones on request, since a robot with 100 000
 # places would read gigabytes before its first answer.
 _ALWAYS_CHECKED_BYTES = 1 << 24
 # Of JSON files other than map.json, before they are parsed.
 _MOST_BYTES_PER_NAME, _MOST_NAMES_BYTES, _MOST_CAMERA_BYTES = 10_000, 1 << 30, 1 << 20
+_MOST_CAMERAS_BYTES = 1 << 24
 
 
 class PlaceMap(Places):
@@ -77,6 +78,9 @@ class PlaceMap(Places):
             _read_camera(files[layout.CAMERA_FILE]) if layout.CAMERA_FILE in files else None,
             images,
             load_array(files[layout.SESSIONS_FILE], np.int32, (count,)) if len(header.sessions) > 1 else None,
+            _read_cameras(files[layout.CAMERAS_FILE], len(header.sessions))
+            if layout.CAMERAS_FILE in files
+            else (),
         )
         self.directions: np.ndarray | None = None
         if header.is_reduced:
@@ -245,6 +249,16 @@ def _read_camera(file: StoredFile) -> Camera:
     try:
         return Camera.from_json(file.read(0, min(file.size, _MOST_CAMERA_BYTES)).decode())
     except (ValueError, CameraError) as error:
+        raise MapError(f"{file.path} is damaged: {error}") from error
+
+
+def _read_cameras(file: StoredFile, count: int) -> list[Camera | None]:
+    try:
+        values = json.loads(file.read(0, min(file.size, _MOST_CAMERAS_BYTES)))
+        if not isinstance(values, list) or len(values) != count:
+            raise CameraError(f"expected a list of {count} calibrations")
+        return [None if value is None else Camera.from_json(json.dumps(value)) for value in values]
+    except (ValueError, RecursionError, CameraError) as error:
         raise MapError(f"{file.path} is damaged: {error}") from error
 
 

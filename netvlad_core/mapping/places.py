@@ -42,6 +42,13 @@ class Match:
         return self.similarity * float(np.sqrt(max(1, self.inliers)))
 
 
+def one_or_each(cameras: Sequence[Camera | None]) -> tuple[Camera | None, list[Camera | None]]:
+    """What `Places` takes as `camera` and `cameras` if these are those of its sessions."""
+    if len({None if camera is None else camera.to_json() for camera in cameras}) > 1:
+        return None, list(cameras)
+    return cameras[0], []
+
+
 class Places:
     """Places in the order of driving.
 
@@ -50,7 +57,8 @@ class Places:
     descriptors : (N, D) float32, an array or rows that are read when they are asked for.
     stamps : (N,) int64, nanoseconds.
     poses : (N, 7) float64, map <- base_link, x y z qx qy qz qw; NaN without a pose.
-    camera : calibration of the drive, None if it is unknown or differs between places.
+    camera : calibration of all drives, None if it is unknown or differs between them.
+    cameras : calibration of each session, or None, if they differ; empty otherwise.
     images : JPEG files of all places, None if not every place has one.
     sessions : (N,) int32, which drive each place is from; by default all are from one, 0.
     """
@@ -63,11 +71,13 @@ class Places:
         camera: Camera | None = None,
         images: Sequence[bytes] | None = None,
         sessions: np.ndarray | None = None,
+        cameras: Sequence[Camera | None] = (),
     ) -> None:
         self.descriptors = descriptors
         self.stamps = stamps
         self.poses = poses
         self.camera = camera
+        self.cameras = cameras
         self.images = images
         self.sessions = np.zeros(len(stamps), np.int32) if sessions is None else sessions
 
@@ -97,4 +107,13 @@ class Places:
 
     def camera_of(self, place: int) -> Camera | None:
         """Calibration of the camera that took the image of a place, None if it is not known."""
-        return self.camera
+        return self.camera_of_session(int(self.sessions[place]))
+
+    def camera_of_session(self, session: int) -> Camera | None:
+        """Calibration of the camera of a drive, None if it is not known."""
+        return self.cameras[session] if self.cameras else self.camera
+
+    @property
+    def has_camera(self) -> bool:
+        """Whether the calibration of any drive is known."""
+        return self.camera is not None or any(self.cameras)

@@ -5,7 +5,13 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from netvlad_core.data.geodesy import east_north_up, ecef_from_geodetic, headings_of_travel
+from netvlad_core.data.geodesy import (
+    east_north_up,
+    ecef_from_geodetic,
+    frame_at,
+    geodetic_from_enu,
+    headings_of_travel,
+)
 
 
 def test_ecef_at_the_axes_of_the_ellipsoid():
@@ -33,6 +39,24 @@ def test_small_steps_follow_the_radii_of_curvature(latitude):
 def test_origin_is_zero():
     origin = np.array([48.0, 11.0, 500.0])
     np.testing.assert_allclose(east_north_up(origin[None], origin), 0, atol=1e-9)
+
+
+@pytest.mark.parametrize("latitude", [-89.9, -33.0, 0.0, 48.0, 89.9])
+def test_the_way_back_to_degrees(latitude):
+    origin = np.array([latitude, 179.5, 500.0])
+    positions = np.array([[0.0, 0, 0], [10_000, -20_000, 300], [-5, 3, -8000]])
+    geodetic = geodetic_from_enu(positions, origin)
+    assert (np.abs(geodetic[:, 1]) <= 180).all()
+    np.testing.assert_allclose(east_north_up(geodetic, origin), positions, atol=1e-6)
+
+
+def test_frames_at_two_origins_have_the_same_points():
+    one, other = np.array([48.0, 11.0, 500.0]), np.array([48.3, 11.4, 200.0])
+    points = np.array([[48.2, 11.3, 600.0], [48.1, 11.0, 0.0]])
+    joint = frame_at(one, other)
+    carried = joint.rotation.apply(east_north_up(points, other)) + joint.position
+    np.testing.assert_allclose(carried, east_north_up(points, one), atol=1e-6)
+    assert np.linalg.norm(joint.rotation.as_rotvec()) > 0.005, "up is elsewhere 45 km away"
 
 
 def test_heading_of_travel_is_kept_while_standing():

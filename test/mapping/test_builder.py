@@ -52,7 +52,9 @@ def _build(source: CatalogueSource, output: Path, options: BuildOptions) -> Plac
 def test_places_carry_what_the_source_says(
     drive: CatalogueSource, options: BuildOptions, tmp_path: Path
 ) -> None:
+    drive.origin = [48.1, 11.5, 500.0]
     place_map = _build(drive, tmp_path / "map", options)
+    assert place_map.header.origin == drive.origin
     assert len(place_map) == _PLACES
     np.testing.assert_allclose(place_map.poses[:, 0], 2.0 * np.arange(_PLACES))
     np.testing.assert_array_equal(place_map.stamps, (100 + np.arange(_PLACES)) * 10**9)

@@ -6,6 +6,7 @@ import json
 import os
 import random
 from collections.abc import Callable
+from dataclasses import replace
 from itertools import product
 from pathlib import Path
 from typing import Any
@@ -132,6 +133,7 @@ def test_map_without_sessions_is_written_for_older_programs(
     street_map.header.write(path)
     values = json.loads(path.read_text())
     assert values["version"] == 2
+    assert "origin" not in values
     assert not {"sessions", "history"} & values.keys()
     with pytest.raises(MapError, match="unknown ones: sessions"):
         MapHeader.read(rewritten(sessions=[]))
@@ -155,6 +157,20 @@ def test_odd_session_is_refused(name: str, value: Any, rewritten: Callable[..., 
     assert MapHeader.read(rewritten(**good)).sessions == [_SESSION]
     with pytest.raises(MapError, match=rf"map\.json is damaged: {name} is"):
         MapHeader.read(rewritten(**{**good, name: value}))
+
+
+def test_origin_on_earth_makes_version_4(street_map: PlaceMap, tmp_path: Path) -> None:
+    replace(street_map.header, origin=[48.1, 11.5, 500.0]).write(tmp_path / "map.json")
+    header = MapHeader.read(tmp_path / "map.json")
+    assert (header.version, header.origin, header.sessions) == (4, [48.1, 11.5, 500.0], [])
+
+
+@pytest.mark.parametrize("origin", [[48.1, 11.5], [91, 0, 0], [0, 181, 0], [0, 0, 1e9], ["a", 0, 0], "there"])
+def test_odd_origin_is_refused(origin: Any, rewritten: Callable[..., Path]) -> None:
+    good = {"version": 4, "sessions": [], "history": [], "origin": [-90, 180, 0]}
+    assert MapHeader.read(rewritten(**good)).origin == [-90, 180, 0]
+    with pytest.raises(MapError, match="origin is"):
+        MapHeader.read(rewritten(**{**good, "origin": origin}))
 
 
 def test_several_sessions_need_their_file(rewritten: Callable[..., Path]) -> None:

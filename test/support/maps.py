@@ -6,6 +6,7 @@ from pathlib import Path
 
 import numpy as np
 
+from netvlad_core.data.camera import Camera
 from netvlad_core.mapping.map_header import MapHeader
 from netvlad_core.mapping.map_writer import write_descriptors, write_places, writing_map
 from netvlad_core.mapping.place_map import PlaceMap
@@ -34,6 +35,8 @@ def made_map(
     images: list[bytes] | None = None,
     model: str = "net@1",
     first_stamp: int = 0,
+    camera: Camera | None = None,
+    origin: list[float] | None = None,
 ) -> PlaceMap:
     """A map of descriptors (N, D), its network nowhere; without poses the places lie 2 m apart along x."""
     count, name = len(descriptors), folder.name
@@ -41,7 +44,7 @@ def made_map(
         descriptors[:0],
         first_stamp + np.arange(count),
         straight(descriptors, 2.0) if poses is None else poses,
-        None,
+        camera,
         images,
     )
     header = MapHeader(
@@ -51,6 +54,7 @@ def made_map(
         source=f"drive {name}",
         weights="/net",
         store_images="none" if images is None else "full",
+        origin=origin,
     )
     with writing_map(folder, header) as new:
         write_descriptors(descriptors, new, dimension)

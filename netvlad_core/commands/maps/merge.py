@@ -1,8 +1,7 @@
 """Join several maps of one model in one map, in the frame of the first; each keeps its drives as sessions.
 
 How the frames belong together is found by places seen in both maps, unless it is given. Maps that show other
-streets are refused, and so are places that contradict each other. Images are kept if all maps have them, the
-calibration if it is one and the same.
+streets are refused, and so are places that contradict each other. Images are kept if all maps have them.
 
     netvlad map merge maps/noon maps/night --output maps/both
 """
@@ -23,6 +22,8 @@ def add_arguments(command: argparse.ArgumentParser) -> None:
     way.add_argument("--transform", type=common.pose, action="append", metavar='"X ..."', help=text)
     text = "the poses of all maps are in one frame, e.g. that of an earlier map in /tf"
     way.add_argument("--same-frame", action="store_true", help=text)
+    text = "join the maps by where on earth they are; the poses of all must be of GPS"
+    way.add_argument("--gps", action="store_true", help=text)
     common.add_device(command)
     common.add_dimension(add)
     common.add_json(command)
@@ -32,7 +33,7 @@ def run(options: argparse.Namespace) -> None:
     from netvlad_core.data.geometry import Pose
     from netvlad_core.errors import MapError
     from netvlad_core.localization.joining import join_in_turn
-    from netvlad_core.mapping.care.merge import check_same_frame, merge
+    from netvlad_core.mapping.care.merge import check_same_frame, joints_on_earth, merge
     from netvlad_core.mapping.care.parts import check_fit
     from netvlad_core.mapping.place_map import PlaceMap
 
@@ -44,6 +45,8 @@ def run(options: argparse.Namespace) -> None:
     if options.same_frame:
         check_same_frame(maps)
         joints = [Pose.identity()] * (len(maps) - 1)
+    elif options.gps:
+        joints = joints_on_earth(maps)
     elif options.transform is None:
         found = join_in_turn(maps, options.device, progress=not options.json)
         joints = [joint.pose for joint in found]

@@ -45,6 +45,7 @@ class PoseTrack:
     has_own_rotation : False if the rotation is the robot's heading, however the sensor is mounted.
     lag : median time from stamp to recording in seconds, None if it is not known.
     remarks : sentences about what is unusual in the messages; some may be empty.
+    origin : (3,) float64, where on earth the frame touches it, see `east_north_up`; None if it is not known.
     """
 
     trajectory: Trajectory
@@ -53,6 +54,7 @@ class PoseTrack:
     has_own_rotation: bool = True
     lag: float | None = None
     remarks: list[str] = field(default_factory=list)
+    origin: np.ndarray | None = None
 
     def of_base(self, base_frame: str, extrinsics: Pose) -> PoseTrack:
         """Return the track of the base frame; extrinsics are base_frame <- child_frame_id."""
@@ -212,7 +214,7 @@ class _Fixes(Reader):
         headings = headings_of_travel(positions[:, :2])
         quaternions = Rotation.from_euler("z", headings[:, None]).as_quat()
         trajectory = Trajectory(stamps, positions, quaternions)
-        return PoseTrack(trajectory, "", self.antenna, False, clock.lag, [clock.remark])
+        return PoseTrack(trajectory, "", self.antenna, False, clock.lag, [clock.remark], rows[0, 3:])
 
 
 def _with_heights(geodetic: np.ndarray) -> np.ndarray:

@@ -96,6 +96,7 @@ class BagSource:
         track = poses.track
         clock, self._stamps, self._reasons = images.judge()
         self.frame_id = (track.frame_id if track else "") or options.map_frame or "map"
+        self.origin = None if track is None or track.origin is None else track.origin.tolist()
         origin = f"poses of {poses.origin}" if track else "no poses"
         self.description = f"bag {bag.path.absolute().name}, images of {topic.name}, {origin}"
         self.fingerprint = _fingerprint(bag, topic, poses, options)

@@ -11,7 +11,7 @@ from netvlad_core.data.images import decode_picture, encode_jpeg
 from netvlad_core.errors import MapError
 from netvlad_core.localization.loops.drive_rows import DriveRows
 from netvlad_core.mapping.place_map import PlaceMap
-from netvlad_core.mapping.places import Places
+from netvlad_core.mapping.places import Places, one_or_each
 
 _FIRST_CAPACITY = 256
 # Metres from this drive to the places of an earlier map: their frames have nothing to do with each other.
@@ -88,7 +88,7 @@ class GrowingMap(Places):
     def camera_of(self, row: int) -> Camera | None:
         """Calibration of the camera that took the image of a row, None if it is unknown."""
         earlier = self._map_of(row)
-        return earlier.camera if earlier else self.camera
+        return earlier.camera_of(row) if earlier else self.camera
 
     def append(
         self,
@@ -154,14 +154,15 @@ class GrowingMap(Places):
             )
         poses[:, :3] = joint.rotation.apply(poses[:, :3]) + joint.position
         poses[:, 3:] = (joint.rotation * Rotation.from_quat(poses[:, 3:])).as_quat()
-        # A map has room for one calibration, and for images of all places or of none.
-        has_images &= earlier.header.store_images == "full"
-        is_one_camera = camera and earlier.camera and camera.to_json() == earlier.camera.to_json()
+        has_images &= earlier.header.store_images == "full"  # a map has images of all places or of none
+        drives = len(earlier.drives)
+        camera, cameras = one_or_each([*map(earlier.camera_of_session, range(drives)), camera])
         return Places(
             descriptors,
             np.concatenate([earlier.stamps, stamps]),
             np.concatenate([earlier.poses, poses]),
-            camera if is_one_camera else None,
+            camera,
             [*(earlier.images or []), *images] if has_images else None,
-            np.concatenate([earlier.sessions, np.full(len(stamps), len(earlier.drives), np.int32)]),
+            np.concatenate([earlier.sessions, np.full(len(stamps), drives, np.int32)]),
+            cameras,
         )

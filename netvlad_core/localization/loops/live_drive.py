@@ -129,7 +129,10 @@ class LiveDrive:
             drive = {"name": output.name, "source": "a drive with loop closures", "map_id": ""}
             step = {"operation": "extend", "maps": [earlier.header.map_id]}
             header = replace(
-                header, sessions=[*earlier.drives, drive], history=[*earlier.header.history, step]
+                header,
+                sessions=[*earlier.drives, drive],
+                history=[*earlier.header.history, step],
+                origin=earlier.header.origin,
             )
         # An earlier map that keeps few numbers of a place, or all, goes on to do so.
         is_fixed = earlier is not None and (earlier.header.is_reduced or len(earlier) > STORED_DIMENSION)

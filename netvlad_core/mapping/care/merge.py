@@ -5,6 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
+import numpy as np
+
+from netvlad_core.data.geodesy import frame_at
 from netvlad_core.data.geometry import Pose
 from netvlad_core.errors import MapError
 from netvlad_core.mapping.care.parts import Part, write_parts
@@ -32,6 +35,25 @@ def merge(maps: Sequence[PlaceMap], joints: Sequence[Pose], output: Path, dimens
 def sources(maps: Sequence[PlaceMap]) -> str:
     """Where the places of several maps are from, for the header of a map that holds them."""
     return f"the maps {', '.join(place_map.header.map_id for place_map in maps)}"[:1000]
+
+
+def joints_on_earth(maps: Sequence[PlaceMap]) -> list[Pose]:
+    """Frame of the first map <- that of each further one, by where on earth their origins are.
+
+    Raises
+    ------
+    MapError
+        If that is not known of a map.
+    """
+    origins = []
+    for place_map in maps:
+        if place_map.header.origin is None:
+            raise MapError(
+                f"{place_map.path} does not know where on earth it is, since its poses were none of GPS; "
+                "give the transform between the maps, or have it found by closures"
+            )
+        origins.append(np.array(place_map.header.origin))
+    return [frame_at(origins[0], origin) for origin in origins[1:]]
 
 
 def check_same_frame(maps: Sequence[PlaceMap]) -> None:

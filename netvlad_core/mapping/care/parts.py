@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 from scipy.spatial.transform import Rotation
 
+from netvlad_core.data.camera import Camera
 from netvlad_core.data.geometry import Pose
 from netvlad_core.errors import MapError
 from netvlad_core.mapping import map_header as layout
@@ -25,7 +26,7 @@ from netvlad_core.mapping.map_writer import (
     writing_map,
 )
 from netvlad_core.mapping.place_map import PlaceMap
-from netvlad_core.mapping.places import Places
+from netvlad_core.mapping.places import Places, one_or_each
 
 _log = logging.getLogger(__name__)
 _STORED = ("none", "thumbnail", "full")  # from the least to the most
@@ -95,8 +96,8 @@ def write_parts(
 ) -> PlaceMap:
     """Write the map that consists of some places of one or several maps, in one step.
 
-    The model is that of the first part. Images go with the map if all parts have them, the calibration if it
-    is one and the same; what is dropped is said in the log. Descriptors are read block by block. Those of one
+    The model is that of the first part. Images go with the map if all parts have them, else it is said in the
+    log that they are dropped. Descriptors are read block by block. Those of one
     reduced map keep its directions; those of several are reduced anew, along directions of them all.
 
     Parameters
@@ -153,14 +154,16 @@ class Described:
     @classmethod
     def of(cls, parts: Sequence[Part], has_images: bool) -> Described:
         """Join the places of some parts; `has_images` says whether their images come with them."""
-        sessions, drives = _sessions(parts)
+        sessions, drives, cameras = _sessions(parts)
+        camera, each = one_or_each(cameras)
         places = Places(
             np.empty((0, 0), np.float32),
             np.concatenate([part.place_map.stamps[part.rows] for part in parts]),
             np.concatenate([part.poses for part in parts]),
-            _one_camera([part.place_map for part in parts]),
+            camera,
             _Images(parts) if has_images else None,
             sessions,
+            each,
         )
         names = [part.place_map.names[row] for part in parts for row in part.rows.tolist()]
         return cls(places, names, drives)
@@ -240,24 +243,19 @@ def _told_if_dropped(maps: Sequence[PlaceMap], stored: str) -> str:
     return stored
 
 
-def _one_camera(maps: Sequence[PlaceMap]) -> Any:
-    cameras = [place_map.camera for place_map in maps]
-    texts = {None if camera is None else camera.to_json() for camera in cameras}
-    if len(texts) > 1:
-        _log.warning("the calibration is dropped: it differs between the maps, and a map has room for one")
-        return None
-    return cameras[0]
-
-
-def _sessions(parts: Sequence[Part]) -> tuple[np.ndarray, list[dict[str, str]]]:
-    """Sessions (N,) int32 of the new map, and what is known of each; those without a place are gone."""
+def _sessions(
+    parts: Sequence[Part],
+) -> tuple[np.ndarray, list[dict[str, str]], list[Camera | None]]:
+    """Sessions (N,) int32 of the new map, what is known of each and its camera; those without a place go."""
     numbers = []
     drives: list[dict[str, str]] = []
+    cameras: list[Camera | None] = []
     for part in parts:
         used, own = np.unique(part.place_map.sessions[part.rows], return_inverse=True)
         numbers.append(own + len(drives))
         drives += [part.place_map.drives[session] for session in used.tolist()]
-    return np.concatenate(numbers).astype(np.int32), drives
+        cameras += [part.place_map.camera_of_session(session) for session in used.tolist()]
+    return np.concatenate(numbers).astype(np.int32), drives, cameras
 
 
 def history_with(maps: Sequence[PlaceMap], operation: str) -> list[dict[str, Any]]:

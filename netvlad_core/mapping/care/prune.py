@@ -28,7 +28,13 @@ _NEIGHBOURS = 64
 _TURNED = np.radians(60.0)
 _QUERIES = 2000  # places that are searched to measure recall, spread over the map
 _BLOCK = 256
-_FIXED = {layout.DIRECTIONS_FILE, layout.NETWORK_FILE, layout.CAMERA_FILE, *layout.ONNX_FILES}
+_FIXED = {
+    layout.DIRECTIONS_FILE,
+    layout.NETWORK_FILE,
+    layout.CAMERA_FILE,
+    layout.CAMERAS_FILE,
+    *layout.ONNX_FILES,
+}
 
 
 @dataclass(frozen=True, eq=False)

@@ -28,7 +28,7 @@ def summary(place_map: PlaceMap) -> dict[str, Any]:
         **_way(place_map),
         "sessions": [_session(place_map, number) for number in range(len(place_map.drives))],
         "images": header.store_images,
-        "has_camera": place_map.camera is not None,
+        "has_camera": place_map.has_camera,
         "source": header.source,
         "history": header.history,
         "skipped": header.skipped,
@@ -53,12 +53,17 @@ def _way(place_map: PlaceMap) -> dict[str, Any]:
     positions, sessions = place_map.poses[:, :3], place_map.sessions
     is_known = np.isfinite(positions).all(axis=1)
     positions, sessions = positions[is_known], sessions[is_known]
-    values: dict[str, Any] = {"places_with_pose": len(positions), "frame_id": place_map.header.frame_id}
+    header = place_map.header
+    values: dict[str, Any] = {
+        "places_with_pose": len(positions),
+        "frame_id": header.frame_id,
+        "origin": header.origin,
+    }
     if len(positions):
         steps = np.linalg.norm(np.diff(positions, axis=0), axis=1)[np.diff(sessions) == 0]
         extent = zip("xyz", positions.min(axis=0).round(3), positions.max(axis=0).round(3), strict=True)
         values |= {
-            "spacing": place_map.header.spacing,
+            "spacing": header.spacing,
             "length": float(steps.sum().round(3)),
             "extent": {axis: [float(least), float(greatest)] for axis, least, greatest in extent},
         }

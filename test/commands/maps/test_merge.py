@@ -40,3 +40,11 @@ def test_merge_of_one_street_finds_the_joint_itself(
     assert figures["agreeing"] > 10
     both = PlaceMap.open(output)
     assert np.abs(both.poses[:40, :3] - both.poses[40:, :3]).max() < 1.5
+
+
+def test_merge_by_gps_needs_maps_that_know_where_they_are(
+    street_map: PlaceMap, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    source = str(street_map.path)
+    assert main(["map", "merge", source, source, "--gps", "--output", str(tmp_path / "both")]) == 1
+    assert "does not know where on earth it is" in capsys.readouterr().err

@@ -35,6 +35,7 @@ def test_satellite_fixes_become_metres_with_the_heading_of_travel(tmp_path, stor
     path = write_bag(bag_path(tmp_path, storage), pictures(), degrees, storage=storage, pose_type="fix")
     source = BagSource.open(path)
     assert source.frame_id == "map"
+    assert source.origin == [48.1, 11.5, 500.0]
     frames = list(source)
     assert len(frames) == COUNT
     origin = np.array([48.1, 11.5, 500.0])

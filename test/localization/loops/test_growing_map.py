@@ -92,7 +92,7 @@ def test_images_of_an_earlier_map_come_from_its_file(checkpoint: Path, tmp_path:
     both = growing.keyframes(Pose.identity())
     assert len(both.stamps) == 4
     assert (both.images is None) == (stored == "none")
-    assert both.camera is None  # a map has room for one calibration
+    assert (both.camera, both.cameras) == (None, [None, CAMERA])
 
 
 def test_earlier_map_stays_when_the_drive_is_full(checkpoint: Path, tmp_path: Path) -> None:

@@ -12,8 +12,9 @@ import pytest
 from netvlad_core.data.geometry import Pose
 from netvlad_core.errors import MapError
 from netvlad_core.localization.localizer import Localizer
-from netvlad_core.mapping.care.merge import check_same_frame, merge
+from netvlad_core.mapping.care.merge import check_same_frame, joints_on_earth, merge
 from netvlad_core.mapping.place_map import PlaceMap
+from support.maps import WIDTH, made_map, unit
 from support.street import street, view
 
 
@@ -39,3 +40,16 @@ def test_same_frame_must_be_one(street_map: PlaceMap, tmp_path: Path) -> None:
         check_same_frame([odom, site])
     with pytest.raises(MapError, match="begins anew with each drive"):
         check_same_frame([odom, odom])
+
+
+def test_maps_of_gps_are_joined_by_their_origins(tmp_path: Path) -> None:
+    rows = unit(np.random.default_rng(0).standard_normal((5, WIDTH)))
+    origins = {"one": [48.0, 11.0, 500.0], "other": [48.001, 11.0, 510.0], "none": None}
+    one, other, none = (made_map(tmp_path / name, rows, origin=origin) for name, origin in origins.items())
+    joined = merge([one, other], joints_on_earth([one, other]), tmp_path / "both", 0)
+    # A thousandth of a degree north is 111.2 m there.
+    np.testing.assert_allclose(joined.poses[5:, :3] - one.poses[:, :3], [[0, 111.2, 10]] * 5, atol=0.01)
+    assert joined.header.origin == [48.0, 11.0, 500.0]
+    assert "origin" in (joined.path / "map.json").read_text()
+    with pytest.raises(MapError, match="none does not know where on earth it is"):
+        joints_on_earth([one, none])

@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from netvlad_core.data.camera import Camera
 from netvlad_core.data.geometry import Pose
 from netvlad_core.errors import MapError
 from netvlad_core.mapping.care.parts import Part, write_parts
@@ -130,3 +131,24 @@ def test_network_goes_with_the_map_that_holds_one(street_map: PlaceMap, tmp_path
     joined = write_parts([Part.of(street_map), Part.of(PlaceMap.open(folder))], tmp_path / "new", "test", 0)
     assert joined.header.weights is None
     assert joined.open_extractor(device="cpu").model_id == street_map.header.model_id
+
+
+def test_each_drive_keeps_its_own_camera(tmp_path: Path) -> None:
+    def camera(focal: float) -> Camera:
+        matrix = np.array([[focal, 0, 320], [0, focal, 240], [0, 0, 1]])
+        return Camera(640, 480, matrix, "", np.zeros(0), Pose.identity())
+
+    rows = unit(np.random.default_rng(0).standard_normal((4, WIDTH)))
+    lenses = {"wide": camera(300.0), "none": None, "long": camera(900.0)}
+    maps = [made_map(tmp_path / name, rows, camera=lens) for name, lens in lenses.items()]
+    joined = write_parts([Part.of(place_map) for place_map in maps], tmp_path / "new", "merge", 0)
+    assert (joined.header.version, joined.camera, joined.has_camera) == (4, None, True)
+    found = [joined.camera_of(place) for place in (0, 5, 11)]
+    assert [None if lens is None else lens.focal_length for lens in found] == [300.0, None, 900.0]
+    again = write_parts([Part.of(joined, np.arange(8, 12))], tmp_path / "long_only", "split", 0)
+    assert again.cameras == ()
+    assert again.camera is not None
+    assert again.camera.focal_length == 900.0
+    (joined.path / "cameras.json").write_text("[null]\n")
+    with pytest.raises(MapError, match="cameras"):
+        PlaceMap.open(joined.path)
