@@ -12,7 +12,8 @@ import argparse
 from netvlad_core.commands import common
 
 _ACTIONS = (
-    "info", "validate", "merge", "extend", "prune", "split", "strip-images", "redescribe", "upgrade",
+    "info", "validate", "merge", "extend", "prune", "split", "strip-images", "redescribe", "export",
+    "upgrade",
 )  # fmt: skip
 
 
