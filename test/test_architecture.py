@@ -25,7 +25,7 @@ _FLOORS = (
     ("netvlad_core.mapping",),
     ("netvlad_core.training",),
     ("netvlad_core.localization",),
-    ("netvlad_core.evaluation",),
+    ("netvlad_core.evaluation", "netvlad_core.fleet"),
     ("netvlad_core",),  # the public face
     ("netvlad_core.commands",),
     ("netvlad_core.cli",),

@@ -19,34 +19,15 @@ def add_arguments(command: argparse.ArgumentParser) -> None:
     common.add_source(command)
     add = command.add_argument
     add("--output", type=common.path, required=True, metavar="MAP", help="folder to write the map to")
-    text = "checkpoint or ONNX file, or `packaged` for the package's network (default: fit a network)"
-    add("--weights", type=common.weights_file, metavar="FILE", help=text)
-    choices, text = ("none", "thumbnail", "full"), "images kept in the map (default: %(default)s)"
-    add("--store-images", choices=choices, default="thumbnail", help=text)
-    common.add_dimension(add)
-    text = "images described at once (default: what suits the device)"
-    add("--batch-size", type=common.at_least(1), metavar="N", help=text)
-    common.add_precision(command)
-    common.add_fit(command)
-    common.add_keyframes(command)
+    common.add_building(command)
 
 
 def run(options: argparse.Namespace) -> int:
-    from netvlad_core.mapping.builder import BuildOptions, build_map
+    from netvlad_core.mapping.builder import build_map
 
-    build_options = BuildOptions(
-        keyframes=common.keyframe_rule(options),
-        store_images=options.store_images,
-        dimension=options.dimension,
-        weights=options.weights,
-        require_poses=not options.no_poses,
-        batch_size=options.batch_size,
-        precision=options.precision,
-        **common.fit_options(options),
-    )
     source = common.open_source(options, poses_required=not options.no_poses)
     try:
-        place_map = build_map(source, options.output, build_options, not options.quiet)
+        place_map = build_map(source, options.output, common.build_options(options), not options.quiet)
     except KeyboardInterrupt:
         print("\nthe same command continues where this one stopped", file=sys.stderr)
         raise

@@ -22,7 +22,9 @@ if TYPE_CHECKING:
     from netvlad_core.data.frames import FrameSource
     from netvlad_core.data.geometry import Pose
     from netvlad_core.data.place_sets.place_set import PlaceSet
+    from netvlad_core.data.sources import SourceOptions
     from netvlad_core.localization.localizer import Localizer, LocalizerOptions
+    from netvlad_core.mapping.builder import BuildOptions
     from netvlad_core.mapping.keyframes import KeyframeRule
     from netvlad_core.mapping.place_map import PlaceMap
 
@@ -65,6 +67,11 @@ def add_source(
     else:
         nargs = "?" if is_optional else None
         command.add_argument("source", metavar="SOURCE", type=path, nargs=nargs, help=text)
+    add_source_options(command)
+
+
+def add_source_options(command: argparse.ArgumentParser) -> None:
+    """Arguments that say how a source is read."""
     add = command.add_argument_group("bags").add_argument
     add("--image-topic", metavar="T", help="topic of the images (default: the only one)")
     text = "topic of odometry, poses, path, GPS fixes or /tf (default: the only one)"
@@ -84,22 +91,56 @@ def add_quiet(command: argparse.ArgumentParser) -> None:
 
 
 def open_source(options: argparse.Namespace, poses_required: bool = True) -> FrameSource:
+    from netvlad_core.data.sources import open_source
+
+    return open_source(options.source, source_options(options, poses_required))
+
+
+def source_options(options: argparse.Namespace, poses_required: bool = True) -> SourceOptions:
     from netvlad_core.data.geometry import Pose
-    from netvlad_core.data.sources import SourceOptions, open_source
+    from netvlad_core.data.sources import SourceOptions
 
     values = options.extrinsics
-    return open_source(
-        options.source,
-        SourceOptions(
-            image_topic=options.image_topic,
-            pose_topic=options.pose_topic,
-            trajectory=options.trajectory,
-            extrinsics=Pose.from_values(values[:3], values[3:]) if values else None,
-            base_frame=options.base_frame,
-            map_frame=options.map_frame,
-            poses_required=poses_required,
-            recording_time=tuple(options.recording_time),
-        ),
+    return SourceOptions(
+        image_topic=options.image_topic,
+        pose_topic=options.pose_topic,
+        trajectory=options.trajectory,
+        extrinsics=Pose.from_values(values[:3], values[3:]) if values else None,
+        base_frame=options.base_frame,
+        map_frame=options.map_frame,
+        poses_required=poses_required,
+        recording_time=tuple(options.recording_time),
+    )
+
+
+def add_building(command: argparse.ArgumentParser) -> None:
+    """Arguments that say how a map is built, see `BuildOptions`."""
+    add = command.add_argument
+    text = "checkpoint or ONNX file, or `packaged` for the package's network (default: fit a network)"
+    add("--weights", type=weights_file, metavar="FILE", help=text)
+    choices, text = ("none", "thumbnail", "full"), "images kept in the map (default: %(default)s)"
+    add("--store-images", choices=choices, default="thumbnail", help=text)
+    add_dimension(add)
+    text = "images described at once (default: what suits the device)"
+    add("--batch-size", type=at_least(1), metavar="N", help=text)
+    add_precision(command)
+    add_fit(command)
+    add_keyframes(command)
+
+
+def build_options(options: argparse.Namespace) -> BuildOptions:
+    """What these arguments say."""
+    from netvlad_core.mapping.builder import BuildOptions
+
+    return BuildOptions(
+        keyframes=keyframe_rule(options),
+        store_images=options.store_images,
+        dimension=options.dimension,
+        weights=options.weights,
+        require_poses=not options.no_poses,
+        batch_size=options.batch_size,
+        precision=options.precision,
+        **fit_options(options),
     )
 
 

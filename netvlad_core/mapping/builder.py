@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import shutil
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass
 from itertools import islice
 from pathlib import Path
@@ -56,8 +56,11 @@ class BuildOptions:
     store_images : "none" (privacy), "thumbnail" (160 pixels) or "full".
     weights : checkpoint or ONNX file; None fits a head on the drive and keeps the network in the map.
     spec, backbone_weights, seed : network to fit if there are no weights, as in `fit_network`.
+    keep_network : whether the map holds a copy of the weights, a checkpoint, and of the ONNX file beside it.
     dimension : numbers stored of a descriptor, by `principal_directions`, if there are more places; 0 stores
         all.
+    directions : file of NumPy with directions (P, D) along which descriptors are stored instead, so that
+        several maps share them.
     require_poses : False accepts a source without poses; its map gives place ids but no pose.
     device, batch_size, precision : as in `Extractor`.
 
@@ -76,7 +79,9 @@ class BuildOptions:
     spec: NetworkSpec | None = None
     backbone_weights: Path | None = None
     seed: int = 0
+    keep_network: bool = False
     dimension: int = STORED_DIMENSION
+    directions: Path | None = None
     require_poses: bool = True
     device: str = "auto"
     batch_size: int | None = None
@@ -131,7 +136,8 @@ def _build(source: FrameSource, output: Path, options: BuildOptions, work: Path,
         for frame in islice(source, 1):  # before the fit, which takes minutes
             _check_pose(source, frame)
     rule = options.keyframes or default_rule(source, options.require_poses)
-    given = [path for path in (options.weights, options.backbone_weights) if path is not None]
+    files = (options.weights, options.backbone_weights, options.directions)
+    given = [path for path in files if path is not None]
     key = fingerprint_of(given, (source.fingerprint, rule, options))
     journal = Journal(work, key)
     extractor = describe_keyframes(source, rule, options, journal, progress)
@@ -157,7 +163,9 @@ def describe_keyframes(
     CheckpointError
         If the weights cannot be read.
     """
-    weights = options.weights or _fit_weights(source, rule, options, journal, progress)
+    weights = options.weights or fitted_weights(
+        lambda: sample_frames(source, rule, progress)(), options, journal.folder
+    )
     extractor = Extractor.load(weights, options.device, options.batch_size, options.precision)
     journal.resume(extractor.dimension)
     try:
@@ -174,28 +182,36 @@ def describe_keyframes(
     return extractor
 
 
-def _fit_weights(
-    source: FrameSource, rule: KeyframeRule, options: BuildOptions, journal: Journal, progress: bool
+def fitted_weights(
+    sample_images: Callable[[], Iterator[np.ndarray]], options: BuildOptions, folder: Path
 ) -> Path:
+    """Fit the network of the options and write it to a folder, with its ONNX file; or find it there.
+
+    Parameters
+    ----------
+    sample_images : as in `fit_network`.
+    """
     # Torch is needed here only: with an ONNX file as weights a map is built without it.
     from netvlad_core.model.checkpoints import load_checkpoint, save_checkpoint
     from netvlad_core.model.fitting import fit_network
 
-    path, exported = journal.folder / layout.NETWORK_FILE, journal.folder / layout.ONNX_FILE
+    path, exported = folder / layout.NETWORK_FILE, folder / layout.ONNX_FILE
     if not path.is_file():
-        images = sample_frames(source, rule, progress)
-        network = fit_network(images, options.spec, options.backbone_weights, options.seed, options.device)
+        network = fit_network(
+            sample_images, options.spec, options.backbone_weights, options.seed, options.device
+        )
         save_checkpoint(network, path)
     if not exported.is_file():  # a run may have been killed in between
         _export(load_checkpoint(path), exported, options.backbone_weights is None)
     return path
 
 
-def copy_fitted_network(journal: Journal, folder: Path) -> None:
-    """Copy the network that was fitted to the source of a journal, if one was, to a folder."""
-    for file in (layout.NETWORK_FILE, layout.ONNX_FILE):
-        if (journal.folder / file).is_file():
-            shutil.copyfile(journal.folder / file, folder / file)
+def copy_network(weights: Path, folder: Path) -> None:
+    """Copy a checkpoint and its ONNX file to the folder of a map, under their names there, if they exist."""
+    files = {layout.NETWORK_FILE: weights, layout.ONNX_FILE: variant_path(weights, "float32")}
+    for name, path in files.items():
+        if path.is_file():
+            shutil.copyfile(path, folder / name)
 
 
 def _export(network: PlaceNetwork, path: Path, has_packaged_backbone: bool) -> None:
@@ -244,6 +260,8 @@ def _record(batch: list[DescribedFrame], storage: str, journal: Journal) -> None
 def _write_map(
     source: FrameSource, output: Path, options: BuildOptions, extractor: Extractor, journal: Journal
 ) -> None:
+    weights = options.weights or journal.folder / layout.NETWORK_FILE
+    is_kept = options.weights is None or options.keep_network
     header = MapHeader(
         model_id=extractor.model_id,
         dimension=extractor.dimension,
@@ -251,7 +269,7 @@ def _write_map(
         source=source.description,
         source_fingerprint=source.fingerprint,
         preprocessing=asdict(extractor.spec.preprocessing),
-        weights=None if options.weights is None else str(options.weights.resolve()),
+        weights=None if is_kept else str(weights.resolve()),
         store_images=options.store_images,
         skipped=dict(journal.broken + source.skipped),
         origin=source.origin,
@@ -261,10 +279,13 @@ def _write_map(
     stamps = np.array([entry.stamp for entry in entries])
     places = Places(np.empty((0, 0), np.float32), stamps, poses, source.camera)
     with put_together(output, header) as new:
-        write_descriptors(journal.descriptors(extractor.dimension), new, options.dimension)
+        directions = None if options.directions is None else np.load(options.directions, allow_pickle=False)
+        rows = journal.descriptors(extractor.dimension)
+        write_descriptors(rows, new, options.dimension, directions=directions)
         write_places(new, places, [entry.name for entry in entries])
         if options.store_images != "none":
             shutil.copyfile(journal.images_path, new / layout.IMAGES_FILE)
             ends = np.array([entry.image_end for entry in entries], dtype=np.int64)
             np.save(new / layout.IMAGE_ENDS_FILE, ends)
-        copy_fitted_network(journal, new)
+        if is_kept:
+            copy_network(weights, new)

@@ -122,7 +122,13 @@ def write_places(folder: Path, places: Places, names: Sequence[str]) -> None:
         (folder / layout.CAMERAS_FILE).write_text(f"[{','.join(texts)}]\n")
 
 
-def write_descriptors(descriptors: Rows, folder: Path, dimension: int, are_projections: bool = False) -> None:
+def write_descriptors(
+    descriptors: Rows,
+    folder: Path,
+    dimension: int,
+    are_projections: bool = False,
+    directions: np.ndarray | None = None,
+) -> None:
     """Write descriptors (N, D) block by block, since they may exceed the memory.
 
     If there are more places than `dimension` < D, that many numbers of each are written, and the directions
@@ -132,13 +138,14 @@ def write_descriptors(descriptors: Rows, folder: Path, dimension: int, are_proje
     ----------
     are_projections : whether some are projections of descriptors to a subspace, thus shorter than 1; they are
         written along directions in any case.
+    directions : (P, D) to be taken instead of their own, P < D.
     """
     count, width = descriptors.shape
-    directions = None
     if are_projections:
         dimension = min(dimension or count, count, width - 1)
-    if are_projections or 0 < dimension < min(count, width):
+    if directions is None and (are_projections or 0 < dimension < min(count, width)):
         directions = principal_directions(descriptors, dimension)
+    if directions is not None:
         width = len(directions)
         np.save(folder / layout.DIRECTIONS_FILE, directions.astype(np.float16))
     with (folder / layout.DESCRIPTORS_FILE).open("wb") as file:

@@ -127,6 +127,20 @@ def test_more_places_than_numbers_are_reduced_and_answer_alike(
         assert one.confidence == pytest.approx(other.confidence, abs=0.05)
 
 
+def test_maps_share_directions_and_network(drive: CatalogueSource, checkpoint: Path, tmp_path: Path) -> None:
+    rows = np.random.default_rng(0).standard_normal((5, Extractor.load(checkpoint, "cpu").dimension))
+    directions = np.linalg.qr(rows.T)[0].T.astype(np.float32)
+    np.save(tmp_path / "directions.npy", directions)
+    options = BuildOptions(weights=checkpoint, device="cpu", dimension=0)
+    whole = build_map(drive, tmp_path / "whole", options, progress=False)
+    shared = replace(options, directions=tmp_path / "directions.npy", keep_network=True)
+    reduced = build_map(drive, tmp_path / "reduced", shared, progress=False)
+    np.testing.assert_allclose(reduced.directions, directions, atol=1e-3)
+    np.testing.assert_allclose(reduced.descriptors[:], whole.descriptors[:] @ directions.T, atol=2e-3)
+    assert (whole.header.weights, reduced.header.weights) == (str(checkpoint.resolve()), None)
+    assert (reduced.path / "model.safetensors").read_bytes() == checkpoint.read_bytes()
+
+
 def test_broken_images_are_counted_and_left_out(
     drive: CatalogueSource, options: BuildOptions, tmp_path: Path
 ) -> None:

@@ -14,12 +14,13 @@ from netvlad_core.files import sole_writer
 from netvlad_core.mapping.builder import (
     BuildOptions,
     check_precision,
-    copy_fitted_network,
+    copy_network,
     describe_keyframes,
 )
 from netvlad_core.mapping.care.parts import Described, Part, check_fit, history_with
 from netvlad_core.mapping.journal import Journal
 from netvlad_core.mapping.keyframes import KEEP_ALL
+from netvlad_core.mapping.map_header import NETWORK_FILE
 from netvlad_core.mapping.map_source import MapSource
 from netvlad_core.mapping.map_writer import put_together, write_descriptors, write_places
 from netvlad_core.mapping.place_map import PlaceMap
@@ -75,6 +76,6 @@ def redescribe(place_map: PlaceMap, output: Path, options: BuildOptions, progres
         with put_together(output, header) as new:
             write_descriptors(journal.descriptors(extractor.dimension), new, options.dimension)
             write_places(new, described.places, described.names)
-            copy_fitted_network(journal, new)
+            copy_network(journal.folder / NETWORK_FILE, new)
         journal.remove()
     return PlaceMap.open(output)
