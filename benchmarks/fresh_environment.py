@@ -11,6 +11,7 @@ example:
 
 from __future__ import annotations
 
+import re
 import shutil
 import subprocess
 import sys
@@ -54,7 +55,10 @@ def make_environment(folder: Path, extra: str) -> float:
 
 
 def pip_install(environment: Path, *packages: str) -> None:
-    versions = ROOT / "requirements" / "constraints.txt"
+    """Install packages in the versions of requirements/locked.txt; the hashes there would be asked for all."""
+    locked = (ROOT / "requirements" / "locked.txt").read_text()
+    versions = environment / "versions.txt"
+    versions.write_text("".join(f"{line}\n" for line in re.findall(r"^\w[^\\\n]*", locked, re.MULTILINE)))
     python = environment / "bin" / "python"
     subprocess.run([python, "-m", "pip", "install", "-q", "-c", versions, *packages], check=True)
 
