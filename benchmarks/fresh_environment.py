@@ -55,7 +55,7 @@ def make_environment(folder: Path, extra: str) -> float:
 
 
 def pip_install(environment: Path, *packages: str) -> None:
-    """Install packages in the versions of requirements/locked.txt; the hashes there would be asked for all."""
+    """Install packages in the versions of locked.txt, without its hashes: torch has none."""
     locked = (ROOT / "requirements" / "locked.txt").read_text()
     versions = environment / "versions.txt"
     versions.write_text("".join(f"{line}\n" for line in re.findall(r"^\w[^\\\n]*", locked, re.MULTILINE)))
