@@ -46,6 +46,8 @@ class Spots:
 
     def best_views(self, ranked: np.ndarray) -> np.ndarray:
         """Of places (K,) int, best first, the indices of those that are the best of their spot."""
+        if len(self.first) == len(self.of):  # one view a spot, as in a map of one drive
+            return np.arange(len(ranked))
         return np.sort(np.unique(self.of[ranked], return_index=True)[1])
 
 

@@ -110,20 +110,19 @@ class PathSums:
         self, ends: np.ndarray, paths: np.ndarray, displacement: np.ndarray, turn: float
     ) -> tuple[np.ndarray, np.ndarray]:
         places = self._motion
-        misses = places.displacements[ends] - displacement
-        along = misses[..., 0] - paths[:, _OFFSET, None]
-        errors = along**2 + _ACROSS * misses[..., 1] ** 2 + misses[..., 2] ** 2
+        along, across, above = places.displacements[:, ends] - displacement[:, None, None]
+        along = along - paths[:, _OFFSET, None]
+        errors = along**2 + _ACROSS * across**2 + above**2
         errors /= (_STEP_SIGMA * places.spacing) ** 2
         turned = wrapped(places.turns[ends] - turn - paths[:, _TURN, None])
         errors += (turned / _TURN_SIGMA) ** 2
-        sums = paths[:, _SUM, None] - 0.5 * errors
-        rows, columns = np.nonzero((errors < _WORST) & (sums > 0))
+        rows, columns = np.nonzero(errors < np.minimum(_WORST, 2 * paths[:, _SUM, None]))
         arrivals, moved = places.neighbours[ends[rows], columns], paths[rows]
-        moved[:, _SUM] = sums[rows, columns]
+        moved[:, _SUM] -= 0.5 * errors[rows, columns]
         moved[:, _TURN] = -_KEPT_OFFSET * turned[rows, columns]
         most = _MOST_OFFSET * places.spacing
         moved[:, _OFFSET] = -_KEPT_OFFSET * np.clip(along[rows, columns], -most, most)
-        best = np.lexsort((-moved[:, _SUM], arrivals))
+        best = np.argsort(-moved[:, _SUM], kind="stable")
         arrived, first = np.unique(arrivals[best], return_index=True)
         return arrived, moved[best[first]]
 
@@ -143,7 +142,7 @@ class PathSums:
         hopeful = places[standard[places] > _DRIFT]
         added = [self._added(*one, hopeful, standard, news) for one in zip(self._ends, self._paths)]
         self._ends, self._paths = [ends for ends, _ in added], [paths for _, paths in added]
-        if not self.best(0.0).agrees:
+        if not self._agrees(*self._leading()[1:]):
             for paths in self._paths:
                 paths[:, :2] *= 1 - _LAPSE
 
@@ -167,17 +166,27 @@ class PathSums:
             kept = kept[np.argpartition(-paths[kept, _SUM], _PATHS)[:_PATHS]]
         return ends[kept], paths[kept]
 
+    def _leading(self) -> tuple[np.ndarray, np.ndarray, int]:
+        """Where paths of both headings end, what they have collected, and the row of the largest sum."""
+        ends, paths = np.concatenate(self._ends), np.concatenate(self._paths)
+        return ends, paths, int(paths[:, _SUM].argmax()) if len(ends) else 0
+
+    @staticmethod
+    def _agrees(paths: np.ndarray, row: int) -> bool:
+        """Whether the latest images support a path as those before them did."""
+        if not len(paths):
+            return False
+        total, weight, latest = paths[row, :3]
+        return bool(latest >= _STILL_AGREES * (total / weight + _DRIFT))
+
     def best(self, radius: float) -> Path:
         """The path of the largest sum, compared with those that end more than a radius in metres away."""
-        ends, paths = np.concatenate(self._ends), np.concatenate(self._paths)
+        ends, paths, row = self._leading()
         if not len(ends):
             return Path()
-        row = int(paths[:, _SUM].argmax())
-        place, (total, weight, latest) = int(ends[row]), paths[row, :3]
+        place, total = int(ends[row]), float(paths[row, _SUM])
         is_elsewhere = self._motion.distances_to(place, ends) > radius
         rival = float(paths[is_elsewhere, _SUM].max(initial=0.0))
         surprise = np.log(len(self._motion.positions)) * (total / max(rival, _LEAST_RIVAL) - 1)
-        agrees = latest >= _STILL_AGREES * (total / weight + _DRIFT)
-        return Path(
-            place, row >= len(self._ends[0]), float(total - rival), max(float(surprise), 0.0), bool(agrees)
-        )
+        is_reversed = row >= len(self._ends[0])
+        return Path(place, is_reversed, total - rival, max(float(surprise), 0.0), self._agrees(paths, row))

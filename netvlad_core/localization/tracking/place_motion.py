@@ -95,10 +95,10 @@ class PlaceMotion:
         self.neighbours = np.zeros((count, near), np.int64)
         self.neighbours[posed] = posed[rows]
         self.reach = max(self.spacing, _REACH * float(np.median(distances[:, -1])))
-        # From each place to its neighbours, along its heading.
+        # From each place to its neighbours, along its heading: (3, N, K) metres and (N, K) radians.
         here = np.arange(count)[:, None]
-        ways = self.positions[self.neighbours] - self.positions[here]
-        self.displacements = np.nan_to_num(along_heading(ways, yaws[:, None]), nan=np.inf).astype(np.float32)
+        ways = along_heading(self.positions[self.neighbours] - self.positions[here], yaws[:, None])
+        self.displacements = np.nan_to_num(np.moveaxis(ways, -1, 0), nan=np.inf).astype(np.float32, order="C")
         self.turns = wrapped(yaws[self.neighbours] - yaws[here]).astype(np.float32)
 
     @property
@@ -108,7 +108,8 @@ class PlaceMotion:
 
     def distances_to(self, place: int, places: np.ndarray | slice | int = slice(None)) -> np.ndarray:
         """Metres from places (all by default) to one; NaN without a pose."""
-        return np.linalg.norm(self.positions[places] - self.positions[place], axis=-1)
+        ways = self.positions[places] - self.positions[place]
+        return np.sqrt(np.einsum("...a,...a->...", ways, ways))
 
     def move(self, probability: np.ndarray, motion: Motion, is_reversed: bool) -> np.ndarray:
         """Move probability (N,) float64 along; what is then missing from its sum has left the map.
@@ -144,13 +145,14 @@ class PlaceMotion:
         active = np.flatnonzero(probability)
         if not len(active):
             return probability
-        misses = self.displacements[active] - step.displacement
-        errors = (misses**2).sum(axis=-1) / step.distance_sigma**2
+        misses = self.displacements[:, active] - step.displacement[:, None, None]
+        errors = np.einsum("aik,aik->ik", misses, misses) / step.distance_sigma**2
         errors += (wrapped(self.turns[active] - step.turn) / step.turn_sigma) ** 2
         weights = np.exp(-0.5 * errors)
         along_a_street = np.sqrt(2 * np.pi) * step.distance_sigma / self.spacing
         all_around = weights.sum(axis=1)
-        beyond = np.where(misses @ step.displacement > 0, weights, 0.0).sum(axis=1)
+        is_beyond = np.einsum("aik,a->ik", misses, step.displacement) > 0
+        beyond = np.where(is_beyond, weights, 0.0).sum(axis=1)
         # 1 half-way between places that the street leads to and from, 0 past its end.
         between = 2 * np.minimum(beyond, all_around - beyond) / np.maximum(all_around, 1e-30)
         least = np.maximum(_BETWEEN, _ON_MAP * along_a_street * (1 - between))
@@ -179,4 +181,5 @@ def along_heading(ways: np.ndarray, yaw: np.ndarray | float) -> np.ndarray:
 
 
 def wrapped(angles: np.ndarray | float) -> np.ndarray:
-    return (np.asarray(angles) + np.pi) % (2 * np.pi) - np.pi
+    """Angles in [-pi, pi]."""
+    return angles - 2 * np.pi * np.rint(np.asarray(angles) / (2 * np.pi))
