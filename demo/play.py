@@ -136,10 +136,12 @@ class Player(Node):
         self.recording.poses[stamp_to_nanoseconds(message.header.stamp)] = message
 
 
-def drive(bag: Path, image_topic: str, map_path: Path, executable: Path) -> Recording:
-    """Play a rosbag2 through the localizer and record its answers."""
+def drive(
+    bag: Path, image_topic: str, map_path: Path, executable: Path, kind: type[Player] = Player
+) -> Recording:
+    """Play a rosbag2 through the localizer by a player of this kind; returns what it has recorded."""
     rclpy.init()
-    player = Player(image_topic)
+    player = kind(image_topic)
     executor = SingleThreadedExecutor()
     executor.add_node(player)
     spinning = Thread(target=executor.spin, daemon=True)

@@ -45,18 +45,19 @@ def describe(
     ----------
     executable, name : of the node.
     parameters : each is an argument, those of groups ("sequence.sharpness") belong in the parameter file.
-    config, rviz : names of the files in config/ and rviz/; without the latter rviz is not offered.
+    config, rviz : names of the files in config/ and rviz/; without the latter RViz is not offered.
     """
     share = Path(get_package_share_directory("netvlad_ros"))
     offered = [parameter for parameter in parameters if "." not in parameter.name]
     declared = _arguments(share, offered, config)
     actions: list[Any] = []
     if rviz:
-        declared.append(
-            _argument("rviz", "false", "Open rviz with a view of the topics of the node.", _SWITCH)
-        )
-        # Before the node: if rviz is not installed, nothing is left running.
-        actions.append(OpaqueFunction(function=_rviz, args=[share / "rviz" / rviz, name]))
+        declared += [
+            _argument("rviz", "false", "Open RViz with a view of the topics of the node.", _SWITCH),
+            _argument("rviz_config", str(share / "rviz" / rviz), "View; namespace and frame are filled in."),
+        ]
+        # Before the node: if RViz is not installed, nothing is left running.
+        actions.append(OpaqueFunction(function=_rviz, args=[name]))
     start = OpaqueFunction(function=_start, args=[executable, name, offered])
     environment = [
         SetEnvironmentVariable(_PROFILE, LaunchConfiguration("fastdds_profile")),
@@ -117,11 +118,10 @@ def _start(
         ("image", image),
         ("image/compressed", f"{image}/compressed"),
         ("odom", value("odom_topic")),
+        *_transforms(value),
     ]
     if info != _NOT_GIVEN:
         remappings.append(("camera_info", info))
-    if value("tf_topic") != "/tf":
-        remappings.append(("/tf", value("tf_topic")))
     node = Node(
         package="netvlad_ros",
         executable=executable,
@@ -136,6 +136,10 @@ def _start(
         output="screen",
     )
     return [node]
+
+
+def _transforms(value: Callable[[str], str]) -> list[tuple[str, str]]:
+    return [] if value("tf_topic") == "/tf" else [("/tf", value("tf_topic"))]
 
 
 def _give_up(event: ProcessExited, context: LaunchContext) -> list[EmitEvent]:
@@ -157,14 +161,14 @@ def _typed(name: str, text: str, kind: type) -> Any:
     return value
 
 
-def _rviz(context: LaunchContext, view: Path, name: str) -> list[Node]:
-    """The view, with the topics of the node's namespace and the frame of its poses."""
+def _rviz(context: LaunchContext, name: str) -> list[Node]:
+    """RViz in the namespace of the node, with a view of its topics in the frame of its poses."""
     value = _reader(context)
     if value("rviz") != "true":
         return []
     namespace = value("namespace").strip("/")
     topics = f"/{namespace}/{name}/" if namespace else f"/{name}/"
-    text = view.read_text(encoding="utf-8").replace(f"/{name}/", topics)
+    text = user_path(value("rviz_config")).read_text(encoding="utf-8").replace(f"/{name}/", topics)
     text = text.replace("Fixed Frame: map", f"Fixed Frame: {value('map_frame') or _frame_of(value('map'))}")
     with NamedTemporaryFile("w", suffix=".rviz", delete=False, encoding="utf-8") as file:
         file.write(text)
@@ -172,8 +176,10 @@ def _rviz(context: LaunchContext, view: Path, name: str) -> list[Node]:
         Node(
             package="rviz2",
             executable="rviz2",
+            namespace=namespace,
             arguments=["-d", file.name],
             parameters=[{"use_sim_time": value("use_sim_time") == "true"}],
+            remappings=_transforms(value),
         )
     ]
 

@@ -9,7 +9,13 @@ from netvlad_core.localization.localizer import Localization, State
 
 _HEIGHT = 240
 _GAP = 6
-_COLORS = {State.LOST: (205, 60, 60), State.AMBIGUOUS: (235, 175, 30), State.LOCALIZED: (60, 170, 80)}
+# uint8 RGB of each state, in pictures and markers alike.
+STATE_COLORS = {State.LOST: (205, 60, 60), State.AMBIGUOUS: (235, 175, 30), State.LOCALIZED: (60, 170, 80)}
+
+
+def headline(answer: Localization) -> str:
+    """State, place and probability in one line."""
+    return f"{answer.state.name}  place {answer.place}  probability {answer.probability:.2f}"
 
 
 def draw_match(query: np.ndarray, place: np.ndarray, answer: Localization) -> np.ndarray:
@@ -23,12 +29,12 @@ def draw_match(query: np.ndarray, place: np.ndarray, answer: Localization) -> np
     -------
     uint8 RGB (276, W', 3).
     """
-    color = _COLORS[answer.state]
+    color = STATE_COLORS[answer.state]
     gap = np.full((_HEIGHT, _GAP, 3), color, np.uint8)
     pictures = np.hstack([gap, _scaled(query), gap, _scaled(place), gap])
     title = np.full((30, pictures.shape[1], 3), color, np.uint8)
-    text = f"{answer.state.name}  place {answer.place}  probability {answer.probability:.2f}"
-    cv2.putText(title, text, (_GAP + 2, 21), cv2.FONT_HERSHEY_SIMPLEX, 0.55, (255, 255, 255), 1, cv2.LINE_AA)
+    font, white = cv2.FONT_HERSHEY_SIMPLEX, (255, 255, 255)
+    cv2.putText(title, headline(answer), (_GAP + 2, 21), font, 0.55, white, 1, cv2.LINE_AA)
     floor = np.full((_GAP, pictures.shape[1], 3), color, np.uint8)
     return np.vstack([title, pictures, floor])
 

@@ -79,9 +79,10 @@ def test_message_pose_path_markers_and_picture_name_the_place_believed_in(place_
     assert _at(path.poses[0].pose.position) == here
     (initial,) = node.sent("initialpose")
     assert _at(initial.pose.pose.position) == here
-    ((matches, found, support),) = (m.markers for m in node.sent("~/markers"))
+    ((matches, found, support, text),) = (m.markers for m in node.sent("~/markers"))
     assert len(matches.points) == 3
     assert [_at(point) for point in found.points] == [here]
+    assert text.text.split("\n")[:2] == ["LOCALIZED", f"place {_BELIEVED}"]
     ends = [_at(point) for point in support.points[1::2]]
     assert here in ends
     assert place_map.poses[_ELSEWHERE, :3].tolist() not in ends
@@ -101,7 +102,7 @@ def test_answer_without_a_pose_says_why_and_sends_none(place_map: PlaceMap) -> N
     answers.publish(moment(), lost(), place_map)
     assert node.sent("~/matches")[0].reason == "not similar"
     assert not any(node.sent(topic) for topic in ("~/pose", "~/path", "initialpose"))
-    _, _, support = node.sent("~/markers")[0].markers
+    _, _, support, _ = node.sent("~/markers")[0].markers
     assert support.action == Marker.DELETE
 
 

@@ -103,14 +103,28 @@ def test_node_that_dies_is_started_again_unless_it_cannot_start():
 
 def test_rviz_shows_the_topics_of_the_namespace_in_the_frame_of_the_map(tmp_path, street_map):
     replace(street_map.header, frame_id="odom").write(tmp_path / "map.json")
-    given = {"rviz": "true", "namespace": "robot1", "map": str(tmp_path), "use_sim_time": "true"}
+    given = {
+        "rviz": "true",
+        "namespace": "robot1",
+        "tf_topic": "tf",
+        "map": str(tmp_path),
+        "use_sim_time": "true",
+    }
     rviz, _ = _start_all("localize.launch.py", **given)
     assert (rviz["package"], rviz["parameters"]) == ("rviz2", [{"use_sim_time": True}])
+    assert (rviz["namespace"], rviz["remappings"]) == ("robot1", [("/tf", "tf")])
     view = yaml.safe_load(Path(rviz["arguments"][1]).read_text())["Visualization Manager"]
     assert view["Global Options"]["Fixed Frame"] == "odom"
     topics = [display["Topic"]["Value"] for display in view["Displays"] if "Topic" in display]
     assert len(topics) == 5
     assert all(topic.startswith("/robot1/localizer/") for topic in topics)
+
+
+def test_rviz_shows_a_view_of_ones_own(tmp_path):
+    (tmp_path / "own.rviz").write_text("Fixed Frame: map\nTopic: /localizer/path")
+    given = {"rviz": "true", "map_frame": "earth", "rviz_config": str(tmp_path / "own.rviz")}
+    rviz, _ = _start_all("localize.launch.py", **given)
+    assert Path(rviz["arguments"][1]).read_text() == "Fixed Frame: earth\nTopic: /localizer/path"
 
 
 def test_localizer_gets_the_file_and_nothing_else_by_default():

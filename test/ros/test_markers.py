@@ -53,21 +53,32 @@ def test_dots_of_another_map_go(place_map):
 def test_support_goes_to_the_matches_around_the_place_and_to_no_others():
     near, far = Pose.from_xyz_yaw(4.0, 2.0), Pose.from_xyz_yaw(40.0, 2.0)
     answer = _answer(State.LOCALIZED, [far, _POSE, near, None], _PRIOR)
-    matches, found, lines = match_markers(answer, _POSE, 10.0, _HEADER).markers
+    matches, found, lines, text = match_markers(answer, _POSE, 10.0, _HEADER).markers
     assert [(p.x, p.y) for p in matches.points] == [(40, 2), (1, 2), (4, 2)]
     assert [(p.x, p.y) for p in found.points] == [(1, 2)]
     assert [(p.x, p.y) for p in lines.points] == [(1, 2), (1, 2), (1, 2), (4, 2)]
     assert found.color.g > found.color.r
-    assert {marker.lifetime.sec for marker in (matches, found, lines)} == {5}
+    assert {marker.lifetime.sec for marker in (matches, found, lines, text)} == {5}
 
 
 def test_lost_is_red_and_takes_the_lines_away():
-    matches, found, lines = match_markers(_answer(State.LOST, [_POSE, None]), _POSE, 10.0, _HEADER).markers
+    answer = _answer(State.LOST, [_POSE, None])
+    matches, found, lines, text = match_markers(answer, _POSE, 10.0, _HEADER).markers
     assert len(matches.points) == 1
     assert matches.color.r > matches.color.g
-    assert (found.action, lines.action) == (Marker.ADD, Marker.DELETE)
+    assert (found.action, lines.action, text.action) == (Marker.ADD, Marker.DELETE, Marker.ADD)
+
+
+def test_state_stands_as_text_beside_the_place():
+    answer = _answer(State.AMBIGUOUS, [_POSE])
+    text = match_markers(answer, _POSE, 10.0, _HEADER).markers[-1]
+    assert (text.ns, text.type) == ("state", Marker.TEXT_VIEW_FACING)
+    assert text.text == "AMBIGUOUS\nplace 0\nprobability 0.00"
+    position = np.array([text.pose.position.x, text.pose.position.y, text.pose.position.z])
+    assert 2 < np.linalg.norm(position - _POSE.position) < 5
+    assert text.scale.z > 0
 
 
 def test_matches_without_poses_take_everything_away():
     markers = match_markers(_answer(State.AMBIGUOUS, [None, None]), None, 10.0, _HEADER).markers
-    assert [marker.action for marker in markers] == [Marker.DELETE] * 3
+    assert [marker.action for marker in markers] == [Marker.DELETE] * 4
