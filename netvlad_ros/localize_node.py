@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from pathlib import Path
 from threading import Event
 from typing import Any
 
 from netvlad_core.data.camera import Camera
 from netvlad_core.errors import MapError, NetvladError
+from netvlad_core.localization.extending import Extended
 from netvlad_core.localization.last_place import LastPlace
 from netvlad_core.localization.localizer import Localization, Localizer, LocalizerOptions, State
+from netvlad_core.localization.recorded_drive import RecordedDrive
 from netvlad_core.model.extractor import Extractor
 from netvlad_core.settings import with_settings
 from netvlad_ros.answers import Answers
@@ -42,8 +45,10 @@ class LocalizeNode(CameraNode):
         super().__init__("localizer", PARAMETERS, **kwargs)
         self._memory = Memory(self.value("state_file"))
         self._recalled: LastPlace | None = None
+        self._recorded: RecordedDrive | None = None
+        self._odometry_frame = ""
         self.answers = Answers(self, self.statistics)
-        MapServices(self, self._map, self.answers, self.open_map, self.forget)
+        MapServices(self, self._map, self.answers, self.open_map, self.forget, self._extend)
         self.start()
 
     @property
@@ -89,6 +94,7 @@ class LocalizeNode(CameraNode):
     def cleanup(self) -> None:
         """Close the map."""
         self._map.close()
+        self._recorded = None
 
     def open_map(self, path: str) -> None:
         """Open a map and its network; on an error the map that was open stays so.
@@ -100,6 +106,8 @@ class LocalizeNode(CameraNode):
         """
         value = self.value
         opened = self._map.open(path, value("weights"), value("device"), self._options(), value("precision"))
+        most = value("recorded_keyframes")
+        self._recorded = RecordedDrive(opened.place_map, most) if most else None
         self.forget()
         facts = opened.place_map.header
         self._memory.begin(opened.place_map.path, facts.map_id)
@@ -118,6 +126,8 @@ class LocalizeNode(CameraNode):
         if self._to_forget.is_set():
             self._to_forget.clear()
             self._begin(localizer, moment.stamp)
+            if self._recorded is not None:
+                self._recorded.forget()
         observation = localizer.observe(
             moment.image, moment.stamp, moment.odometry, moment.camera, timed=self.statistics.timed
         )
@@ -131,6 +141,7 @@ class LocalizeNode(CameraNode):
         with self.statistics.timed("publish"):
             self.answers.publish(moment, answer, localizer.place_map)
         self._keep(answer)
+        self._record(moment, answer, localizer)
 
     def _begin(self, localizer: Localizer, stamp: int) -> None:
         """Begin a drive, near the last place if one is recalled."""
@@ -149,6 +160,21 @@ class LocalizeNode(CameraNode):
         if last is not None and answer.state is State.LOCALIZED:
             turned = answer.belief is not None and answer.belief.is_reversed
             self._memory.keep(replace(last, place=answer.place, stamp=answer.stamp, is_reversed=turned))
+
+    def _record(self, moment: Moment, answer: Localization, localizer: Localizer) -> None:
+        recorded = self._recorded
+        if recorded is not None and recorded.place_map is localizer.place_map:
+            self._odometry_frame = moment.odometry_frame
+            recorded.add(answer, moment.image, moment.odometry, moment.camera)
+
+    def _extend(self, output: Path) -> Extended:
+        """Write the open map with what is new in the drive so far; raises NetvladError."""
+        if self._recorded is None:
+            raise NetvladError(
+                "the node keeps no keyframes of the drive, with which the map could be extended: set the "
+                "parameter recorded_keyframes, e.g. to 5000, and configure the node anew"
+            )
+        return self._recorded.extend(output, self._odometry_frame or "odom")
 
     def forget(self) -> None:
         """Have the sequence filter and the outputs forget where the robot was."""

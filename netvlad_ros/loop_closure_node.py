@@ -150,6 +150,8 @@ class LoopClosureNode(CameraNode):
 
     def _save_map(self, request: SaveMap.Request, response: SaveMap.Response) -> None:
         target = folder_to_write(request.path, maps_folder(self.value))
+        if request.extend and self._opened().earlier is None:
+            raise NetvladError("there is no earlier map to extend; name it with the parameter map")
         has_images = self.value("store_images") == "full"
         self._opened().save(target, self._odometry_frame, has_images)
         response.path = sendable(str(target))

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from pathlib import Path
 
 from std_srvs.srv import Trigger
 
 from netvlad_core.errors import NetvladError
 from netvlad_core.files import sendable
+from netvlad_core.localization.extending import Extended
 from netvlad_core.localization.localizer import Localizer
 from netvlad_core.mapping.map_writer import copy_map
 from netvlad_ros import conversions
@@ -28,6 +30,7 @@ class MapServices:
     answers : knows the frame of the poses.
     load : opens the map in a folder.
     forget : makes the next image start anew.
+    extend : writes a map that also holds what is new in the drive.
     """
 
     def __init__(
@@ -37,9 +40,10 @@ class MapServices:
         answers: Answers,
         load: Callable[[str], None],
         forget: Callable[[], None],
+        extend: Callable[[Path], Extended],
     ) -> None:
         self._node, self._open_map, self._answers = node, open_map, answers
-        self._load, self._forget = load, forget
+        self._load, self._forget, self._extend = load, forget, extend
         services = Services(node)
         services.serve(LoadMap, "~/load_map", self._load_map)
         services.serve(SaveMap, "~/save_map", self._save_map)
@@ -60,6 +64,12 @@ class MapServices:
 
     def _save_map(self, request: SaveMap.Request, response: SaveMap.Response) -> None:
         place_map = self._localizer().place_map
+        if request.extend:
+            target = folder_to_write(request.path, maps_folder(self._node.value))
+            done = self._extend(target)
+            response.message = f"{done.added} of {done.driven} keyframes are new"
+            response.path = sendable(str(target))
+            return
         target = folder_to_write(request.path or str(place_map.path), maps_folder(self._node.value))
         copy_map(place_map, target)
         response.path = sendable(str(target))

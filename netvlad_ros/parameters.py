@@ -207,6 +207,14 @@ PARAMETERS = (
         "that map, if map is empty, and looks near that place first. If empty, it keeps none.",
         is_fixed=True,
     ),
+    NodeParameter(
+        "recorded_keyframes",
+        0,
+        "Keyframes of the drive kept in memory, with which save_map can extend the map; 0: none. At this "
+        "number every second one goes, and their distance doubles.",
+        0,
+        1_000_000,
+    ),
     *INPUT_PARAMETERS,
     NodeParameter(
         "map_frame", "", "frame_id of published poses. If empty, it is the frame that the map was built in."

@@ -81,11 +81,23 @@ def extend(
     except MapError:
         _discard(drive)
         raise
+    done = add_new(place_map, drive, joint, output, options.dimension)
+    _discard(drive)
+    return done
+
+
+def add_new(place_map: PlaceMap, drive: PlaceMap, joint: Joint, output: Path, dimension: int) -> Extended:
+    """Write a map and what is new in the map of a drive; raises MapError as `write_parts` does.
+
+    Parameters
+    ----------
+    joint : how the frame of the drive belongs to that of the map.
+    dimension : as in `BuildOptions`.
+    """
     part = Part.of(drive, joint=joint.pose)
     kept = new_places(place_map, part)
     parts = [Part.of(place_map), replace(part, rows=part.rows[kept], poses=part.poses[kept])]
-    made = write_parts(parts, output, "extend", options.dimension, source=sources([place_map, drive]))
-    _discard(drive)
+    made = write_parts(parts, output, "extend", dimension, source=sources([place_map, drive]))
     return Extended(made, joint, len(drive), len(kept))
 
 

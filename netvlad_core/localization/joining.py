@@ -89,14 +89,28 @@ def join(localizer: Localizer, drive: PlaceMap, progress: bool = False) -> Joint
         if not place_map.has_poses:
             raise MapError(f"the map {place_map.path} has no poses, so it cannot be joined to another")
     found = sightings(localizer, drive, progress)
-    names = f"{drive.path} and {localizer.place_map.path}"
+    return joint_of(found, drive.poses, f"{drive.path} and {localizer.place_map.path}")
+
+
+def joint_of(found: Sightings, poses: np.ndarray, names: str) -> Joint:
+    """The transform, map <- drive, that the sightings of a drive with poses (N, 7) agree on.
+
+    Parameters
+    ----------
+    names : of drive and map, for sentences.
+
+    Raises
+    ------
+    MapError
+        If there are too few sightings, or they contradict each other.
+    """
     if len(found.rows) < _FEWEST:
         raise MapError(
-            f"{names} cannot be joined: {len(found.rows)} of {len(drive)} places of the first are recognised "
+            f"{names} cannot be joined: {len(found.rows)} of {len(poses)} places of the first are recognised "
             f"in the second with certainty, {_FEWEST} are needed; they show other streets, or look too "
             "different"
         )
-    joint = fit_joint(found.poses, drive.poses[found.rows])
+    joint = fit_joint(found.poses, poses[found.rows])
     if joint is None:
         raise MapError(
             f"{names} cannot be joined: the {len(found.rows)} places seen in both lie within "

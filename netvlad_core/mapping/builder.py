@@ -42,7 +42,7 @@ if TYPE_CHECKING:
 
 _log = logging.getLogger(__name__)
 
-_THUMBNAIL_PIXELS = 160
+THUMBNAIL_PIXELS = 160
 _JPEG_QUALITY = {"thumbnail": 85, "full": 95}
 
 
@@ -249,7 +249,7 @@ def _record(batch: list[DescribedFrame], storage: str, journal: Journal) -> None
             entries.append(Entry(frame.name, frame.stamp, error=described.error or "broken image"))
             continue
         if storage != "none":
-            stored = resize_to_fit(image, _THUMBNAIL_PIXELS) if storage == "thumbnail" else image
+            stored = resize_to_fit(image, THUMBNAIL_PIXELS) if storage == "thumbnail" else image
             images.append(encode_jpeg(stored, _JPEG_QUALITY[storage]))
             journal.image_end += len(images[-1])
         entries.append(Entry.of_place(frame.name, frame.stamp, frame.pose, journal.image_end))

@@ -17,6 +17,7 @@ from netvlad_core.mapping import map_header as layout
 from netvlad_core.mapping.contents import check_descriptors, check_places, check_sessions
 from netvlad_core.mapping.map_header import MapHeader
 from netvlad_core.mapping.places import Places
+from netvlad_core.mapping.projection import STORED_DIMENSION
 from netvlad_core.mapping.rows import StoredRows, check_kind, load_array
 from netvlad_core.mapping.stored_file import StoredFile
 
@@ -151,6 +152,12 @@ class PlaceMap(Places):
         """Descriptors of places as the network gives them, (K, D) float32, as far as they were kept."""
         stored = self.descriptors[rows]
         return stored if self.directions is None else stored @ self.directions
+
+    @property
+    def growing_dimension(self) -> int:
+        """Numbers to store of a place in a map that grows from this one: as few as here, or all as here."""
+        is_fixed = self.header.is_reduced or len(self) > STORED_DIMENSION
+        return self.header.stored_dimension if is_fixed else STORED_DIMENSION
 
     @property
     def index_path(self) -> Path | None:

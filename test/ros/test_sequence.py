@@ -12,9 +12,11 @@ from nav_msgs.msg import Odometry
 from std_srvs.srv import Trigger
 
 from netvlad_core.data.geometry import Pose
+from netvlad_core.mapping.care.parts import Part, write_parts
+from netvlad_core.mapping.place_map import PlaceMap
 from netvlad_ros.conversions import pose_to_message, stamp_from_nanoseconds
 from netvlad_ros.msg import PlaceMatches
-from netvlad_ros.srv import Localize
+from netvlad_ros.srv import LoadMap, Localize, SaveMap
 from support.robot import raw, wait_until
 
 _SECOND = 10**9
@@ -69,6 +71,35 @@ def test_drive_is_localized_by_its_sequence_and_relocalize_forgets(start, street
     answer = _drive(robot, street, [22], began + 22 * _SECOND)[0]
     assert answer.state == PlaceMatches.LOST
     assert answer.matches[0].place_id == 22
+
+
+def test_map_is_extended_by_the_drive_and_stays_as_it_is(start, street, map_path, tmp_path):
+    west, longer = tmp_path / "maps" / "west", tmp_path / "maps" / "all"
+    write_parts([Part.of(PlaceMap.open(map_path), np.arange(18))], west, "split", 0)
+    before = {path.name: path.read_bytes() for path in west.iterdir()}
+    robot = start(map=west, recorded_keyframes=100)
+    robot.wait_until_it_answers()
+    assert robot.call(Trigger, "relocalize").success
+    began = time_ns()
+    _drive(robot, street, range(24), began)
+    for path in (west, "", tmp_path / "maps"):
+        assert not robot.call(SaveMap, "save_map", path=str(path), extend=True).success
+    response = robot.call(SaveMap, "save_map", path=str(longer), extend=True)
+    assert (response.success, response.path) == (True, str(longer)), response.message
+    assert "of 24 keyframes are new" in response.message
+    assert {path.name: path.read_bytes() for path in west.iterdir()} == before
+    added = PlaceMap.open(longer, verify=True).poses[18:]
+    assert np.abs(added[-6:, 0] - street.poses[18:, 0]).max() < 5, "in the frame of the map"
+    assert robot.node.localizer.place_map.path == west, "the open map stays open"
+    assert robot.call(LoadMap, "load_map", path=str(longer)).success
+    found = robot.ask(raw(street.queries[22], began + 24 * _SECOND)).matches[0].place_id
+    assert found == 18 + len(added) - 2
+
+
+def test_map_is_not_extended_without_keyframes(robot, tmp_path):
+    response = robot.call(SaveMap, "save_map", path=str(tmp_path / "all"), extend=True)
+    assert not response.success
+    assert "recorded_keyframes" in response.message
 
 
 def test_service_localize_judges_its_image_alone(robot, street):

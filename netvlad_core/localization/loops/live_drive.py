@@ -11,6 +11,7 @@ import numpy as np
 
 from netvlad_core.data.camera import Camera
 from netvlad_core.data.geometry import Pose
+from netvlad_core.errors import MapError
 from netvlad_core.localization.loops.loop_closure import LoopCloser, LoopClosure
 from netvlad_core.localization.loops.loop_options import LoopClosureOptions
 from netvlad_core.localization.observation import Observation, Observer, StageTimer, untimed
@@ -101,14 +102,16 @@ class LiveDrive:
     def save(self, output: Path, frame_id: str, has_images: bool = False) -> None:
         """Write the keyframes so far as a map, with an earlier map the two together.
 
-        Raises MapError if there is nothing to save, the two maps are not joined yet, or something else is at
-        `output`; OSError if it cannot be written.
+        Raises MapError if there is nothing to save, the two maps are not joined yet, or the earlier map or
+        something else than a map is at `output`; OSError if it cannot be written.
 
         Parameters
         ----------
         frame_id : frame of the odometry; with an earlier map all poses are in the frame of that map.
         has_images : whether to keep the images, which only a drive with verification has.
         """
+        if self.earlier is not None and output.resolve() == self.earlier.path.resolve():
+            raise MapError(f"{output} is the map of the earlier drive, which stays; choose another output")
         check_output(output)
         with self.lock:
             keyframes = self.closer.keyframes()
@@ -134,9 +137,7 @@ class LiveDrive:
                 history=[*earlier.header.history, step],
                 origin=earlier.header.origin,
             )
-        # An earlier map that keeps few numbers of a place, or all, goes on to do so.
-        is_fixed = earlier is not None and (earlier.header.is_reduced or len(earlier) > STORED_DIMENSION)
-        dimension = earlier.header.stored_dimension if earlier and is_fixed else STORED_DIMENSION
+        dimension = earlier.growing_dimension if earlier else STORED_DIMENSION
         with writing_map(output, header) as new:
             write_descriptors(keyframes.descriptors, new, dimension)
             keyframes.descriptors = keyframes.descriptors[:0]

@@ -77,10 +77,12 @@ def test_extended_map_keeps_as_few_numbers_as_the_earlier_one(one_lap, tmp_path)
     upgrade(tmp_path / "map", 12)
     drive = LiveDrive.open(_OPTIONS, tmp_path / "map", device="cpu")
     _drive(drive, first=100)
-    drive.save(tmp_path / "map", "odom")
-    both = PlaceMap.open(tmp_path / "map", verify=True)
+    with pytest.raises(MapError, match="the map of the earlier drive, which stays"):
+        drive.save(tmp_path / "map", "odom")
+    drive.save(tmp_path / "both", "odom")
+    both = PlaceMap.open(tmp_path / "both", verify=True)
     assert both.descriptors.shape == (2 * _COUNT, 12)
-    found = Localizer.open(tmp_path / "map", device="cpu")(_image(7)).matches
+    found = Localizer.open(tmp_path / "both", device="cpu")(_image(7)).matches
     assert found[0].place in (7, 7 + _COUNT), "two views of one place are one match"
     assert len({match.place % _COUNT for match in found}) == len(found)
 
