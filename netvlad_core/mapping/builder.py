@@ -167,7 +167,7 @@ def describe_keyframes(
         lambda: sample_frames(source, rule, progress)(), options, journal.folder
     )
     extractor = Extractor.load(weights, options.device, options.batch_size, options.precision)
-    journal.resume(extractor.dimension)
+    journal.resume(extractor.dimension, extractor.batch_size)
     try:
         with bar(title="mapping", total=len(source), unit="frame", show=progress) as shown:
             keyframes = select_keyframes(_counted(source, shown, options.require_poses), rule)

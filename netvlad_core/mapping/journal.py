@@ -132,25 +132,28 @@ class Journal:
         """Kinds of broken frames and their counts."""
         return Counter(entry.error for entry in self.entries if entry.error is not None)
 
-    def resume(self, dimension: int) -> None:
+    def resume(self, dimension: int, batch_size: int) -> None:
         """Read what an earlier run has finished, and open the files to append to; D is the dimension.
 
-        What follows the first line that does not fit its row is done again.
+        What follows the first line that does not fit its row is done again, and so is a batch of frames that
+        is not complete: a network rounds otherwise in a batch of another size, and the map is to be the one
+        of a run that was not stopped.
         """
         for file in (self._path, self.descriptors_path, self.images_path):
             file.touch()
         lines = self._path.read_bytes().splitlines(keepends=True)
         rows, images = StoredFile(self.descriptors_path), StoredFile(self.images_path)
-        size = 0
         for line in lines:
             entry = self._verified(line, rows, images, dimension * 4)
             if entry is None:
                 break
             self.entries.append(entry)
-            size += len(line)
             if entry.error is None:
                 self.place_count, self.image_end = self.place_count + 1, entry.image_end
-        os.truncate(self._path, size)
+        del self.entries[len(self.entries) // batch_size * batch_size :]
+        places = self.places
+        self.place_count, self.image_end = len(places), places[-1].image_end if places else 0
+        os.truncate(self._path, sum(map(len, lines[: len(self.entries)])))
         os.truncate(self.descriptors_path, self.place_count * dimension * 4)
         os.truncate(self.images_path, self.image_end)
         self._descriptors = self.descriptors_path.open("ab")

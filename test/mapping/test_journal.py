@@ -17,7 +17,7 @@ _DIMENSION = 5
 def _write(folder: Path, key: str = "drive", places: int = 3) -> list[np.ndarray]:
     """A journal with this many places and one broken frame; returns the descriptors."""
     journal = Journal(folder, key)
-    journal.resume(_DIMENSION)
+    journal.resume(_DIMENSION, batch_size=1)
     rows = [np.full(_DIMENSION, index, np.float32) for index in range(places)]
     for index, row in enumerate(rows):
         journal.image_end += 10
@@ -29,7 +29,7 @@ def _write(folder: Path, key: str = "drive", places: int = 3) -> list[np.ndarray
 
 def _resumed(folder: Path, key: str = "drive") -> Journal:
     journal = Journal(folder, key)
-    journal.resume(_DIMENSION)
+    journal.resume(_DIMENSION, batch_size=1)
     journal.close()
     return journal
 
@@ -95,6 +95,18 @@ def test_line_that_is_not_what_was_written_is_not_believed(tmp_path: Path, chang
     assert [entry.name for entry in _resumed(tmp_path / "work").entries] == ["0"]
 
 
+def test_work_is_continued_where_a_batch_begins(tmp_path: Path) -> None:
+    _write(tmp_path / "work", places=4)
+    for batch_size, done in ((2, 4), (3, 3)):
+        journal = Journal(tmp_path / "work", "drive")
+        journal.resume(_DIMENSION, batch_size)
+        journal.close()
+        assert [entry.name for entry in journal.entries] == ["0", "1", "2", "3"][:done]
+        assert (journal.place_count, journal.image_end) == (done, 10 * done)
+        assert journal.descriptors_path.stat().st_size == done * _DIMENSION * 4
+        assert journal.images_path.stat().st_size == 10 * done
+
+
 def test_rows_are_on_the_disk_before_the_lines_that_vouch_for_them(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -105,7 +117,7 @@ def test_rows_are_on_the_disk_before_the_lines_that_vouch_for_them(
         synced.append((Path(os.readlink(f"/proc/self/fd/{descriptor}")).name, lines.stat().st_size))
 
     journal = Journal(tmp_path / "work", "drive")
-    journal.resume(_DIMENSION)
+    journal.resume(_DIMENSION, batch_size=1)
     monkeypatch.setattr(os, "fsync", note)
     journal.append([Entry("0", 0, None, 3)], [np.ones(_DIMENSION, np.float32)], [b"abc"])
     journal.close()
