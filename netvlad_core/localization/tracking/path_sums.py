@@ -137,26 +137,32 @@ class PathSums:
         count = len(self._motion.positions)
         mean = scores.sum() / count
         deviation = max(float(np.sqrt(max((scores**2).sum() / count - mean**2, 0.0))), 1e-6)
-        standard = np.full(count, -mean / deviation, np.float32)
-        standard[places] = (scores - mean) / deviation
-        hopeful = places[standard[places] > _DRIFT]
-        added = [self._added(*one, hopeful, standard, news) for one in zip(self._ends, self._paths)]
+        standard_of = np.zeros(count)
+        standard_of[places] = scores / deviation
+        hopeful = places[scores - mean > _DRIFT * deviation]
+        added = []
+        for ends, paths in zip(self._ends, self._paths):
+            ends, paths = self._begun(ends, paths, hopeful)
+            added.append(self._added(ends, paths, standard_of[ends] - mean / deviation, news))
         self._ends, self._paths = [ends for ends, _ in added], [paths for _, paths in added]
         if not self._agrees(*self._leading()[1:]):
             for paths in self._paths:
                 paths[:, :2] *= 1 - _LAPSE
 
+    def _begun(
+        self, ends: np.ndarray, paths: np.ndarray, hopeful: np.ndarray
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """Those paths, and new ones that begin at the hopeful places at which none of them ends."""
+        is_taken = np.zeros(len(self._motion.positions), bool)
+        is_taken[ends] = True
+        begun = hopeful[~is_taken[hopeful]]
+        return np.concatenate([ends, begun]), np.concatenate([paths, np.zeros((len(begun), 5))])
+
     @staticmethod
     def _added(
-        ends: np.ndarray, paths: np.ndarray, hopeful: np.ndarray, standard: np.ndarray, news: float
+        ends: np.ndarray, paths: np.ndarray, scores: np.ndarray, news: float
     ) -> tuple[np.ndarray, np.ndarray]:
-        """Paths with an image more, and those that begin with it at the hopeful places."""
-        is_new = np.ones(len(standard), bool)
-        is_new[ends] = False
-        begun = hopeful[is_new[hopeful]]
-        ends = np.concatenate([ends, begun])
-        paths = np.concatenate([paths, np.zeros((len(begun), 5))])
-        scores = standard[ends]
+        """Paths with an image more, those that are worth going on."""
         paths[:, :2] *= np.exp(-news / _MEMORY)
         paths[:, _SUM] += news * (scores - _DRIFT)
         paths[:, _WEIGHT] += news

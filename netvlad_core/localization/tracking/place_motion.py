@@ -111,12 +111,19 @@ class PlaceMotion:
         ways = self.positions[places] - self.positions[place]
         return np.sqrt(np.einsum("...a,...a->...", ways, ways))
 
-    def move(self, probability: np.ndarray, motion: Motion, is_reversed: bool) -> np.ndarray:
-        """Move probability (N,) float64 along; what is then missing from its sum has left the map.
+    def move(
+        self, places: np.ndarray, probability: np.ndarray, motion: Motion, is_reversed: bool
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """Move probability along; what is then missing from its sum has left the map.
 
         Parameters
         ----------
+        places, probability : (H,) int64 and float64, the places that have any.
         is_reversed : whether the robot faces against the heading of the places.
+
+        Returns
+        -------
+        Places (M,), ascending, and their probability (M,).
         """
         steps = self.steps(motion)
         displacement, turn = self.step(motion, steps, is_reversed)
@@ -124,8 +131,8 @@ class PlaceMotion:
         distance_sigma = np.hypot(motion.distance_sigma / np.sqrt(steps), 0.5 * self.spacing)
         step = Motion(displacement, turn, distance_sigma, motion.turn_sigma / np.sqrt(steps))
         for _ in range(steps):
-            probability = self._step(probability, step)
-        return probability
+            places, probability = self._step(places, probability, step)
+        return places, probability
 
     def steps(self, motion: Motion) -> int:
         """Number of steps in which a movement goes from neighbour to neighbour."""
@@ -141,13 +148,12 @@ class PlaceMotion:
             displacement *= [-1, -1, 1]
         return displacement.astype(np.float32), share * motion.turn
 
-    def _step(self, probability: np.ndarray, step: Motion) -> np.ndarray:
-        active = np.flatnonzero(probability)
-        if not len(active):
-            return probability
-        misses = self.displacements[:, active] - step.displacement[:, None, None]
+    def _step(
+        self, places: np.ndarray, probability: np.ndarray, step: Motion
+    ) -> tuple[np.ndarray, np.ndarray]:
+        misses = self.displacements[:, places] - step.displacement[:, None, None]
         errors = np.einsum("aik,aik->ik", misses, misses) / step.distance_sigma**2
-        errors += (wrapped(self.turns[active] - step.turn) / step.turn_sigma) ** 2
+        errors += (wrapped(self.turns[places] - step.turn) / step.turn_sigma) ** 2
         weights = np.exp(-0.5 * errors)
         along_a_street = np.sqrt(2 * np.pi) * step.distance_sigma / self.spacing
         all_around = weights.sum(axis=1)
@@ -157,8 +163,23 @@ class PlaceMotion:
         between = 2 * np.minimum(beyond, all_around - beyond) / np.maximum(all_around, 1e-30)
         least = np.maximum(_BETWEEN, _ON_MAP * along_a_street * (1 - between))
         total = np.maximum(all_around, least)
-        moved = weights * (probability[active] / total)[:, None]
-        return np.bincount(self.neighbours[active].ravel(), moved.ravel(), minlength=len(probability))
+        moved = weights * (probability / total)[:, None]
+        arrivals = self.neighbours[places].ravel()
+        ends, row_of = numbered(arrivals, len(self.positions))
+        return ends, np.bincount(row_of[arrivals], moved.ravel(), len(ends))
+
+
+def numbered(places: np.ndarray, count: int) -> tuple[np.ndarray, np.ndarray]:
+    """Each of some places once, ascending (M,), and the row of each of them in that, (count,), else void.
+
+    Takes the time of `places`, not of all: memory that is never touched costs nothing.
+    """
+    occurs = np.zeros(count, bool)
+    occurs[places] = True
+    found = np.flatnonzero(occurs)
+    row_of = np.empty(count, np.int32)
+    row_of[found] = np.arange(len(found))
+    return found, row_of
 
 
 def _headings(poses: np.ndarray, positions: np.ndarray) -> np.ndarray:

@@ -29,7 +29,7 @@ from scipy.special import expit
 
 from netvlad_core.data.geometry import Pose
 from netvlad_core.localization.tracking.path_sums import PathSums
-from netvlad_core.localization.tracking.place_motion import Motion, PlaceMotion
+from netvlad_core.localization.tracking.place_motion import Motion, PlaceMotion, numbered
 from netvlad_core.localization.tracking.sequence_options import SequenceOptions
 
 # Numbers without a word on what was tried are by design; their neighbours were not tried.
@@ -140,6 +140,7 @@ class SequenceFilter:
         self.motion = PlaceMotion(np.asarray(poses, dtype=np.float64))
         self._usual_speed = _usual_speed(self.motion.spacing, stamps)
         self._paths = PathSums(self.motion)
+        self._count = len(self.motion.positions)
         self.forget()
 
     def with_options(self, options: SequenceOptions) -> SequenceFilter:
@@ -147,17 +148,16 @@ class SequenceFilter:
         changed = copy(self)
         changed.options = options
         changed._paths = copy(self._paths)
-        for name in ("_scores_seen", "_prior", "_background", "_excess"):
+        for name in ("_scores_seen", "_prior", "_background", "_held", "_excess"):
             setattr(changed, name, getattr(self, name).copy())
         return changed
 
     def forget(self) -> None:
         """Start anew: the robot may be anywhere."""
-        count = len(self.motion.positions)
         self._last: tuple[int, Pose | None] | None = None
         self._paths.forget()
         self._seen = 0.0
-        self._scores_seen = np.zeros(count)
+        self._scores_seen = np.zeros(self._count)
         self._on_map = _ON_MAP_AT_FIRST
         self._doubt = self._usual_doubt = self._gap = 0.0
         self._was_on_map = False
@@ -176,20 +176,41 @@ class SequenceFilter:
         trust = 0.5 ** (age / _TRUSTED)
         spread = np.hypot(0.5 * self.options.radius, self._usual_speed * age)
         distances = np.nan_to_num(self.motion.distances_to(place), nan=np.inf)
-        near = np.exp(-0.5 * (distances / spread) ** 2)
-        self._excess[int(is_reversed), 0] = self._background.sum() * np.expm1(trust * _HEAD_START * near)
-        self._excess[self._excess < _NEGLIGIBLE * self._background.sum()] = 0.0
-        total = self._excess.sum() + self._background.sum() * len(near)
-        self._excess /= total
-        self._background /= total
+        lead = np.expm1(trust * _HEAD_START * np.exp(-0.5 * (distances / spread) ** 2))
+        self._held = np.flatnonzero(lead >= _NEGLIGIBLE)
+        self._excess = np.zeros((2, 1, len(self._held)))
+        self._excess[int(is_reversed), 0] = self._background.sum() * lead[self._held]
+        self._normalize()
         self._on_map += trust * (_ON_MAP_AS_BEFORE - self._on_map)
 
     def _spread_out(self) -> None:
-        count = len(self.motion.positions)
-        # First axis: along and against the heading; second: speeds, if they are guessed.
-        self._prior = np.array([1 - self.options.against, self.options.against]) / count
+        # First axis: along and against the heading; second: speeds, if they are guessed; third: places held.
+        self._prior = np.array([1 - self.options.against, self.options.against]) / self._count
         self._background = self._prior.copy()
-        self._excess = np.zeros((2, 1, count))
+        self._held = np.empty(0, np.int64)
+        self._excess = np.zeros((2, 1, 0))
+
+    def _hold(self, places: np.ndarray) -> np.ndarray:
+        """Make room for the excess of these places too; returns their rows."""
+        before, excess = self._held, self._excess
+        self._held, row_of = numbered(np.concatenate([before, places]), self._count)
+        self._excess = np.zeros((*excess.shape[:2], len(self._held)))
+        self._excess[:, :, row_of[before]] = excess
+        return row_of[places]
+
+    @property
+    def _background_of_each(self) -> np.ndarray:
+        """(2, 1, 1) probability of a place with each heading, at each speed, beside the excess."""
+        return (self._background / self._excess.shape[1])[:, None, None]
+
+    def _normalize(self) -> None:
+        """Make the sum of all probability 1, and let go of places with next to none beyond the background."""
+        total = self._excess.sum() + self._background.sum() * self._count
+        self._excess /= total
+        self._background /= total
+        self._excess[self._excess < _NEGLIGIBLE * self._background_of_each] = 0.0
+        is_held = self._excess.any(axis=(0, 1))
+        self._held, self._excess = self._held[is_held], self._excess[:, :, is_held]
 
     def update(
         self,
@@ -258,10 +279,7 @@ class SequenceFilter:
         excess = self._excess
         if excess.shape[1] != len(speeds):
             excess = np.repeat(excess.sum(axis=1, keepdims=True) / len(speeds), len(speeds), axis=1)
-        moved = np.stack([
-            [self.motion.move(excess[i, j], motion.at(speed), bool(i)) for j, speed in enumerate(speeds)]
-            for i in (0, 1)
-        ])  # fmt: skip
+        moved = self._moved(excess, [motion.at(speed) for speed in speeds])
         if motion.is_guess:
             moved = _CHANGES @ moved
             moved = (1 - _DIRECTION_CHANGE) * moved + _DIRECTION_CHANGE * moved[::-1]
@@ -271,8 +289,22 @@ class SequenceFilter:
         held = excess.sum()
         on_map = self._on_map * (min(1.0, moved.sum() / (_STAYS * held)) if held > 0 else 1.0)
         self._on_map = (1 - self.options.leave) * on_map + self.options.enter * (1 - on_map)
-        missing = 1 - self._excess.sum() - self._background.sum() * excess.shape[2]
+        missing = 1 - self._excess.sum() - self._background.sum() * self._count
         self._background += missing * self._prior
+
+    def _moved(self, excess: np.ndarray, motions: list[Motion]) -> np.ndarray:
+        """The excess (2, V, H) after a movement at each speed, at the places that are held from now on."""
+        arrivals = {}
+        for way in np.ndindex(excess.shape[:2]):
+            direction, speed = way
+            rows = np.flatnonzero(excess[way])
+            places, probability = self._held[rows], excess[way][rows]
+            arrivals[way] = self.motion.move(places, probability, motions[speed], bool(direction))
+        self._held, row_of = numbered(np.concatenate([ends for ends, _ in arrivals.values()]), self._count)
+        moved = np.zeros((*excess.shape[:2], len(self._held)))
+        for way, (ends, probability) in arrivals.items():
+            moved[way][row_of[ends]] = probability
+        return moved
 
     def _weigh(
         self, places: np.ndarray, similarities: np.ndarray, typical: tuple[float, float], news: float
@@ -281,17 +313,14 @@ class SequenceFilter:
         options = self.options
         scores = (similarities - typical[0]) / max(typical[1], 1e-6)
         # The places that are no candidates score at most as much as the last candidate.
-        lowest = max(0.0, scores.min()) if len(places) < self._excess.shape[2] else 0.0
+        lowest = max(0.0, scores.min()) if len(places) < self._count else 0.0
         scores = self._unusual(places, scores, news)
         usable = np.clip(scores, lowest, max(options.highest_score, lowest)) - lowest
         self._paths.add(places, usable, news)
         likelihood = np.exp(news * options.sharpness * usable)
-        background = (self._background / self._excess.shape[1])[:, None, None]
-        self._excess[:, :, places] = (background + self._excess[:, :, places]) * likelihood - background
-        total = self._excess.sum() + self._background.sum() * self._excess.shape[2]
-        self._excess /= total
-        self._background /= total
-        self._excess[self._excess < _NEGLIGIBLE * background / total] = 0.0
+        rows, background = self._hold(places), self._background_of_each
+        self._excess[:, :, rows] = (background + self._excess[:, :, rows]) * likelihood - background
+        self._normalize()
 
         distances = self.motion.distances_to(self._best()[1], places)
         beside = max(_BESIDE * self._radius, 2 * self.motion.spacing)
@@ -315,13 +344,17 @@ class SequenceFilter:
 
     def probabilities(self) -> np.ndarray:
         """(N,) float, probability of each place if the robot is on the map; but for traces they sum to 1."""
-        return self._excess.sum(axis=(0, 1)) + self._background.sum()
+        probabilities = np.full(self._count, self._background.sum())
+        probabilities[self._held] += self._excess.sum(axis=(0, 1))
+        return probabilities
 
     def _best(self) -> tuple[int, int]:
         """Direction (0 along, 1 against the heading) and place of the highest probability."""
+        if not len(self._held):
+            return 0, 0
         excess = self._excess.sum(axis=1)
-        direction, place = np.unravel_index(int(np.argmax(excess)), excess.shape)
-        return int(direction), int(place)
+        direction, row = np.unravel_index(int(np.argmax(excess)), excess.shape)
+        return int(direction), int(self._held[row])
 
     @property
     def _radius(self) -> float:
@@ -331,10 +364,8 @@ class SequenceFilter:
 
     def _lead(self, place: int) -> float:
         """Log-odds by which a place and its surroundings lead over every other part of the map."""
-        excess = self._excess.sum(axis=1)
-        held = np.flatnonzero(excess.any(axis=0))  # places with more than the background
-        is_near = self.motion.distances_to(place, held) <= self._radius
-        heights = np.log1p(excess[:, held].sum(axis=0) / self._background.sum())
+        is_near = self.motion.distances_to(place, self._held) <= self._radius
+        heights = np.log1p(self._excess.sum(axis=(0, 1)) / self._background.sum())
         rival = float(heights[~is_near].max(initial=0.0))
         return float(heights[is_near].max(initial=0.0)) - rival - self.options.chance
 

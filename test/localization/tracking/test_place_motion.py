@@ -28,9 +28,11 @@ def _forward(metres: float, turn: float = 0.0) -> Motion:
 
 
 def _moved(motion: PlaceMotion, start: int, movement: Motion, is_reversed: bool = False) -> np.ndarray:
-    probability = np.zeros(len(motion.positions))
-    probability[start] = 1.0
-    return motion.move(probability, movement, is_reversed)
+    places, probability = motion.move(np.array([start]), np.ones(1), movement, is_reversed)
+    assert (np.diff(places) > 0).all()
+    moved = np.zeros(len(motion.positions))
+    moved[places] = probability
+    return moved
 
 
 @pytest.mark.parametrize(
