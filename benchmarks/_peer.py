@@ -41,7 +41,7 @@ class Task:
     ----------
     project : key of PROJECTS, or "ours".
     folder : the project's code; for "ours" the checkpoint.
-    options : what tells the networks of one project apart; for "ours" the engine.
+    options : what tells the networks of one project apart; for "ours" engine and precision.
     device : a device of torch.
     writes : whether to write random weights and end, or to open them and describe images.
     """
@@ -228,7 +228,7 @@ PROJECTS = {
 def _read_ours(task: Task) -> Describe:
     from netvlad_core.model.extractor import Extractor
 
-    extractor = Extractor.load(task.folder, task.device, engine=task.options["engine"])
+    extractor = Extractor.load(task.folder, task.device, **task.options)
     return lambda image: extractor(image)[0]
 
 

@@ -1,4 +1,4 @@
-"""Speed and recall of a backbone by each engine and in each precision, on the CPU.
+"""Speed and recall of a backbone by each engine and in each precision.
 
 The time is that of one image of 640x480 pixels, uint8 to descriptor; the engines take turns, and the baseline
 is the first one. Map and queries of each set are described by the same engine in the same precision, by a
@@ -42,6 +42,7 @@ from netvlad_core.model.spec import NetworkSpec
 _VARIANTS = (
     "torch float32",
     "torch bfloat16",
+    "torch float16",
     "onnxruntime float32",
     "onnxruntime int8",
     "openvino float32",
@@ -113,11 +114,12 @@ def extractors(
     subject: Subject,
     images: Sequence[np.ndarray],
     variants: Sequence[str],
+    device: str,
     folder: Path,
     template: Path | None = None,
 ) -> dict[str, Extractor]:
     """The network, fitted on images, in each variant that can run here."""
-    network = fit_network(lambda: iter(images), subject.spec, subject.weights, device="cpu")
+    network = fit_network(lambda: iter(images), subject.spec, subject.weights, device=device)
     weights = folder / "network.safetensors"
     save_checkpoint(network, weights)
     calibration = images[:: max(1, len(images) // CALIBRATION_IMAGES)]
@@ -130,7 +132,7 @@ def extractors(
         try:
             if precision == "int8" and not (file := variant_path(weights, precision)).is_file():
                 export(network, file, precision, calibration, template)
-            runners[variant] = Extractor.load(weights, "cpu", precision=precision, engine=engine)
+            runners[variant] = Extractor.load(weights, device, precision=precision, engine=engine)
         except NetvladError as error:  # this CPU cannot, or int8 is too far from float32
             print(f"{subject.title}, {variant}: {error}", flush=True)
     return runners
@@ -163,7 +165,7 @@ def recall(
 
 
 def measure(
-    subject: Subject, variants: Sequence[str], sets: Mapping[str, Places], rounds: int
+    subject: Subject, variants: Sequence[str], device: str, sets: Mapping[str, Places], rounds: int
 ) -> Iterator[list[str]]:
     """Rows of the table, a variant each."""
     noise = np.random.default_rng(0).integers(0, 256, (16, 30, 40, 3), np.uint8)
@@ -171,14 +173,16 @@ def measure(
     found: dict[str, dict[str, Found]] = {}
     with TemporaryDirectory() as text:
         folder = Path(text)
-        runners = extractors(subject, pictures, variants, folder)
+        runners = extractors(subject, pictures, variants, device, folder)
         calls = {variant: partial(runner, pictures[0]) for variant, runner in runners.items()}
         seconds = median_seconds(calls, rounds) if rounds else {}
         template = folder / "template.onnx"
         variant_path(folder / "network.safetensors", "float32").rename(template)
         for name, places in sets.items():
             images = [shot.read() for shot in places.database]
-            found[name] = recall(extractors(subject, images, variants, folder, template), places, images)
+            found[name] = recall(
+                extractors(subject, images, variants, device, folder, template), places, images
+            )
             shares = {variant: f"{100 * of.is_right.mean():.1f}" for variant, of in found[name].items()}
             print(f"{subject.title}, {name}, R@1: {shares}", flush=True)
     baseline = variants[0]
@@ -218,6 +222,7 @@ def main() -> None:
         "--sets", nargs="*", choices=(*real_sets.SETS, _TOWN), default=[*real_sets.SETS, _TOWN], metavar="S",
         help="(default: all; nothing: only the times)",
     )  # fmt: skip
+    arguments.add_argument("--device", default="cpu", help="(default: %(default)s)")
     arguments.add_argument("--variants", nargs="+", choices=_VARIANTS, default=_VARIANTS, metavar="V")
     arguments.add_argument("--rounds", type=int, default=50, help="of the timing (default: %(default)s)")
     options = arguments.parse_args()
@@ -237,7 +242,7 @@ def main() -> None:
     with TemporaryDirectory() as text:
         for backbone in options.backbones:
             network = subject(backbone, options.height, Path(text))
-            rows += measure(network, options.variants, sets, options.rounds)
+            rows += measure(network, options.variants, options.device, sets, options.rounds)
     header = ["network", "engine", "ms", "times as fast", "similarity", "lost", "won"]
     print()
     print_table([*header, *(f"R@1 {name}" for name in sets)], rows)

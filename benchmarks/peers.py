@@ -44,7 +44,7 @@ from netvlad_core.model.open_engine import variant_path
 _ROOT = Path(__file__).resolve().parents[1]
 _WANTED = 1e-5  # largest difference of an entry
 _TIMED, _LARGE = (480, 640), (720, 1280)
-_ENGINES = ("torch", "auto")
+_OURS = ({"engine": "torch", "precision": "float32"}, {"engine": "auto", "precision": "auto"})
 
 
 @dataclass(frozen=True)
@@ -170,7 +170,7 @@ def compare(case: Case, folder: Path, device: str, rounds: int, work: Path) -> l
     save_checkpoint(network, checkpoint)
     export(network, variant_path(checkpoint, "float32"))
     tasks = [Task(case.project, folder, case.options, device)]
-    tasks += [Task("ours", checkpoint, {"engine": engine}, device) for engine in _ENGINES]
+    tasks += [Task("ours", checkpoint, options, device) for options in _OURS]
     with ExitStack() as stack:
         runners = [stack.enter_context(running(task, work)) for task in tasks]
         if runners[0].absent:

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import logging
+import subprocess
+import sys
 from collections.abc import Sequence
+from functools import lru_cache
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, Protocol
@@ -81,9 +84,11 @@ class _TorchIndex(DescriptorIndex):
     def add(self, descriptors: np.ndarray) -> None:
         self._blocks.append(self._torch.tensor(descriptors, device=self._device))
 
-    def _products(self, queries: np.ndarray) -> np.ndarray:
+    def _best(self, queries: np.ndarray, k: int) -> tuple[np.ndarray, np.ndarray]:
         q = self._torch.from_numpy(queries).to(self._device)
-        return self._torch.cat([q @ block.T for block in self._blocks], dim=1).cpu().numpy()
+        products = self._torch.cat([q @ block.T for block in self._blocks], dim=1)
+        similarities, rows = products.topk(k)
+        return similarities.cpu().numpy(), rows.cpu().numpy()
 
 
 class _FaissIndex(DescriptorIndex):
@@ -94,11 +99,11 @@ class _FaissIndex(DescriptorIndex):
 
         self._faiss = faiss
         self._index: Any = faiss.IndexFlatIP(dimension)
-        self._is_on_gpu = False
-        if device != "cpu" and hasattr(faiss, "StandardGpuResources") and faiss.get_num_gpus() > 0:
-            gpu = int(device.partition(":")[2] or 0)
+        self.is_on_gpu = False
+        gpu = int(device.partition(":")[2] or 0)
+        if device != "cpu" and _faiss_runs_on(gpu):
             self._index = faiss.index_cpu_to_gpu(faiss.StandardGpuResources(), gpu, self._index)
-            self._is_on_gpu = True
+            self.is_on_gpu = True
 
     def __len__(self) -> int:
         return int(self._index.ntotal)
@@ -108,7 +113,7 @@ class _FaissIndex(DescriptorIndex):
 
     def _best(self, queries: np.ndarray, k: int) -> tuple[np.ndarray, np.ndarray]:
         # FAISS takes one core for one query, and keeps its best k as it goes: the product is 3 times as fast.
-        if len(queries) == 1 and not self._is_on_gpu:
+        if len(queries) == 1 and not self.is_on_gpu:
             return super()._best(queries, k)
         return self._index.search(queries, k)
 
@@ -184,7 +189,8 @@ def open_index(
     Parameters
     ----------
     descriptors : (N, D) float, in memory or on disk.
-    backend : "faiss", "torch", "numpy", or "auto": the first of these that is installed.
+    backend : "faiss", "torch", "numpy", or "auto": the first of these that is installed, and on a GPU the
+        first that runs there.
     device : "cpu", "cuda", or "auto": the GPU if the backend can use one.
     stored : file of `store_index` over the same rows.
 
@@ -193,28 +199,35 @@ def open_index(
     NetvladError
         If the backend is "faiss" and it is not installed.
     """
-    index: DescriptorIndex | None = None
     dimension = descriptors.shape[1]
-    if len(descriptors) > EXACT_UP_TO and backend in ("auto", "faiss") and _faiss_on_cpu(device):
+    chosen = _fastest(device) if backend == "auto" else backend
+    if len(descriptors) > EXACT_UP_TO and chosen == "faiss" and _faiss_on_cpu(device):
         if cells := _stored_cells(descriptors, stored):
             return cells
         _log.warning("%d places have no stored index, and making one takes minutes", len(descriptors))
         return _CellIndex.of(descriptors)
-    if backend in ("auto", "faiss"):
+    index: DescriptorIndex
+    if chosen == "faiss":
         try:
             index = _FaissIndex(dimension, device)
         except ImportError as error:
-            if backend == "faiss":
-                raise NetvladError(
-                    "faiss is not installed; install faiss-cpu or faiss-gpu, or use the backend 'torch' or "
-                    "'numpy'"
-                ) from error
-    if index is None:
-        has_torch = backend == "torch" or (backend == "auto" and find_spec("torch") is not None)
-        index = _TorchIndex(dimension, device) if has_torch else DescriptorIndex(dimension)
+            raise NetvladError(
+                "faiss is not installed; install faiss-cpu or faiss-gpu, or use the backend 'torch' or "
+                "'numpy'"
+            ) from error
+    else:
+        index = _TorchIndex(dimension, device) if chosen == "torch" else DescriptorIndex(dimension)
     for start in range(0, len(descriptors), _CHUNK):
         index.add(np.ascontiguousarray(descriptors[start : start + _CHUNK], dtype=np.float32))
     return index
+
+
+def _fastest(device: str) -> str:
+    has_faiss, has_torch = (find_spec(name) is not None for name in ("faiss", "torch"))
+    # A torch that runs no network here is not worth the seconds of its import.
+    if device != "cpu" and "torch" in sys.modules and sys.modules["torch"].cuda.is_available():
+        return "faiss" if has_faiss and not _faiss_on_cpu(device) else "torch"
+    return "faiss" if has_faiss else "torch" if has_torch else "numpy"
 
 
 def ranks_of_first_correct(ranked: Sequence[np.ndarray], correct: Sequence[np.ndarray]) -> np.ndarray:
@@ -264,6 +277,23 @@ def _stored_cells(descriptors: Rows, path: Path | None) -> _CellIndex | None:
 def _faiss_on_cpu(device: str) -> bool:
     if find_spec("faiss") is None:
         return False
+    return device == "cpu" or not _faiss_runs_on(int(device.partition(":")[2] or 0))
+
+
+@lru_cache
+def _faiss_runs_on(gpu: int) -> bool:
+    """Whether FAISS can use a GPU. It ends the process if it was built for others, so a child tries first."""
     import faiss
 
-    return device == "cpu" or not hasattr(faiss, "StandardGpuResources") or faiss.get_num_gpus() == 0
+    if not hasattr(faiss, "StandardGpuResources") or faiss.get_num_gpus() <= gpu:
+        return False
+    trial = (
+        "import faiss, numpy as np; rows = np.eye(8, dtype='f'); "
+        f"index = faiss.index_cpu_to_gpu(faiss.StandardGpuResources(), {gpu}, faiss.IndexFlatIP(8)); "
+        "index.add(rows); index.search(rows, 1)"
+    )
+    tried = subprocess.run([sys.executable, "-c", trial], check=False, capture_output=True, text=True)
+    if tried.returncode:
+        reason = (tried.stderr.strip().splitlines() or ["it gave no reason"])[-1]
+        _log.warning("this FAISS cannot use the GPU %d, so it searches on the CPU: %s", gpu, reason)
+    return tried.returncode == 0

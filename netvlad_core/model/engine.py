@@ -57,7 +57,8 @@ def check_descriptors(found: np.ndarray, count: int, engine: Engine) -> None:
         return
     raise CheckpointError(
         f"the network {engine.model_id} gives descriptors {fault}, on {engine.device} in {engine.precision}: "
-        "its file is damaged, or the device computes wrongly; export or fit it again, or name another device"
+        "its file is damaged, or the device computes wrongly; export or fit it again, or name another device "
+        "or precision"
     )
 
 

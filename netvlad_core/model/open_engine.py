@@ -30,8 +30,8 @@ def open_engine(weights: Path, device: str = "auto", precision: str = "auto", en
     Parameters
     ----------
     device : "auto" (the GPU if there is one), "cpu", "cuda", "cuda:1", ...
-    precision : one of PRECISIONS; "auto" is int8 for a file in int8, else bfloat16 by OpenVINO if the CPU
-        computes in it, else that of the file.
+    precision : one of PRECISIONS; "auto" is int8 for a file in int8, else bfloat16 by OpenVINO or float16 by
+        torch on a GPU if CPU or GPU computes in it, else that of the file.
     engine : one of ENGINES, or "auto".
 
     Raises
@@ -80,8 +80,7 @@ def _torch(weights: Path, device: str, precision: str) -> Engine | None:
     from netvlad_core.model.checkpoints import load_checkpoint
     from netvlad_core.model.torch_engine import TorchEngine
 
-    chosen = "float32" if precision == "auto" else precision
-    return TorchEngine(load_checkpoint(weights), device, chosen, is_own=True)
+    return TorchEngine(load_checkpoint(weights), device, precision, is_own=True)
 
 
 _OPENERS = {"openvino": _openvino, "onnxruntime": _onnxruntime, "torch": _torch}

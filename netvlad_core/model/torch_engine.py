@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, nullcontext
-from functools import lru_cache
+from functools import lru_cache, partial
 
 import numpy as np
 import torch
@@ -13,6 +13,7 @@ from torch.nn import functional
 
 from netvlad_core.errors import NetvladError
 from netvlad_core.model.engine import Engine, allowed_threads
+from netvlad_core.model.fused_layers import fuse_layers
 from netvlad_core.model.gpu_path import GpuPath
 from netvlad_core.model.network import PlaceNetwork
 from netvlad_core.model.preprocessing import Preprocessing, area_weights, scaled_size
@@ -26,27 +27,32 @@ class TorchEngine(Engine):
     ----------
     network : moved to the device and set to evaluation.
     device : "auto" (CUDA if there is one), "cpu", "cuda", "cuda:1", ...
-    precision : one of TORCH_PRECISIONS, for the backbone; NetVLAD and whitening stay in float32.
-    is_own : whether nobody else has the network. Then a GPU keeps the weights of backbone and whitening in
-        the precision, multiplies in it and adds up in float32, and runs shapes that come again as graphs.
+    precision : one of TORCH_PRECISIONS, for the backbone; NetVLAD and whitening stay in float32. "auto" is
+        float16 on a GPU that multiplies matrices in it, else float32.
+    is_own : whether nobody else has the network. Then a GPU fuses the backbone's layers, keeps the weights of
+        backbone and whitening in the precision, multiplies in it and adds up in float32, and runs shapes that
+        come again as graphs.
     """
 
     def __init__(
         self, network: PlaceNetwork, device: str = "auto", precision: str = "float32", is_own: bool = False
     ) -> None:
-        if precision not in TORCH_PRECISIONS:
+        if precision not in ("auto", *TORCH_PRECISIONS):
             known = ", ".join(TORCH_PRECISIONS)
             raise NetvladError(f"torch runs {known}, not {precision!r}; int8 needs a calibrated ONNX file")
         self._device = find_device(device)
-        self._network = network.eval().to(self._device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+        network.eval().to(self._device, memory_format=torch.channels_last)  # type: ignore[call-overload]
         self.device = str(self._device)
-        self.precision = precision
+        self.precision = _fastest(self._device) if precision == "auto" else precision
         self.model_id = network.fingerprint()
         self.spec = network.spec
         self._gpu_path: GpuPath | None = None
+        # Not a method of this object, which would keep itself and the memory of the GPU.
+        self._run = partial(_describe, network, self.precision)
         if self._device.type == "cuda":
             if is_own:
-                _keep_in(network, precision)
+                network.backbone = fuse_layers(network.backbone)
+                _keep_in(network, self.precision)
             self._gpu_path = GpuPath(self._run, self._device, has_graphs=is_own)
 
     @torch.inference_mode()
@@ -54,9 +60,6 @@ class TorchEngine(Engine):
         if self._gpu_path is not None:
             return self._gpu_path(images)
         return self._run(torch.from_numpy(np.stack(images)).to(self._device)).cpu().numpy()
-
-    def _run(self, images: Tensor) -> Tensor:
-        return run_network(self._network, to_input(images, self.spec.preprocessing), self.precision)
 
     @contextmanager
     def serving(self, workers: int) -> Iterator[Callable[[], None]]:
@@ -68,12 +71,21 @@ class TorchEngine(Engine):
             torch.set_num_threads(before)
 
 
+def _describe(network: PlaceNetwork, precision: str, images: Tensor) -> Tensor:
+    return run_network(network, to_input(images, network.spec.preprocessing), precision)
+
+
 def run_network(network: PlaceNetwork, inputs: Tensor, precision: str) -> Tensor:
     """Descriptors (B, D) float32 of preprocessed images (B, 3, h, w), the backbone in a torch precision."""
     is_single = precision == "float32"
     with nullcontext() if is_single else torch.autocast(inputs.device.type, getattr(torch, precision)):
         features = network.backbone(inputs)
     return network.aggregate(features.float())
+
+
+def _fastest(device: torch.device) -> str:
+    is_fast = device.type == "cuda" and torch.cuda.get_device_capability(device) >= (7, 0)
+    return "float16" if is_fast else "float32"
 
 
 def _keep_in(network: PlaceNetwork, precision: str) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import gc
+import weakref
 from contextlib import nullcontext
 from pathlib import Path
 from types import SimpleNamespace
@@ -14,6 +16,7 @@ from torch import Tensor
 
 from netvlad_core.model import gpu_path
 from netvlad_core.model.checkpoints import load_checkpoint
+from netvlad_core.model.extractor import Extractor
 from netvlad_core.model.gpu_path import GpuPath
 from netvlad_core.model.torch_engine import TorchEngine
 
@@ -101,3 +104,38 @@ def test_gpu_describes_as_the_cpu_does(
     engine = TorchEngine(load_checkpoint(small_checkpoint), "cuda", precision, is_own=True)
     for _ in range(4):  # the third and fourth time as a graph
         assert (engine.describe(street_views) * expected).sum(axis=1).min() > lowest
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="there is no GPU")
+def test_batch_is_halved_when_a_gpu_runs_out_of_memory(
+    small_checkpoint: Path, street_views: list[np.ndarray], caplog: pytest.LogCaptureFixture
+) -> None:
+    extractor = Extractor.load(small_checkpoint, "cuda", engine="torch")
+    images = [np.ascontiguousarray(np.tile(street_views[0], (3, 3, 1)))] * 16
+    expected = extractor(images[:1])
+    gc.collect()
+    torch.cuda.empty_cache()
+    needed = torch.cuda.memory_allocated() + 24 * sum(image.nbytes for image in images) // 2
+    try:
+        torch.cuda.set_per_process_memory_fraction(needed / torch.cuda.mem_get_info()[1])
+        found = extractor(images)
+    finally:
+        torch.cuda.set_per_process_memory_fraction(1.0)
+    assert "no memory for 16 images at once" in caplog.text
+    assert extractor.device == "cuda"
+    assert not extractor.failure
+    assert (found @ expected.T).min() > 0.999
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="there is no GPU")
+def test_engine_gives_its_memory_back_at_once(small_checkpoint: Path, street_views: list[np.ndarray]) -> None:
+    gc.disable()
+    try:
+        network = load_checkpoint(small_checkpoint)
+        engine, kept = TorchEngine(network, "cuda", is_own=True), weakref.ref(network)
+        for _ in range(3):
+            engine.describe(street_views)
+        del engine, network
+        assert kept() is None
+    finally:
+        gc.enable()
