@@ -27,7 +27,7 @@ from netvlad_core.model.preprocessing import check_image
 from netvlad_core.settings import read_parameters, settings_of
 from netvlad_core.training.config import TrainingConfig
 
-_FORMATS = ("JPEG", "PNG", "BMP", "TIFF", "WEBP", "GIF", "PPM")
+FORMATS = ("JPEG", "PNG", "BMP", "TIFF", "WEBP", "GIF", "PPM")
 _MOST_PIXELS = 1 << 26  # as the readers refuse more
 _YAML = """/**:
   ros__parameters:
@@ -59,10 +59,10 @@ def encoded(kind: str, image: np.ndarray) -> bytes:
 def pictures(rng: np.random.Generator, folder: Path, share: float) -> Iterator[Fault]:
     """Damaged picture files of all formats, and JPEG files that end too early and say that they do not."""
     image = scene()
-    for kind in _FORMATS:
+    for kind in FORMATS:
         data = encoded(kind, image)
         for what, changed in damaged(data, rng, round(250 * share)):
-            yield Fault(f"{kind}, {what}", partial(_decoded, changed))
+            yield Fault(f"{kind}, {what}", partial(decoded, changed))
     data = encoded("JPEG", image)
     body = data.index(b"\xff\xda") + 14
     for _ in range(round(250 * share)):
@@ -70,7 +70,7 @@ def pictures(rng: np.random.Generator, folder: Path, share: float) -> Iterator[F
         yield Fault(f"JPEG, cut at {end}, end put back", partial(_half, data[:end] + b"\xff\xd9"))
 
 
-def _decoded(data: bytes) -> np.ndarray:
+def decoded(data: bytes) -> np.ndarray:
     """A picture that can be used, or ImageError."""
     image = decode_picture(data)
     check_image(image)
@@ -82,7 +82,7 @@ def _decoded(data: bytes) -> np.ndarray:
 
 
 def _half(data: bytes) -> None:
-    _decoded(data)
+    decoded(data)
     raise Bad("silent: half a picture counts as whole")
 
 
@@ -98,7 +98,7 @@ def bombs(rng: np.random.Generator, folder: Path, share: float) -> Iterator[Faul
     ):
         for kind, made in {"JPEG": jpeg_of, "PNG": _png_of, "GIF": _gif_of, "BMP": _bmp_of}.items():
             data = made(width, height)
-            yield Fault(f"{kind} of {len(data)} bytes, {width}x{height}", partial(_decoded, data))
+            yield Fault(f"{kind} of {len(data)} bytes, {width}x{height}", partial(decoded, data))
     for width, height in (
         (16, 60_000),
         (60_000, 16),

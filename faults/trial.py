@@ -21,6 +21,7 @@ from netvlad_core.errors import NetvladError
 GROWTH_MB = 50.0
 # Above what the process has: so much memory is an error of its own, not the end of the machine.
 _ROOM = 6 << 30
+MOST_SAID = 2000  # characters of a sentence
 _SHOWN = 160
 
 
@@ -123,7 +124,7 @@ def _inject(fault: Fault, number: int, report: Report) -> None:
                 report.costs.append((fault.name, outcome))
     except NetvladError as error:
         report.refused += 1
-        if "\n" in str(error) or len(str(error)) > 2000:
+        if "\n" in str(error) or len(str(error)) > MOST_SAID:
             kind, detail = "unreadable", str(error)
     except Hang:
         kind, detail = "hang", f"no answer in {fault.seconds} s"

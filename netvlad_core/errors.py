@@ -20,8 +20,10 @@ class NetvladError(Exception):
     """
 
     def __str__(self) -> str:
-        """The sentence; what is much longer echoes a name or a value that nobody can read."""
-        text = _LONG_WORD.sub(r"\1[...]\2", super().__str__())
+        """The sentence, in one line; what is much longer echoes a name or a value that nobody can read."""
+        # Libraries draw pictures of what they cannot read.
+        lines = (line.strip() for line in super().__str__().splitlines())
+        text = _LONG_WORD.sub(r"\1[...]\2", " ".join(filter(None, lines)))
         return text if len(text) <= _LONGEST else f"{text[:_LONGEST]} [...]"
 
 

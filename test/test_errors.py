@@ -19,3 +19,8 @@ def test_what_is_echoed_is_shortened(kind, echoed) -> None:
 def test_a_long_list_stays_whole() -> None:
     topics = ", ".join(f"/robot_{n}/camera/image_raw (sensor_msgs/Image, 100 messages)" for n in range(50))
     assert str(NetvladError(f"topics in the bag: {topics}")) == f"topics in the bag: {topics}"
+
+
+def test_what_a_library_says_in_lines_becomes_one() -> None:
+    said = "cannot read the bag: while scanning a simple key\n  in line 12:\n    live =\n    ^\n"
+    assert str(NetvladError(said)) == "cannot read the bag: while scanning a simple key in line 12: live = ^"

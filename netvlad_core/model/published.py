@@ -101,7 +101,7 @@ def fetch(published: PublishedFile, folder: Path, progress: bool = True) -> Path
             download(published.url, path, progress)
         except DownloadError as error:
             raise DownloadError(
-                f"{error}\nWithout internet: fetch it elsewhere, put it here as {path} and call again"
+                f"{error}; without internet: fetch it elsewhere, put it here as {path} and call again"
             ) from error
     _check(path, published, folder / RECORD_FILE)
     return path

@@ -7,9 +7,7 @@ from __future__ import annotations
 
 import io
 import os
-import shutil
 import sqlite3
-import sys
 from collections.abc import Collection, Iterator
 from contextlib import ExitStack
 from pathlib import Path
@@ -21,20 +19,11 @@ from urllib.parse import quote
 from rosbags.rosbag1 import Reader as Rosbag1Reader
 from rosbags.rosbag2.storage_mcap import McapReader
 
+from netvlad_core.data.bags.unpacking import unpack_file, unpacked_message
 from netvlad_core.errors import SourceError
-
-if sys.version_info >= (3, 14):
-    from compression import zstd
-else:
-    from backports import zstd  # rosbags brings it along
 
 _SUFFIXES = (".mcap", ".db3", ".bag")
 _ZSTD_SUFFIXES = (".zstd", ".zst")
-# Recorders may compress each message by itself; no message in CDR begins like this.
-_ZSTD_MAGIC = b"\x28\xb5\x2f\xfd"
-
-_MOST_UNPACKED = 2**29  # bytes of a compressed message
-
 _JOURNAL_MAGIC = b"\xd9\xd5\x05\xf9\x20\xa1\x63\xd7"
 _WAL_HEADER = 32  # bytes
 # The first statement takes over a write-ahead log, any query a rollback journal.
@@ -71,15 +60,14 @@ def open_storage(file: Path, stack: ExitStack) -> Storage:
     Raises
     ------
     SourceError
-        If part of its content lies in a journal beside it.
+        If part of its content lies in a journal beside it, or the disk has no room to unpack it.
     Exception
         Of a dozen unrelated kinds, if the file is damaged.
     """
     is_sqlite = storage_suffix(file) == ".db3"
     if file.suffix in _ZSTD_SUFFIXES:
         whole = Path(stack.enter_context(TemporaryDirectory()), file.stem)
-        with zstd.open(file, "rb") as packed, whole.open("wb") as target:
-            shutil.copyfileobj(packed, target)
+        unpack_file(file, whole)
         file = whole
     if is_sqlite:
         _refuse_journal(file)
@@ -111,12 +99,25 @@ class _Sqlite:
         address = f"file:{quote(os.fsencode(file.absolute()))}?immutable=1"
         self._database = sqlite3.connect(address, uri=True, check_same_thread=False)
         stack.callback(self._database.close)
+        self._refuse_computed()
         rows = self._database.execute(
             "SELECT topics.id, name, type, serialization_format, count(messages.id) FROM topics "
             "LEFT JOIN messages ON topics.id = messages.topic_id GROUP BY topics.id"
         ).fetchall()
+        if odd := next((row for row in rows if not all(isinstance(text, str) for text in row[1:4])), None):
+            raise ValueError(f"the topic {odd[1]!r} has the type {odd[2]!r} and the encoding {odd[3]!r}")
         self.channels = [Channel(*row[1:]) for row in rows]
         self._ids = {row[0]: channel for row, channel in zip(rows, self.channels, strict=True)}
+
+    def _refuse_computed(self) -> None:
+        """Raise ValueError if anything that is read is a view or generated: those may go on without end."""
+        for table in ("topics", "messages"):
+            pages = self._database.execute(
+                "SELECT rootpage FROM sqlite_master WHERE type = 'table' AND name = ?", (table,)
+            ).fetchone()
+            columns = self._database.execute(f"PRAGMA table_xinfo({table})").fetchall()
+            if not pages or not pages[0] or any(column[-1] for column in columns):
+                raise ValueError(f"{table} is no table of stored values")
 
     def messages(self, topics: Collection[str]) -> Iterator[RawMessage]:
         ids = [key for key, channel in self._ids.items() if channel.topic in topics]
@@ -126,7 +127,9 @@ class _Sqlite:
             ids,
         )
         for key, received, data in rows:
-            yield RawMessage(self._ids[key].topic, self._ids[key].type, received, _unpacked(data))
+            if not isinstance(received, int) or not isinstance(data, bytes):
+                raise ValueError(f"a message of {self._ids[key].topic} is not stored as time and bytes")
+            yield RawMessage(self._ids[key].topic, self._ids[key].type, received, unpacked_message(data))
 
 
 class _Rosbags:
@@ -144,20 +147,10 @@ class _Rosbags:
     def messages(self, topics: Collection[str]) -> Iterator[RawMessage]:
         wanted = [connection for connection in self._reader.connections if connection.topic in topics]
         for connection, received, data in self._reader.messages(wanted) if wanted else ():
-            yield RawMessage(connection.topic, connection.msgtype, received, _unpacked(data))
+            yield RawMessage(connection.topic, connection.msgtype, received, unpacked_message(data))
 
 
 Storage = _Sqlite | _Rosbags
-
-
-def _unpacked(data: bytes) -> bytes:
-    if data[:4] != _ZSTD_MAGIC:
-        return data
-    decompressor = zstd.ZstdDecompressor()
-    unpacked = decompressor.decompress(data, max_length=_MOST_UNPACKED)
-    if not decompressor.eof:
-        raise ValueError(f"a compressed message is cut off, or has more than {_MOST_UNPACKED} bytes")
-    return unpacked
 
 
 class _AnyMcap(McapReader):

@@ -11,7 +11,7 @@ import pytest
 
 from netvlad_core.data.bags.bag_file import Bag
 from netvlad_core.data.bags.source import BagSource, SourceOptions
-from netvlad_core.data.bags.storage import zstd
+from netvlad_core.data.bags.unpacking import zstd
 from netvlad_core.data.geometry import Pose
 from netvlad_core.data.sources import open_source
 from netvlad_core.errors import ImageError, SourceError

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sqlite3
 import struct
 from collections import Counter
 from collections.abc import Sequence
@@ -9,12 +10,10 @@ from pathlib import Path
 
 import pytest
 
-from netvlad_core.data.bags import storage
 from netvlad_core.data.bags.bag_file import Bag
 from netvlad_core.data.bags.source import NO_POSE, BagSource
-from netvlad_core.data.bags.storage import zstd
 from netvlad_core.errors import SourceError
-from support.bags import Messages
+from support.bags import Messages, write_bag
 from support.drives import COUNT, START, arc, assert_on_arc, pictures
 
 MAGIC = b"\x89MCAP0\r\n"
@@ -130,10 +129,39 @@ def test_messages_that_are_announced_and_missing_are_told(tmp_path, caplog, lost
     assert not BagSource.open(write_mcap(tmp_path / "whole.mcap", "ros2")).skipped
 
 
-def test_a_compressed_message_takes_no_more_memory_than_messages_have(monkeypatch):
-    packed = zstd.compress(bytes(1000))
-    monkeypatch.setattr(storage, "_MOST_UNPACKED", 1000)
-    assert storage._unpacked(packed) == bytes(1000)
-    for damaged in (zstd.compress(bytes(1001)), packed[:-3]):
-        with pytest.raises(ValueError, match="cut off, or has more than 1000 bytes"):
-            storage._unpacked(damaged)
+@pytest.mark.parametrize(
+    "change",
+    [
+        "CREATE VIEW messages AS SELECT id, topic_id, timestamp, zeroblob(900000000) AS data FROM stored",
+        "CREATE VIEW messages AS WITH RECURSIVE c(x) AS (SELECT 1 UNION ALL SELECT x + 1 FROM c) "
+        "SELECT x AS id, 1 AS topic_id, x AS timestamp, x'00' AS data FROM c",
+        "CREATE TABLE messages(id, topic_id, timestamp, data AS (zeroblob(900000000)))",
+    ],
+    ids=["large", "endless", "generated"],
+)
+def test_messages_that_a_database_makes_up_are_refused(tmp_path: Path, change: str) -> None:
+    path = _changed_database(tmp_path, "ALTER TABLE messages RENAME TO stored", change)
+    with pytest.raises(SourceError, match="messages is no table of stored values"):
+        BagSource.open(path)
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        ("UPDATE topics SET type = x'ff'", "has the type"),
+        ("UPDATE messages SET timestamp = 'soon'", "not stored as time and bytes"),
+        ("UPDATE messages SET data = 5", "not stored as time and bytes"),
+    ],
+)
+def test_values_of_another_type_are_told(tmp_path: Path, change: str, said: str) -> None:
+    with pytest.raises(SourceError, match=said):
+        BagSource.open(_changed_database(tmp_path, change))
+
+
+def _changed_database(folder: Path, *changes: str) -> Path:
+    write_bag(folder / "drive", pictures(), arc(), storage="sqlite3")
+    (path,) = (folder / "drive").glob("*.db3")
+    with sqlite3.connect(path) as database:
+        for change in changes:
+            database.execute(change)
+    return path
