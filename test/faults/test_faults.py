@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from faults import fuzzing
 from faults.__main__ import CLASSES
 from faults.trial import Bad, Fault, run
 
@@ -28,9 +29,9 @@ _SHARES = {
     "together": 0.15,
     "full_disks": 0.05,
 }
-# Programs and nodes that are started again and again, and disks that must be mounted: they take minutes.
+# Programs and nodes that are started again and again, disks to be mounted, a fuzzer: they take minutes.
 _NOT_HERE = {
-    "small_disks", "saves", "trainings", "states", "clocks", "restarts", "two_nodes", "node_saves"
+    "fuzzed", "small_disks", "saves", "trainings", "states", "clocks", "restarts", "two_nodes", "node_saves"
 }  # fmt: skip
 
 
@@ -59,3 +60,11 @@ def test_what_is_not_survived_is_told(tmp_path: Path) -> None:
         "some", lambda *_: (Fault(name, trial) for name, trial in trials.items()), 1, tmp_path, 1.0, 1
     )
     assert [fault for _, fault, _ in again.bad] == ["#1 crash"]
+
+
+def test_without_the_fuzzer_its_class_says_so(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(fuzzing, "find_spec", lambda _: None)
+    assert run("fuzzed", CLASSES["fuzzed"], _SEED, tmp_path, 1.0, None).injected == 0
+    assert capsys.readouterr().out == "fuzzed: the package atheris is not installed, so nothing is tried\n"
