@@ -23,6 +23,9 @@ COMMANDS = (
     "demo-map", "build-map", "build-maps", "localize", "evaluate", "report", "calibrate", "map", "inspect",
     "fit", "train", "evaluate-set", "dataset", "export", "precision", "import-weights", "fetch-weights",
 )  # fmt: skip
+# Packages of modules that have another name there.
+_PACKAGES = {"torch": "torch torchvision", "cv2": "opencv-python-headless", "faiss": "faiss-cpu"}
+_NOTHING_ASKED = 2  # as argparse says it of every wrong command line
 _INTERRUPTED = 130
 _PIPE_CLOSED = 141  # as a shell says it of a program that SIGPIPE has ended
 
@@ -36,6 +39,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
             stream.reconfigure(errors="backslashreplace")
     parser = _parser()
     _complete(parser)
+    if not (sys.argv[1:] if arguments is None else arguments):
+        parser.print_help(sys.stderr)
+        return _NOTHING_ASKED
     options = parser.parse_args(arguments)
     keep_freed_memory()
     try:
@@ -53,7 +59,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except ModuleNotFoundError as error:
         if error.name is None or error.name.startswith("netvlad_core"):
             raise
-        reason = f"this needs the Python module {error.name}, which is not installed"
+        package = _PACKAGES.get(error.name, error.name)
+        reason = f"this needs the Python module {error.name}, which is not installed: pip install {package}"
         print(f"netvlad {options.command}: {reason}", file=sys.stderr)
         return 1
     except KeyboardInterrupt:

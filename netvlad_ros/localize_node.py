@@ -195,14 +195,8 @@ class LocalizeNode(CameraNode):
         if localizer is None:
             return [Problem("no map", _NO_MAP, is_fatal=True)]
         memory = [Problem("state file", self._memory.problem)] if self._memory.problem else []
-        stored = localizer.place_map.header.store_images
-        if self.value("verification") and stored != "full":
-            text = (
-                f"verification compares with {stored} images of the map {localizer.place_map.header.map_id}, "
-                "which are too small to measure poses; build it with --store-images full"
-            )
-            return [*memory, Problem("small images", text)]
-        return memory
+        doubt = [Problem("small images", localizer.doubt)] if localizer.doubt else []
+        return [*memory, *doubt]
 
     def facts(self) -> dict[str, str]:
         return {} if self.localizer is None else {"map_id": self.localizer.place_map.header.map_id}

@@ -32,6 +32,11 @@ def test_help_ends_with_an_example_that_parses(command: str, capsys: pytest.Capt
     _parser().parse_args(shlex.split(example.replace("\\\n", " "))[1:])
 
 
+def test_without_a_command_it_shows_what_there_is(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main([]) == 2
+    assert "build-map" in capsys.readouterr().err
+
+
 def test_help_and_mistakes_need_no_torch() -> None:
     program = (
         "import sys; sys.modules['torch'] = None; from netvlad_core.cli import main; main(['build-map'])"

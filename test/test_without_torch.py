@@ -110,7 +110,8 @@ def test_what_needs_torch_says_so(drive: Path, tmp_path: Path) -> None:
     command = program_without_torch(COMMAND, "build-map", drive, "--output", tmp_path / "map")
     done = subprocess.run(command, cwd=_ROOT, capture_output=True, text=True)
     assert done.returncode == 1
-    assert "needs the Python module torch, which is not installed" in done.stderr
+    assert "torch, which is not installed: pip install torch torchvision" in done.stderr
+    assert "--weights packaged" in done.stderr
     assert "Traceback" not in done.stderr
 
 

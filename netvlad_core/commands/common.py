@@ -9,7 +9,8 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
 from importlib import import_module
 from pathlib import Path
-from textwrap import fill
+from shutil import get_terminal_size
+from textwrap import fill, wrap
 from typing import TYPE_CHECKING, Any
 
 from netvlad_core.data.radii import CORRECT_WITHIN
@@ -32,6 +33,7 @@ if TYPE_CHECKING:
 # Exit status of a command that is done, but could not use most of its input.
 MOSTLY_LEFT_OUT = 3
 _COLUMNS = 78
+_IN_METRES = {"spacing", "length", "extent"}
 
 
 def add_commands(commands: Any, names: Iterable[str], package: str) -> None:
@@ -263,6 +265,8 @@ def open_localizer(options: argparse.Namespace) -> Localizer:
     chosen = localizer_options(options)
     localizer = Localizer.open(options.map, options.weights, options.device, chosen, options.precision)
     warn_of_units(localizer.place_map)
+    if localizer.doubt:
+        print(f"warning: {localizer.doubt}", file=sys.stderr)
     return localizer
 
 
@@ -438,16 +442,44 @@ def print_values(values: Mapping[str, Any], is_json: bool) -> None:
     if is_json:
         print(json.dumps(values, indent=2))
         return
+    columns = max(get_terminal_size().columns, 60)
     for key, value in values.items():
-        print(f"{key.replace('_', ' '):>20}  {_as_text(key, value)}")
+        if value is None or value in ({}, []):
+            continue
+        first, *more = _as_lines(key, value)
+        title = f"{key.replace('_', ' '):>20}  "
+        for line in (first, *more):
+            lines = wrap(line, columns - len(title), break_on_hyphens=False, break_long_words=False)
+            print(title + f"\n{'':22}".join(lines))
+            title = " " * 22
 
 
-def _as_text(key: str, value: Any) -> str:
+def _as_lines(key: str, value: Any) -> list[str]:
     if key == "files":
-        rows = [f"{name} ({stated['bytes'] / 1e6:.1f} MB)" for name, stated in value.items()]
-        return f"\n{'':22}".join(rows)
+        return [f"{name} ({size_text(stated['bytes'])})" for name, stated in value.items()]
+    if isinstance(value, list) and isinstance(value[0], dict):
+        return [_as_text(entry) for entry in value]
+    if "bytes" in key.split("_"):
+        return [size_text(value)]
+    if key == "extent":
+        value = {axis: f"{least:.4g} to {greatest:.4g}" for axis, (least, greatest) in value.items()}
+    return [_as_text(value) + (" m" if key in _IN_METRES else "")]
+
+
+def _as_text(value: Any) -> str:
     if isinstance(value, dict):
-        return ", ".join(f"{name} {_as_text(name, content)}" for name, content in value.items()) or "none"
-    if isinstance(value, list) and value and isinstance(value[0], dict):
-        return f"\n{'':22}".join(_as_text("", entry) for entry in value)
+        known = {name.replace("_", " "): content for name, content in value.items() if content is not None}
+        return ", ".join(f"{name} {_as_text(content)}" for name, content in known.items())
+    if isinstance(value, (list, tuple)):
+        return " ".join(map(_as_text, value))
+    if isinstance(value, bool):
+        return "yes" if value else "no"
     return f"{value:.4g}" if isinstance(value, float) else str(value)
+
+
+def size_text(size: float) -> str:
+    """Bytes as a person reads them: "640 bytes", "12 kB", "1.3 MB"."""
+    for unit, least in (("GB", 1e9), ("MB", 1e6), ("kB", 1e3)):
+        if size >= least:
+            return f"{size / least:.3g} {unit}"
+    return f"{size:.0f} bytes"

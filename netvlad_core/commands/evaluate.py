@@ -99,13 +99,16 @@ def _print(values: dict[str, Any]) -> None:
     localized = values["states"]["LOCALIZED"]
     print(f"LOCALIZED at a correct place: {values['localized_at_a_correct_place']} of {localized}")
     if values["poses"]:
-        print(
-            f"position error of {values['poses']} poses, in metres: {values['position_error_mean_m']:.2f} on "
-            f"average, median {values['position_error_median_m']:.2f}, "
-            f"95 % below {values['position_error_95_percent_m']:.2f}, "
-            f"99 % below {values['position_error_99_percent_m']:.2f}, "
-            f"largest {values['position_error_largest_m']:.2f}"
-        )
+        print(f"position error of {values['poses']} poses, in metres:")
+        names = {
+            "mean": "mean",
+            "median": "median",
+            "95_percent": "95 %",
+            "99_percent": "99 %",
+            "largest": "largest",
+        }
+        errors = (f"{name} {values[f'position_error_{key}_m']:.2f}" for key, name in names.items())
+        print("  " + ", ".join(errors))
         share = values["poses"] / sum(values["states"].values())
         print(
             f"images with a pose: {100 * share:.1f} %, the first after {values['first_pose_after_s']:.1f} s"

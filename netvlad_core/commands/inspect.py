@@ -1,4 +1,6 @@
-"""Describe and check a map, a checkpoint or an ONNX file.
+"""Describe and check a map, a bag, a checkpoint or an ONNX file.
+
+Of a bag it lists the topics, and those that other commands take if none are named.
 
 netvlad inspect maps/campus
 """
@@ -6,22 +8,55 @@ netvlad inspect maps/campus
 from __future__ import annotations
 
 import argparse
+from collections.abc import Callable
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from netvlad_core.commands import common
+from netvlad_core.errors import SourceError
+
+if TYPE_CHECKING:
+    from netvlad_core.data.bags.bag_file import Topic
 
 
 def add_arguments(command: argparse.ArgumentParser) -> None:
-    text = "map folder, checkpoint or ONNX file"
+    text = "map folder, bag, checkpoint or ONNX file"
     command.add_argument("path", type=common.path, metavar="MAP|FILE", help=text)
     common.add_json(command)
 
 
 def run(options: argparse.Namespace) -> None:
-    values = (_map_values if options.path.is_dir() else _network_values)(options.path)
-    common.print_values(values, options.json)
+    from netvlad_core.data.bags.bag_file import is_bag
+
+    if is_bag(options.path):
+        describe = _bag_values
+    else:
+        describe = _map_values if options.path.is_dir() else _network_values
+    common.print_values(describe(options.path), options.json)
+
+
+def _bag_values(path: Path) -> dict[str, Any]:
+    from netvlad_core.data.bags.bag_file import Bag
+    from netvlad_core.data.bags.topics import choose_image_topic, choose_pose_topic
+
+    def chosen(choose: Callable[[], Topic | None]) -> str:
+        try:
+            topic = choose()
+        except SourceError as error:
+            return str(error)
+        return topic.name if topic else "none"
+
+    with Bag(path) as bag:
+        images = chosen(lambda: choose_image_topic(bag.topics, None))
+        return {
+            "bag": str(path),
+            "bytes": sum(file.stat().st_size for file in bag.files),
+            "topics": [asdict(topic) for topic in sorted(bag.topics.values())],
+            "images": images,
+            "poses": chosen(lambda: choose_pose_topic(bag.topics, None, images)),
+            "remarks": bag.remarks,
+        }
 
 
 def _map_values(path: Path) -> dict[str, Any]:

@@ -234,6 +234,17 @@ class Localizer:
                 known.with_options(options) if known else Verifier.of_map(self.place_map, options)
             )
 
+    @property
+    def doubt(self) -> str:
+        """What in the map keeps the options from their full effect, one sentence; empty if nothing does."""
+        header = self.place_map.header
+        if self.options.verification is None or header.store_images == "full":
+            return ""
+        return (
+            f"verification compares with {header.store_images} images of the map {header.map_id}, which are "
+            "too small to measure poses; build it with --store-images full"
+        )
+
     def with_options(self, options: LocalizerOptions) -> Localizer:
         """The same map, index and caches with other options.
 

@@ -56,7 +56,8 @@ class BuildOptions:
     store_images : "none" (privacy), "thumbnail" (160 pixels) or "full".
     weights : checkpoint or ONNX file; None fits a head on the drive and keeps the network in the map.
     spec, backbone_weights, seed : network to fit if there are no weights, as in `fit_network`.
-    keep_network : whether the map holds a copy of the weights, a checkpoint, and of the ONNX file beside it.
+    keep_network : whether the map holds a copy of the weights, a checkpoint, and of the ONNX file beside it;
+        of the package's own network it always does.
     dimension : numbers stored of a descriptor, by `principal_directions`, if there are more places; 0 stores
         all.
     directions : file of NumPy with directions (P, D) along which descriptors are stored instead, so that
@@ -86,6 +87,11 @@ class BuildOptions:
     device: str = "auto"
     batch_size: int | None = None
     precision: str = "auto"
+
+    @property
+    def is_network_kept(self) -> bool:
+        """Whether the map works on another machine, without a file beside it."""
+        return self.keep_network or self.weights in (None, PACKAGED_NETWORK)
 
 
 def build_map(source: FrameSource, output: Path, options: BuildOptions, progress: bool = True) -> PlaceMap:
@@ -192,8 +198,14 @@ def fitted_weights(
     sample_images : as in `fit_network`.
     """
     # Torch is needed here only: with an ONNX file as weights a map is built without it.
-    from netvlad_core.model.checkpoints import load_checkpoint, save_checkpoint
-    from netvlad_core.model.fitting import fit_network
+    try:
+        from netvlad_core.model.checkpoints import load_checkpoint, save_checkpoint
+        from netvlad_core.model.fitting import fit_network
+    except ModuleNotFoundError as error:
+        raise NetvladError(
+            f"a network is fitted to the drive by {error.name}, which is not installed: pip install torch "
+            "torchvision, or take the network of this package with --weights packaged"
+        ) from error
 
     path, exported = folder / layout.NETWORK_FILE, folder / layout.ONNX_FILE
     if not path.is_file():
@@ -261,7 +273,6 @@ def _write_map(
     source: FrameSource, output: Path, options: BuildOptions, extractor: Extractor, journal: Journal
 ) -> None:
     weights = options.weights or journal.folder / layout.NETWORK_FILE
-    is_kept = options.weights is None or options.keep_network
     header = MapHeader(
         model_id=extractor.model_id,
         dimension=extractor.dimension,
@@ -269,7 +280,7 @@ def _write_map(
         source=source.description,
         source_fingerprint=source.fingerprint,
         preprocessing=asdict(extractor.spec.preprocessing),
-        weights=None if is_kept else str(weights.resolve()),
+        weights=None if options.is_network_kept else str(weights.resolve()),
         store_images=options.store_images,
         skipped=dict(journal.broken + source.skipped),
         origin=source.origin,
@@ -287,5 +298,5 @@ def _write_map(
             shutil.copyfile(journal.images_path, new / layout.IMAGES_FILE)
             ends = np.array([entry.image_end for entry in entries], dtype=np.int64)
             np.save(new / layout.IMAGE_ENDS_FILE, ends)
-        if is_kept:
+        if options.is_network_kept:
             copy_network(weights, new)

@@ -86,7 +86,7 @@ def test_recording_time_of_a_topic(tmp_path: Path, checkpoint: Path) -> None:
     assert PlaceMap.open(tmp_path / "map").stamps[0] == START
 
 
-@pytest.mark.parametrize(("scale", "doubt"), [(1.0, ""), (1e-5, "are they degrees"), (1e3, "millimetres?")])
+@pytest.mark.parametrize(("scale", "doubt"), [(1.0, ""), (1e-5, "degrees"), (1e3, "millimetres")])
 def test_units_of_a_catalogue(
     tmp_path: Path, checkpoint: Path, capsys: pytest.CaptureFixture[str], scale: float, doubt: str
 ) -> None:

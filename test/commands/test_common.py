@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import argparse
+import json
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -16,6 +18,7 @@ from netvlad_core.commands.common import (
     output_file,
     path,
     positive,
+    print_values,
 )
 
 _PATHS = ("MAP", "SOURCE", "FILE", "MAP|FILE", "DIR", "CSV", "YAML", "TUM", "PATH", "WEIGHTS")
@@ -39,6 +42,25 @@ def test_types_of_arguments(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> 
     ):
         with pytest.raises(argparse.ArgumentTypeError, match=words):
             kind(text)
+
+
+def test_values_fit_the_terminal_and_what_is_unknown_is_left_out(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("COLUMNS", "70")
+    values: dict[str, Any] = {
+        "map_id": "campus", "source": "word " * 30, "history": [], "origin": None, "skipped": {},
+        "bytes": 1_300_681, "spacing": 3.0583, "extent": {"x": [-1.5, 2.0]}, "has_camera": False,
+        "files": {"a.npy": {"bytes": 704}},
+    }  # fmt: skip
+    print_values(values, is_json=False)
+    text = capsys.readouterr().out
+    assert max(map(len, text.splitlines())) <= 70
+    for words in ("bytes  1.3 MB", "spacing  3.058 m", "x -1.5 to 2 m", "camera  no", "a.npy (704 bytes)"):
+        assert words in text
+    assert not any(word in text for word in ("history", "origin", "skipped"))
+    print_values(values, is_json=True)
+    assert json.loads(capsys.readouterr().out) == values
 
 
 def _options(*arguments: str) -> argparse.Namespace:

@@ -158,3 +158,15 @@ def test_queries_for_which_every_place_is_correct_count_for_nothing(
     out, err = capsys.readouterr()
     assert "Recall@1       -" in out
     assert "39 of 39 images were left out: 39 image for which every place of the map is correct" in err
+
+
+def test_a_map_whose_images_are_too_small_for_geometry_is_named(
+    street_map: PlaceMap, drive: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Else a user waits for the features and gets the poses of the map, as without them."""
+    assert street_map.header.store_images == "thumbnail"
+    one = write_catalogue(tmp_path / "one", _FRONTS, range(1, 2))
+    main(["evaluate", str(street_map.path), str(one), "--quiet", "--verify"])
+    assert "warning: verification compares with thumbnail images" in capsys.readouterr().err
+    main(["evaluate", str(street_map.path), str(one), "--quiet"])
+    assert "verification" not in capsys.readouterr().err

@@ -10,6 +10,8 @@ import pytest
 
 from netvlad_core.cli import main
 from netvlad_core.mapping.place_map import PlaceMap
+from support.bags import write_bag
+from support.drives import arc, pictures
 
 
 def test_a_map_is_described_and_checked(
@@ -29,6 +31,21 @@ def test_a_map_is_described_and_checked(
         file.write(b"\x7f")
     assert main(["inspect", str(damaged)]) == 1
     assert "descriptors.npy" in capsys.readouterr().err
+
+
+def test_a_bag_is_described_with_the_topics_that_are_taken(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = write_bag(tmp_path / "drive", pictures(3), arc(3))
+    assert main(["inspect", str(path), "--json"]) == 0
+    values = json.loads(capsys.readouterr().out)
+    assert {topic["name"]: topic["count"] for topic in values["topics"]} == {
+        "/camera/image_raw": 3,
+        "/odom": 3,
+    }
+    assert (values["images"], values["poses"]) == ("/camera/image_raw", "/odom")
+    assert main(["inspect", str(path)]) == 0
+    assert "name /odom, type nav_msgs/Odometry, count 3" in capsys.readouterr().out
 
 
 def test_a_checkpoint_is_described(checkpoint: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -26,6 +26,7 @@ from netvlad_core.localization.localizer import Localizer
 from netvlad_core.mapping.builder import BuildOptions, build_map
 from netvlad_core.mapping.keyframes import KeyframeRule
 from netvlad_core.mapping.place_map import PlaceMap
+from netvlad_core.model.backbones import PACKAGED_NETWORK
 from netvlad_core.model.extractor import Extractor
 from netvlad_core.model.open_engine import ENGINES
 from netvlad_core.model.spec import NetworkSpec
@@ -139,6 +140,16 @@ def test_maps_share_directions_and_network(drive: CatalogueSource, checkpoint: P
     np.testing.assert_allclose(reduced.descriptors[:], whole.descriptors[:] @ directions.T, atol=2e-3)
     assert (whole.header.weights, reduced.header.weights) == (str(checkpoint.resolve()), None)
     assert (reduced.path / "model.safetensors").read_bytes() == checkpoint.read_bytes()
+
+
+def test_a_map_of_the_package_s_network_works_where_the_package_lies_elsewhere(
+    drive: CatalogueSource, tmp_path: Path
+) -> None:
+    options = BuildOptions(weights=PACKAGED_NETWORK, device="cpu")
+    place_map = build_map(drive, tmp_path / "map", options, progress=False)
+    assert place_map.header.weights is None
+    assert place_map.network_path.read_bytes() == PACKAGED_NETWORK.read_bytes()
+    assert place_map.open_extractor(device="cpu").model_id == place_map.header.model_id
 
 
 def test_broken_images_are_counted_and_left_out(

@@ -27,7 +27,8 @@ from netvlad_core.errors import BrokenMessage, PoseError
 
 _log = logging.getLogger(__name__)
 _NOT_JOINED = (
-    "poses of %s are of %s, which /tf_static does not join to %s: taken as they are; or give extrinsics"
+    "the poses of %s are those of the frame %r, which no static transform joins to %r: they are taken for "
+    "poses of the robot's base; give extrinsics if the two differ"
 )
 
 BROKEN_POSE = "broken pose message"

@@ -87,13 +87,13 @@ def doubts_about_units(positions: np.ndarray, within: float = POSITIVE_WITHIN) -
     extent = float(np.linalg.norm(np.ptp(points, axis=0)))
     if extent <= within:
         return (
-            f"all {len(points)} places lie within {extent:.3g} m: each counts as correct for any other; "
-            "x and y must be metres, are they degrees, kilometres or of a scale of their own?"
+            f"all {len(points)} places lie within {extent:.3g} m of each other, so each counts as correct "
+            "for any other; if they do not, x and y are degrees, kilometres or without a scale, not metres"
         )
     nearest = float(np.median(cKDTree(points).query(points, 2)[0][:, 1]))
     if nearest > 4 * CORRECT_WITHIN:
         return (
-            f"half of the {len(points)} places are more than {nearest:.0f} m from any other; x and y must be "
-            "metres, are they millimetres?"
+            f"half of the {len(points)} places are more than {nearest:.0f} m from any other; if they are "
+            "nearer, x and y are millimetres, not metres"
         )
     return ""

@@ -63,12 +63,13 @@ def redescribe(place_map: PlaceMap, output: Path, options: BuildOptions, progres
         extractor = describe_keyframes(source, KEEP_ALL, options, journal, progress)
         kept = np.flatnonzero([entry.error is None for entry in journal.entries])
         described = Described.of([Part.of(place_map, kept)], has_images=True)
+        weights = options.weights or journal.folder / NETWORK_FILE
         header = replace(
             place_map.header,
             model_id=extractor.model_id,
             dimension=extractor.dimension,
             preprocessing=asdict(extractor.spec.preprocessing),
-            weights=None if options.weights is None else str(options.weights.resolve()),
+            weights=None if options.is_network_kept else str(weights.resolve()),
             skipped=dict(Counter(place_map.header.skipped) + journal.broken),
             sessions=described.drives,
             history=history_with([place_map], "redescribe"),
@@ -76,6 +77,7 @@ def redescribe(place_map: PlaceMap, output: Path, options: BuildOptions, progres
         with put_together(output, header) as new:
             write_descriptors(journal.descriptors(extractor.dimension), new, options.dimension)
             write_places(new, described.places, described.names)
-            copy_network(journal.folder / NETWORK_FILE, new)
+            if options.is_network_kept:
+                copy_network(weights, new)
         journal.remove()
     return PlaceMap.open(output)

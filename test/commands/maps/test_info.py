@@ -14,6 +14,6 @@ def test_info_for_people_and_programs(street_map: PlaceMap, capsys: pytest.Captu
     assert main(["map", "info", str(street_map.path)]) == 0
     text = capsys.readouterr().out
     assert street_map.header.map_id in text
-    assert "x [0.0, 78.0]" in text
+    assert "x 0 to 78" in text
     assert main(["map", "info", str(street_map.path), "--json"]) == 0
     assert json.loads(capsys.readouterr().out)["places"] == 40

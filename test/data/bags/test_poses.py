@@ -174,7 +174,7 @@ def test_unknown_extrinsics_leave_the_poses_and_warn(tmp_path, caplog):
     with caplog.at_level("WARNING"):
         source = BagSource.open(write_sensor_bag(tmp_path / "drive"), SourceOptions(base_frame="chassis"))
     assert_on_arc(list(source), after=BASE_FROM_CAMERA, atol=LEVER_ARM)
-    assert "/vo are of camera, which /tf_static does not join to chassis" in caplog.text
+    assert "/vo are those of the frame 'camera', which no static transform joins to 'chassis'" in caplog.text
 
 
 def test_longest_path_wins_over_a_later_short_one(tmp_path):

@@ -296,7 +296,7 @@ def test_few_images_with_poses_are_explained(tmp_path: Path) -> None:
     assert source.remark.startswith("images are of 2023-11-14 22:13:20 to 2023-11-14 22:13:25, poses of 2023")
 
 
-@pytest.mark.parametrize(("scale", "doubt"), [(1.0, ""), (1e-5, "are they degrees")])
+@pytest.mark.parametrize(("scale", "doubt"), [(1.0, ""), (1e-5, "degrees")])
 def test_poses_in_degrees(tmp_path: Path, scale: float, doubt: str, caplog: pytest.LogCaptureFixture) -> None:
     moved = [(stamp, Pose.from_xyz_yaw(11.5 + scale * i, 48.1)) for i, (stamp, _) in enumerate(arc(16))]
     BagSource.open(write_bag(tmp_path / "drive", pictures(15), moved))

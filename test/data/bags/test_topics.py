@@ -66,7 +66,7 @@ def test_transforms_of_another_robot_are_none(tmp_path: Path, caplog: pytest.Log
     path = two_robots(tmp_path / "drive", "/robot1/odom", {"/robot2/tf_static": "/robot2"})
     frames = list(BagSource.open(path))
     assert_on_arc(frames, after=MOUNTINGS["/robot1"], atol=0.2)
-    assert "/tf_static does not join to base_link" in caplog.text
+    assert "no static transform joins to 'base_link'" in caplog.text
 
 
 def test_moving_tf_of_the_robot_whose_images_are_read(tmp_path: Path) -> None:

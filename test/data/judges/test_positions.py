@@ -57,9 +57,9 @@ def test_unknown_covariance_is_no_fix_where_the_receiver_usually_knows_it():
     ("scale", "doubt"),
     [
         (1.0, ""),
-        (1 / 74300, "are they degrees"),
-        (0.01, "a scale of their own"),
-        (1000.0, "are they millimetres"),
+        (1 / 74300, "degrees"),
+        (0.01, "without a scale"),
+        (1000.0, "millimetres"),
     ],
 )
 def test_units(scale, doubt):
