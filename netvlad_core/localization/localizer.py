@@ -31,15 +31,13 @@ from netvlad_core.localization.tracking.sequence_filter import (
 from netvlad_core.localization.tracking.sequence_options import SequenceOptions
 from netvlad_core.mapping.place_map import PlaceMap
 from netvlad_core.mapping.places import Match
-from netvlad_core.mapping.statistics import UsualSimilarity
+from netvlad_core.mapping.statistics import UsualSimilarity, usual_by_drive
 from netvlad_core.model.extractor import Extractor
 from netvlad_core.search import open_index
 from netvlad_core.settings import group, setting
 
 # Places that the filter weighs: a bound of time; GPU indexes of FAISS give no more than twice as many.
 _CANDIDATES = 1000
-# Places of one drive that tell what is usual among them.
-_FEWEST_USUAL = 30
 _LEAST_DEVIATION = 1e-6
 _TURNED_ROUND = Pose.from_xyz_yaw(0.0, 0.0, yaw=np.pi)
 
@@ -212,18 +210,9 @@ class Localizer:
         )
         self._last_descriptor: np.ndarray | None = None
         self._usual = UsualSimilarity.of(place_map.descriptors)
-        self._usual_of_drives = self._usual_by_drive()
+        self._usual_of_drives = usual_by_drive(place_map.descriptors, place_map.sessions, self._usual)
         self._verifier: Verifier | None = None
         self._prepare_geometry()
-
-    def _usual_by_drive(self) -> list[UsualSimilarity]:
-        """What is usual among the places of each drive; of a short one that of the whole map."""
-        sessions, found = self.place_map.sessions, []
-        for drive in range(len(self.place_map.drives)):
-            rows = np.flatnonzero(sessions == drive)
-            is_own = _FEWEST_USUAL <= len(rows) < len(sessions)
-            found.append(UsualSimilarity.of(self.place_map.descriptors, rows) if is_own else self._usual)
-        return found
 
     def _prepare_geometry(self) -> None:
         """Keep the verifier as long as the options allow it; what it has found in the map is worth much."""

@@ -16,6 +16,8 @@ from netvlad_core.search import Rows
 
 # Places that stand for all of them. Bound of time; other numbers were not tried.
 _SAMPLED = 500
+# Places of one drive that tell what is usual among them.
+_FEWEST_USUAL = 30
 _BLOCK = 256  # rows in memory at a time
 # Least difference between what the scale has as 0 and as 1: blank images are all alike, and rounding errors
 # would be told apart. Neither was tuned.
@@ -74,6 +76,11 @@ class UsualSimilarity:
         neighbours = neighbour_similarity(sample[:-1], following)
         return cls(sample, max(_LEAST_DIFFERENCE, 1 - neighbours))
 
+    @property
+    def level(self) -> float:
+        """Mean similarity of the places at large."""
+        return float((self.sample @ self.sample.T).mean())
+
     def typical(self, descriptor: np.ndarray) -> tuple[float, float]:
         """Mean and standard deviation of an image's similarity to the places at large."""
         similarities = self.sample @ descriptor
@@ -82,6 +89,22 @@ class UsualSimilarity:
     def difference(self, one: np.ndarray, other: np.ndarray) -> float:
         """Difference of two images; 1 is that of neighbouring places."""
         return (1 - float(one @ other)) / self.neighbour_difference
+
+
+def usual_by_drive(descriptors: Rows, sessions: np.ndarray, whole: UsualSimilarity) -> list[UsualSimilarity]:
+    """What is usual among the places of each drive, in whose light they are.
+
+    Parameters
+    ----------
+    sessions : (N,) int, which drive each place is from.
+    whole : what is usual in the whole map, which stands for a drive of few places.
+    """
+    found = []
+    for drive in range(int(sessions.max()) + 1):
+        rows = np.flatnonzero(sessions == drive)
+        is_own = _FEWEST_USUAL <= len(rows) < len(sessions)
+        found.append(UsualSimilarity.of(descriptors, rows) if is_own else whole)
+    return found
 
 
 def similarity_elsewhere(descriptors: Rows, positions: np.ndarray) -> float:

@@ -1,8 +1,13 @@
 """Places that others make superfluous leave a map, at a loss of recall that is measured and bounded.
 
-A place stands for those around it, as well as it resembles them. The places to keep are chosen one by one:
-each time the one that raises most how well all places are stood for (greedy facility location). So straights
-that look alike thin out first; a view in rare light resembles none of its neighbours and stays.
+A place stands for those around it, as well as it resembles them and the less the farther away it is. The
+places to keep are chosen one by one: each time the one that raises most how well all places are stood for
+(greedy facility location). So straights that look alike thin out first, but evenly, since the localizer
+follows the robot from place to place; a view in rare light resembles none of its neighbours and stays.
+
+Likeness counts from what is usual among the places of the same drive to 1. Images of one light may all be
+more alike than those of another: by bare similarity one drive thins out where the other one stays dense, and
+the localizer lost every third pose by night that it keeps now.
 """
 
 from __future__ import annotations
@@ -20,7 +25,7 @@ from netvlad_core.errors import MapError
 from netvlad_core.mapping import map_header as layout
 from netvlad_core.mapping.care.parts import Part, write_parts
 from netvlad_core.mapping.place_map import PlaceMap
-from netvlad_core.mapping.statistics import UsualSimilarity
+from netvlad_core.mapping.statistics import UsualSimilarity, usual_by_drive
 
 # Of a place, nearest first: a bound of memory.
 _NEIGHBOURS = 64
@@ -28,6 +33,8 @@ _NEIGHBOURS = 64
 _TURNED = np.radians(60.0)
 _QUERIES = 2000  # places that are searched to measure recall, spread over the map
 _BLOCK = 256
+_ARRAY_HEAD = 128  # bytes of a file of NumPy before its numbers
+_LEAST_CONTRAST = 0.05  # of a drive whose images are all alike; by design
 _FIXED = {
     layout.DIRECTIONS_FILE,
     layout.NETWORK_FILE,
@@ -93,9 +100,12 @@ def prune(
 
 def importance(place_map: PlaceMap) -> np.ndarray:
     """Rows (N,) of a map, the place that is needed most first; any number of the first ones is a choice."""
-    neighbours, similarities = _neighbours(place_map)
-    usual = UsualSimilarity.of(place_map.descriptors).sample
-    worth = np.maximum(similarities - float((usual @ usual.T).mean()), 0.0)
+    neighbours, similarities, nearness = _neighbours(place_map)
+    whole = UsualSimilarity.of(place_map.descriptors)
+    drives = usual_by_drive(place_map.descriptors, place_map.sessions, whole)
+    usual = np.array([drive.level for drive in drives])[place_map.sessions][:, None]
+    worth = np.clip((similarities - usual) / np.maximum(1 - usual, _LEAST_CONTRAST), 0.0, 1.0)
+    worth *= nearness
     # The places that a place stands for: those that have it among their neighbours.
     by_place = np.argsort(neighbours, axis=None, kind="stable")
     ends = np.searchsorted(neighbours.ravel()[by_place], np.arange(len(neighbours) + 1))
@@ -156,10 +166,11 @@ def _positions(place_map: PlaceMap) -> np.ndarray:
     return np.where(known[:, None], np.nan_to_num(place_map.poses[:, :3]), apart)
 
 
-def _neighbours(place_map: PlaceMap) -> tuple[np.ndarray, np.ndarray]:
-    """The nearest places within 10 m of each that look the same way, itself first, and how alike they are.
+def _neighbours(place_map: PlaceMap) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """The nearest places within 10 m of each that look the same way, itself first, how alike and how near.
 
-    (N, K) int64 and float32; what is no neighbour is the place itself with a similarity of 0.
+    (N, K) int64, and float: similarities, and nearness from 1 at the place to 0 at 10 m. What is no neighbour
+    is the place itself with a nearness of 0.
     """
     positions, count = _positions(place_map), len(place_map)
     most = min(_NEIGHBOURS, count)
@@ -183,7 +194,8 @@ def _neighbours(place_map: PlaceMap) -> tuple[np.ndarray, np.ndarray]:
         similarities[start : start + _BLOCK] = np.take_along_axis(
             products, inside.reshape(block.shape), axis=1
         )
-    return neighbours, np.where(is_near, similarities, 0.0)
+    nearness = np.where(is_near, 1 - np.where(is_near, distances, 0.0) / POSITIVE_WITHIN, 0.0)
+    return neighbours, similarities, nearness
 
 
 def _fewest(place_map: PlaceMap, order: np.ndarray, least_recall: float) -> int:
@@ -199,7 +211,9 @@ def _fewest(place_map: PlaceMap, order: np.ndarray, least_recall: float) -> int:
 def _fitting(place_map: PlaceMap, order: np.ndarray, size: int) -> int:
     """How many of the first places fit into a number of bytes, map.json aside."""
     files = {name: stated["bytes"] for name, stated in place_map.header.files.items()}
-    fixed = sum(count for name, count in files.items() if name in _FIXED)
+    fixed = sum(
+        count if name in _FIXED else _ARRAY_HEAD * name.endswith(".npy") for name, count in files.items()
+    )
     images = np.zeros(len(order))
     if place_map.images is not None:
         ends = np.cumsum([0, *(len(image) for image in place_map.images)])
