@@ -22,6 +22,7 @@ from netvlad_core.localization.last_place import LastPlace
 from netvlad_core.localization.observation import Observation, Observer, observe_frames
 from netvlad_core.localization.pose_prior import PosePrior, agrees, estimate_pose
 from netvlad_core.localization.spots import Spots
+from netvlad_core.localization.standard_scores import StandardScores
 from netvlad_core.localization.tracking.sequence_filter import (
     SAME_SPOT,
     Belief,
@@ -31,14 +32,13 @@ from netvlad_core.localization.tracking.sequence_filter import (
 from netvlad_core.localization.tracking.sequence_options import SequenceOptions
 from netvlad_core.mapping.place_map import PlaceMap
 from netvlad_core.mapping.places import Match
-from netvlad_core.mapping.statistics import UsualSimilarity, usual_by_drive
+from netvlad_core.mapping.statistics import UsualSimilarity
 from netvlad_core.model.extractor import Extractor
 from netvlad_core.search import open_index
 from netvlad_core.settings import group, setting
 
 # Places that the filter weighs: a bound of time; GPU indexes of FAISS give no more than twice as many.
 _CANDIDATES = 1000
-_LEAST_DEVIATION = 1e-6
 _TURNED_ROUND = Pose.from_xyz_yaw(0.0, 0.0, yaw=np.pi)
 
 # Why there is no pose.
@@ -210,7 +210,7 @@ class Localizer:
         )
         self._last_descriptor: np.ndarray | None = None
         self._usual = UsualSimilarity.of(place_map.descriptors)
-        self._usual_of_drives = usual_by_drive(place_map.descriptors, place_map.sessions, self._usual)
+        self._standard = StandardScores(place_map, self._usual)
         self._verifier: Verifier | None = None
         self._prepare_geometry()
 
@@ -315,7 +315,7 @@ class Localizer:
         top_k = self.options.top_k
         query = self.place_map.reduced(descriptor[None])
         similarities, places = self._search(query, max(_CANDIDATES, top_k))
-        scores = self._scores(query[0], similarities, places)
+        scores = self._standard.of(query[0], similarities, places)
         best = self._spots.best_views(places)
         matches: Sequence[Match] = self.place_map.matches(places[best][:top_k], similarities[best][:top_k])
         if (seen := self._see(observation, matches)) is not None:
@@ -396,15 +396,6 @@ class Localizer:
         most = min(count * len(self.place_map.drives), 2 * _CANDIDATES)
         similarities, places = self.index.search(query, most)
         return similarities[0], places[0]
-
-    def _scores(self, query: np.ndarray, similarities: np.ndarray, places: np.ndarray) -> np.ndarray:
-        """Standard deviations by which similarities exceed what is usual among the places of the same drive.
-
-        Drives in other light are less alike; among the places of all of them little would stand out.
-        """
-        typical = np.array([usual.typical(query) for usual in self._usual_of_drives])
-        mean, deviation = typical[self.place_map.sessions[places]].T
-        return (similarities - mean) / np.maximum(deviation, _LEAST_DEVIATION)
 
     def _see(self, observation: Observation, matches: Sequence[Match]) -> Seen | None:
         """What geometry says of the image, if it is asked."""

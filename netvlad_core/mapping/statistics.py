@@ -1,7 +1,8 @@
 """Figures about a map: the spacing of its places, and what similarities are usual in it.
 
 Similarities depend on light and network. Two scales take both out: standard deviations of an image's
-similarity to the places at large, and the difference that neighbouring places have.
+similarity to the places at large (`localization/standard_scores.py`), and the difference that neighbouring
+places have.
 """
 
 from __future__ import annotations
@@ -16,7 +17,8 @@ from netvlad_core.search import Rows
 
 # Places that stand for all of them. Bound of time; other numbers were not tried.
 _SAMPLED = 500
-# Places of one drive that tell what is usual among them.
+# Places that tell what is usual in the drives of a map, in all, and the fewest of a drive that do.
+_SAMPLED_OF_DRIVES = 2000
 _FEWEST_USUAL = 30
 _BLOCK = 256  # rows in memory at a time
 # Least difference between what the scale has as 0 and as 1: blank images are all alike, and rounding errors
@@ -65,10 +67,10 @@ class UsualSimilarity:
     neighbour_difference: float
 
     @classmethod
-    def of(cls, descriptors: Rows, among: np.ndarray | None = None) -> UsualSimilarity:
-        """Sample the descriptors (N, D) of a map, N > 0, or some rows of it, (K,) int ascending."""
+    def of(cls, descriptors: Rows, among: np.ndarray | None = None, most: int = _SAMPLED) -> UsualSimilarity:
+        """Sample at most so many descriptors (N, D), N > 0, of a map or some of its rows, (K,) ascending."""
         among = np.arange(len(descriptors)) if among is None else among
-        taken = np.unique(np.linspace(0, len(among) - 1, _SAMPLED).astype(int))
+        taken = np.unique(np.linspace(0, len(among) - 1, min(most, _SAMPLED)).astype(int))
         sample = np.array(descriptors[among[taken]], np.float32)
         if len(taken) == 1:
             return cls(sample, 1.0)
@@ -81,11 +83,6 @@ class UsualSimilarity:
         """Mean similarity of the places at large."""
         return float((self.sample @ self.sample.T).mean())
 
-    def typical(self, descriptor: np.ndarray) -> tuple[float, float]:
-        """Mean and standard deviation of an image's similarity to the places at large."""
-        similarities = self.sample @ descriptor
-        return float(similarities.mean()), float(similarities.std())
-
     def difference(self, one: np.ndarray, other: np.ndarray) -> float:
         """Difference of two images; 1 is that of neighbouring places."""
         return (1 - float(one @ other)) / self.neighbour_difference
@@ -94,16 +91,22 @@ class UsualSimilarity:
 def usual_by_drive(descriptors: Rows, sessions: np.ndarray, whole: UsualSimilarity) -> list[UsualSimilarity]:
     """What is usual among the places of each drive, in whose light they are.
 
+    However many drives there are, no more than 2000 places are sampled: beyond 66 drives, those that follow
+    each other share a sample.
+
     Parameters
     ----------
     sessions : (N,) int, which drive each place is from.
     whole : what is usual in the whole map, which stands for a drive of few places.
     """
-    found = []
-    for drive in range(int(sessions.max()) + 1):
-        rows = np.flatnonzero(sessions == drive)
+    drives = np.arange(int(sessions.max()) + 1)
+    samples = min(len(drives), _SAMPLED_OF_DRIVES // _FEWEST_USUAL)
+    sample_of, found = drives * samples // len(drives), []
+    for sample in range(samples):
+        rows = np.flatnonzero(sample_of[sessions] == sample)
         is_own = _FEWEST_USUAL <= len(rows) < len(sessions)
-        found.append(UsualSimilarity.of(descriptors, rows) if is_own else whole)
+        usual = UsualSimilarity.of(descriptors, rows, _SAMPLED_OF_DRIVES // samples) if is_own else whole
+        found += [usual] * int((sample_of == sample).sum())
     return found
 
 

@@ -76,22 +76,3 @@ def test_matches_are_places_and_the_view_is_that_of_the_light(
     assert abs(answer.prior.pose.position[0] - 68.0) < 3
     assert len({match.place % 40 for match in answer.matches}) == 5
     assert localizer.place_probabilities().shape == (80,)
-
-
-def test_drives_are_judged_by_what_is_usual_in_each(
-    checkpoint: Path, street_map: PlaceMap, tmp_path: Path
-) -> None:
-    """Among places of two looks all those of one are alike, and little would stand out."""
-    negative = 255 - street(seed=1, metres=80) // 8
-    catalogue = write_catalogue(tmp_path / "drive", negative, range(0, 80, 2))
-    options = BuildOptions(weights=checkpoint, device="cpu")
-    other = build_map(CatalogueSource.from_csv(catalogue), tmp_path / "other", options, progress=False)
-    both = merge([street_map, other], [Pose.identity()], tmp_path / "both", 0)
-    image = view(street(seed=1, metres=80), 21.0)
-    spreads = []
-    for path in (street_map.path, both.path):
-        localizer = Localizer.open(path, device="cpu")
-        similarities, places = localizer._search(localizer.observe(image).descriptor[None], 1000)
-        scores = localizer._scores(localizer.observe(image).descriptor, similarities, places)
-        spreads.append(np.std(scores[places < 40]))
-    assert spreads[1] == pytest.approx(spreads[0], rel=0.05)
