@@ -20,8 +20,9 @@ from netvlad_core.machine import keep_freed_memory, let_idle_threads_sleep
 from netvlad_core.progress import stop_at_ctrl_c
 
 COMMANDS = (
-    "demo-map", "build-map", "build-maps", "localize", "evaluate", "report", "calibrate", "map", "inspect",
-    "fit", "train", "evaluate-set", "dataset", "export", "precision", "import-weights", "fetch-weights",
+    "demo-map", "build-map", "build-maps", "localize", "evaluate", "report", "calibrate", "map", "fleet",
+    "inspect", "fit", "train", "evaluate-set", "dataset", "export", "precision", "import-weights",
+    "fetch-weights",
 )  # fmt: skip
 # Packages of modules that have another name there.
 _PACKAGES = {"torch": "torch torchvision", "cv2": "opencv-python-headless", "faiss": "faiss-cpu"}

@@ -10,5 +10,5 @@ compile() {
         --custom-compile-command "make lock" "$@"
 }
 # torch is left out wherever it is asked for: see torch.txt.
-compile "$@" runtime.txt develop.txt ros.txt --overrides <(echo 'torch; python_version < "3"') --output-file locked.txt
+compile "$@" runtime.txt develop.txt fleet.txt ros.txt --overrides <(echo 'torch; python_version < "3"') --output-file locked.txt
 compile "$@" docs.txt --constraints locked.txt --output-file locked-docs.txt

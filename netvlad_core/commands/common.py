@@ -234,6 +234,16 @@ def add_output_map(command: argparse.ArgumentParser) -> None:
     command.add_argument("--output", type=path, required=True, metavar="MAP", help="map folder to write")
 
 
+def add_store(command: argparse.ArgumentParser) -> None:
+    text = "store of a fleet: a folder, or an address such as s3://bucket/fleet"
+    command.add_argument("--store", required=True, metavar="URI", help=text)
+
+
+def add_site(command: argparse.ArgumentParser, is_required: bool = True) -> None:
+    text = "name of the place that its maps show"
+    command.add_argument("--site", required=is_required, metavar="SITE", help=text)
+
+
 def add_json(command: argparse.ArgumentParser) -> None:
     command.add_argument("--json", action="store_true", help="print JSON")
 

@@ -228,6 +228,11 @@ def _is_file(value: Any) -> bool:
     )
 
 
+def is_file_of_map(name: Any, stated: Any) -> bool:
+    """Whether a name is that of a file of a map, and what is stated of it are its size and checksum."""
+    return name in _ALL_FILES | {HEADER_FILE} and _is_file(stated)
+
+
 def _is_session(value: Any) -> bool:
     return _is_table(value, _is_message) and value.keys() == {"name", "source", "map_id"}
 

@@ -85,11 +85,18 @@ def writing_map(output: Path, header: MapHeader) -> Iterator[Path]:
 @contextmanager
 def put_together(output: Path, header: MapHeader) -> Iterator[Path]:
     """Do what `writing_map` does, for the `sole_writer` of the output."""
-    check_output(output)
-    with _new_folder(output) as new:
+    with placed_whole(output) as new:
         yield new
         store_index(StoredRows.of_npy(new / layout.DESCRIPTORS_FILE), new / layout.INDEX_FILE)
         _described(new, output.name, header).write(new / layout.HEADER_FILE)
+
+
+@contextmanager
+def placed_whole(output: Path) -> Iterator[Path]:
+    """Do the same with a map whose files are all there, `map.json` among them, when the block ends."""
+    check_output(output)
+    with _new_folder(output) as new:
+        yield new
         PlaceMap.open(new, verify=True)
         check_output(output)  # files may have come while this one was made
         replace_directory(new, output)

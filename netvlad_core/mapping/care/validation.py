@@ -13,7 +13,7 @@ from netvlad_core.mapping.map_header import HEADER_FILE, MapHeader
 from netvlad_core.mapping.place_map import PlaceMap, checked_file
 
 
-def faults_of(path: Path, images: int | None = None) -> Iterator[str]:
+def faults_of(path: Path, images: int | None = None, network: bool = True) -> Iterator[str]:
     """Check every checksum, what the files hold, the stored images and the network; a sentence per fault.
 
     What cannot be looked at because something before it is damaged is not judged: images and network only in
@@ -22,6 +22,7 @@ def faults_of(path: Path, images: int | None = None) -> Iterator[str]:
     Parameters
     ----------
     images : number of images to decode, spread over the map; None for all.
+    network : whether the network is opened, too.
     """
     try:
         header = MapHeader.read(path / HEADER_FILE)
@@ -44,6 +45,8 @@ def faults_of(path: Path, images: int | None = None) -> Iterator[str]:
         yield str(error)
         return
     yield from _broken_images(place_map, images)
+    if not network:
+        return
     try:
         place_map.open_extractor(device="cpu")
     except NetvladError as error:

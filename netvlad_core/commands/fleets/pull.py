@@ -1,0 +1,32 @@
+"""Fetch a version of a site's map, byte for byte as it was pushed.
+
+All of it is checked before it replaces an earlier map at the output. A pull that was stopped continues.
+
+    netvlad fleet pull --store /mnt/fleet --site campus --output maps/campus
+"""
+
+from __future__ import annotations
+
+import argparse
+
+from netvlad_core.commands import common
+
+
+def add_arguments(command: argparse.ArgumentParser) -> None:
+    common.add_store(command)
+    common.add_site(command)
+    common.add_output_map(command)
+    text = "number of the version, see `netvlad fleet log` (default: the newest)"
+    command.add_argument("--version", type=common.at_least(1), metavar="V", help=text)
+    command.add_argument("--quiet", action="store_true", help="show no progress bar")
+    common.add_json(command)
+
+
+def run(options: argparse.Namespace) -> None:
+    from netvlad_core.fleet.exchange import pull
+    from netvlad_core.fleet.store import FleetStore
+
+    store = FleetStore(options.store)
+    pulled = pull(store, options.site, options.output, options.version, progress=not options.quiet)
+    figures = {"site": options.site, "version": pulled.version, "is_new": pulled.is_new}
+    common.print_made(pulled.place_map, options.json, **figures)
