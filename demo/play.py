@@ -110,8 +110,9 @@ class Player(Node):
                     if ahead < -_STALL:
                         started -= ahead  # else all that is due comes in one burst, as no camera sends it
                     sleep(max(0.0, ahead))
+                    self.clock.publish(Clock(clock=stamp_from_nanoseconds(received)))
                     if connection.topic == image_topic:
-                        self._publish(raw, received)
+                        self._publish(raw)
                         shown.update()
                     else:
                         self.odometry.publish(bytes(raw))
@@ -120,8 +121,7 @@ class Player(Node):
         sleep(_LAST_ANSWER)
         return self.recording
 
-    def _publish(self, raw: bytes, received: int) -> None:
-        self.clock.publish(Clock(clock=stamp_from_nanoseconds(received)))
+    def _publish(self, raw: bytes) -> None:
         stamp = _stamp_of(raw)
         self._sent_at[stamp] = monotonic()
         self.recording.played.append(stamp)

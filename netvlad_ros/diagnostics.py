@@ -218,7 +218,7 @@ class HealthReport:
             self._going_on[problem.kind] = text, now
         for kind, (text, last) in list(self._going_on.items()):
             if now - last > _OVER:
-                logger.info(f"over: {text}")
+                logger.info(f"no longer: {text}")
                 del self._going_on[kind]
 
 

@@ -9,11 +9,12 @@ file, for --params and for the localizer node, and the precision/recall curve.
 from __future__ import annotations
 
 import argparse
+import json
 import math
 from collections import Counter
 from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from netvlad_core.commands import common
 from netvlad_core.files import beside, check_outputs, written_whole
@@ -37,6 +38,7 @@ def add_arguments(command: argparse.ArgumentParser) -> None:
     add("--precision-wanted", type=_share, default=0.99, metavar="P", help=text)
     text = "parameter file to write; the curve goes beside it as PNG (default: %(default)s)"
     add("--output", type=common.output_file, default=Path("calibrated.yaml"), metavar="YAML", help=text)
+    common.add_json(command)
 
 
 def run(options: argparse.Namespace) -> int:
@@ -60,14 +62,23 @@ def run(options: argparse.Namespace) -> int:
         chosen = _settings(localizer.options, thresholds)
         parameters.write_text(parameters_text(chosen, [title]), encoding="utf-8")
     result = results["min_belief"]
-    images, mapped = len(result.states), int(result.recall.has_positive.sum())
-    print(f"{images} images, {mapped} of them of mapped places; correct within {options.threshold:g} m")
-    for name, curve in curves.items():
-        _print(name, curve, thresholds[name], wanted)
-    print(f"parameters: {options.output}; curve: {picture}")
     left_out += result.left_out + source.skipped
+    values = {
+        "images": len(result.states),
+        "images_of_mapped_places": int(result.recall.has_positive.sum()),
+        "threshold_m": options.threshold,
+        "precision_wanted": wanted,
+        "proposed": {name: _figures(curve, thresholds[name]) for name, curve in curves.items()},
+        "parameters": str(options.output),
+        "curve": str(picture),
+        "left_out": left_out,
+    }
+    if options.json:
+        print(json.dumps(values, indent=2))
+    else:
+        _print(values)
     used = int((~result.recall.is_trivial).sum())
-    return common.finish(used, left_out, total=len(source), remark=source.remark)
+    return common.finish(used, left_out, options.json, total=len(source), remark=source.remark)
 
 
 def _threshold(name: str, curve: PrecisionRecall, localizer: Localizer, wanted: float) -> float:
@@ -95,18 +106,33 @@ def _settings(options: LocalizerOptions, thresholds: Mapping[str, float]) -> dic
     return {name: one for name, one in found.items() if name in named or one != usual[name]}
 
 
-def _print(name: str, curve: PrecisionRecall, threshold: float, wanted: float) -> None:
+def _figures(curve: PrecisionRecall, threshold: float) -> dict[str, Any]:
+    """What a threshold does on the drive; precision is None if it accepts nothing."""
     accepted = curve.thresholds >= threshold
-    precision = f"{100 * curve.precision[accepted][-1]:.1f} %" if accepted.any() else "-"
-    recall = 100 * curve.recall[accepted].max(initial=0.0)
-    print(
-        f"{name:14}  {threshold:.4g}  precision {precision}, recall {recall:.1f} %, "
-        f"recall at 100 % precision {100 * curve.recall_at(1.0):.1f} %"
-    )
-    if not len(curve.precision) or curve.precision.min() == 1.0:
-        print(f"{'':14}  no mistake on this drive, so the default stays; a drive off the map tells more")
-    elif not accepted.any():
-        print(f"{'':14}  no threshold reaches {100 * wanted:g} %, so nothing is accepted")
+    return {
+        "threshold": threshold,
+        "precision": float(curve.precision[accepted][-1]) if accepted.any() else None,
+        "recall": float(curve.recall[accepted].max(initial=0.0)),
+        "recall_at_full_precision": float(curve.recall_at(1.0)),
+        "is_without_mistake": not len(curve.precision) or bool(curve.precision.min() == 1.0),
+    }
+
+
+def _print(values: dict[str, Any]) -> None:
+    images, mapped = values["images"], values["images_of_mapped_places"]
+    print(f"{images} images, {mapped} of them of mapped places; correct within {values['threshold_m']:g} m")
+    print("setting         proposed  precision %  recall %  recall at 100 % precision")
+    for name, row in values["proposed"].items():
+        precision = "-" if row["precision"] is None else f"{100 * row['precision']:.1f}"
+        recall, full = 100 * row["recall"], 100 * row["recall_at_full_precision"]
+        print(f"{name:14}  {row['threshold']:8.4g}  {precision:>11}  {recall:8.1f}  {full:25.1f}")
+        if row["is_without_mistake"]:
+            print("                no mistake on this drive, so the default stays;")
+            print("                a drive off the map tells more")
+        elif row["precision"] is None:
+            wanted = f"{100 * values['precision_wanted']:g} %"
+            print(f"                nothing reaches {wanted}, so nothing is accepted")
+    print(f"parameters: {values['parameters']}; curve: {values['curve']}")
 
 
 def _share(text: str) -> float:

@@ -90,8 +90,9 @@ def test_with_verification_the_filter_keeps_the_number_that_it_weighs_by(
     verified: tuple[PlaceMap, Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     output = tmp_path / "verified.yaml"
-    assert _calibrate(*verified, output, "--verify") == 0
-    assert "min_inliers" in capsys.readouterr().out
+    assert _calibrate(*verified, output, "--verify", "--json") == 0
+    proposed = json.loads(capsys.readouterr().out)["proposed"]
+    assert (proposed["min_inliers"]["threshold"], proposed["min_inliers"]["precision"]) == (30, 1.0)
     values = read_parameters(output, settings_of(LocalizerOptions()))
     assert (values["verification"], values["min_inliers"]) == (True, 30)
     assert "min_similarity" not in values  # geometry decides in its place

@@ -140,4 +140,4 @@ def test_problem_is_logged_when_it_begins_and_when_it_is_over(ros, capfd, monkey
     assert len(lines) == 2
     assert "WARN" in lines[0]
     assert lines[0].endswith(": no image for 10 s")
-    assert lines[1].endswith(": over: no image for 10 s")
+    assert lines[1].endswith(": no longer: no image for 10 s")

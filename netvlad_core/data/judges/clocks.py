@@ -68,7 +68,7 @@ class ClockJudge:
         Parameters
         ----------
         stamp : of its header, nanoseconds; 0 if it was not set.
-        received : time of arrival or recording, nanoseconds.
+        received : time of arrival or recording, nanoseconds; 0 before a simulated clock has begun.
         """
         last = self._series.last
         self._seen += 1
@@ -90,7 +90,8 @@ class ClockJudge:
             return Judged(None, OTHER_CLOCK)
         if confirmed:
             self._lags.clear()
-        self._lags.append(received - stamp)
+        if received:
+            self._lags.append(received - stamp)
         return Judged(stamp, "", bool(last and stamp < last.stamp), confirmed)
 
     def _continues(self, before: _Stamped, after: _Stamped) -> bool:

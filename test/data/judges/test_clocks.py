@@ -171,3 +171,11 @@ def test_sound_stamps_among_as_many_random_ones() -> None:
     assert not clock.is_kept[is_wrong].any()
     kept = [judged.stamp for judged in live(stamps, received)]
     assert np.mean([k == s for k, s in zip(kept, received) if k is not None]) > 0.99
+
+
+def test_what_comes_before_a_simulated_clock_has_begun_tells_no_lag():
+    judge = ClockJudge()
+    assert judge.judge(DAY, 0).stamp == DAY
+    assert judge.lag is None
+    judge.judge(DAY + SECOND, DAY + SECOND + 10**7)
+    assert judge.lag == 0.01
