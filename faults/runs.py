@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import resource
-import shutil
 import signal
 import subprocess
 import sys
@@ -90,60 +89,6 @@ def _killed(drive: Path, output: Path, moments: list[float], expected: PlaceMap)
         process.communicate()
     ended(build(drive, output))
     same(output, expected)
-
-
-_CARE = {
-    "merge": ["{}", "--transform", "0 9 0 0 0 0 1"],
-    "prune": ["--places", "4", "--loss", "1"],
-    "split": ["--area", "-1", "-1", "9", "1"],
-    "strip-images": [],
-}
-
-
-def care(rng: np.random.Generator, folder: Path, share: float) -> Iterator[Fault]:
-    """An action of `netvlad map` killed at a random moment: the map at its output stays, or is new."""
-    source, older = small_map(folder / "source"), small_map(folder / "older")
-    for number in range(max(1, round(24 * share))):
-        action = list(_CARE)[number % len(_CARE)]
-        options = [option.format(source) for option in _CARE[action]]
-        if not (folder / action).exists():
-            ended(_map(action, source, folder / action, options))
-        expected = PlaceMap.open(folder / action, verify=True)
-        moment, output = round(float(rng.uniform(0.1, 1.0)), 3), folder / f"{action}{number}"
-        trial = partial(_care_killed, action, source, output, options, moment, older, expected)
-        yield Fault(f"map {action} killed after {moment} s", trial, SECONDS)
-
-
-def _map(action: str, source: Path, output: Path, options: list[str]) -> subprocess.Popen[str]:
-    command = [sys.executable, "-m", "netvlad_core", "map", action, str(source), *options, "--output"]
-    return subprocess.Popen(
-        [*command, str(output)], cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
-    )
-
-
-def _care_killed(
-    action: str,
-    source: Path,
-    output: Path,
-    options: list[str],
-    moment: float,
-    older: Path,
-    expected: PlaceMap,
-) -> None:
-    before = _files(source)
-    shutil.copytree(older, output)
-    process = _map(action, source, output, options)
-    sleep(moment)
-    process.send_signal(signal.SIGKILL)
-    process.communicate()
-    with no_loss():
-        found = PlaceMap.open(output, verify=True).header
-    if found.files != expected.header.files and _files(output) != _files(older):
-        raise Bad("loss: the older map is another one")
-    ended(_map(action, source, output, options))
-    same(output, expected)
-    if _files(source) != before:
-        raise Bad("loss: the map that was read is changed")
 
 
 def together(rng: np.random.Generator, folder: Path, share: float) -> Iterator[Fault]:

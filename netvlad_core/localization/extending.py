@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -10,9 +9,10 @@ from pathlib import Path
 import numpy as np
 from scipy.spatial import cKDTree
 
-from netvlad_core.data.frames import FrameSource
+from netvlad_core.data.frames import FrameSource, fingerprint_of
 from netvlad_core.data.geometry import rotation_between
 from netvlad_core.errors import MapError
+from netvlad_core.files import hidden_beside, sole_writer, written_whole
 from netvlad_core.localization.joining import Joint, join
 from netvlad_core.localization.localizer import Localizer
 from netvlad_core.mapping.builder import BuildOptions, build_map
@@ -75,15 +75,33 @@ def extend(
     work = output.resolve().with_name(f".{output.resolve().name}.drive")
     stored, weights = place_map.header.store_images, options.weights or place_map.network_path
     whole = replace(options, weights=weights, store_images=stored, dimension=0)
-    drive = build_map(source, work / name, whole, progress)
-    try:
-        joint = join(localizer, drive, progress)
-    except MapError:
+    with sole_writer(work):
+        drive = _described(source, work / name, whole, progress)
+        try:
+            joint = join(localizer, drive, progress)
+        except MapError:
+            _discard(drive)
+            raise
+        done = add_new(place_map, drive, joint, output, options.dimension)
         _discard(drive)
-        raise
-    done = add_new(place_map, drive, joint, output, options.dimension)
-    _discard(drive)
     return done
+
+
+def _described(source: FrameSource, path: Path, options: BuildOptions, progress: bool) -> PlaceMap:
+    """The map of a drive; one that a stopped run has made under the same key is taken as it is."""
+    key_file = _key_file(path)
+    key = fingerprint_of([options.weights], (source.fingerprint, options)) if options.weights else ""
+    if path.is_dir() and key_file.is_file() and key_file.read_text(errors="replace") == key:
+        return PlaceMap.open(path)
+    key_file.unlink(missing_ok=True)
+    drive = build_map(source, path, options, progress)
+    with written_whole(key_file) as partial:
+        partial.write_text(key)
+    return drive
+
+
+def _key_file(path: Path) -> Path:
+    return path.with_name(f".{path.name}.key")
 
 
 def add_new(place_map: PlaceMap, drive: PlaceMap, joint: Joint, output: Path, dimension: int) -> Extended:
@@ -104,7 +122,9 @@ def add_new(place_map: PlaceMap, drive: PlaceMap, joint: Joint, output: Path, di
 def _discard(drive: PlaceMap) -> None:
     """Remove a map and its folder, but nothing that somebody else has put beside it."""
     check_output(drive.path)
-    shutil.rmtree(drive.path)
+    _key_file(drive.path).unlink(missing_ok=True)
+    with hidden_beside(drive.path) as hidden:  # half a map would be taken for a stranger's folder
+        drive.path.rename(hidden / "partial")
     with suppress(OSError):  # not empty
         drive.path.parent.rmdir()
 
