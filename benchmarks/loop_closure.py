@@ -1,4 +1,4 @@
-"""Loop closures while driving, by look alone and with verification: how many, how right, what they cost.
+"""Loop closures while driving, by appearance alone and with verification: how many, how right, what they cost.
 
 Each drive runs through the loop closer with drifting odometry, as in examples/slam_backend; every keyframe
 may close (no spacing). A revisit is a keyframe within 10 m and 60 degrees of an older one, by the rules of
@@ -214,7 +214,7 @@ def main() -> None:
     options = parser.parse_args()
     look = replace(LoopClosureOptions(), spacing=0.0)
     verification = VerificationOptions(min_inliers=40, most_places=5)  # the node's
-    ways = {"by look": look, "with verification": replace(look, verification=verification)}
+    ways = {"by appearance": look, "with verification": replace(look, verification=verification)}
     rows = []
     for drive in drives(options.data, options.town, options.keyframes):
         extractor = Extractor.of(fit_network(partial(iter, drive.images), device="cpu"))
