@@ -1,4 +1,4 @@
-"""Loop closures while driving, by appearance alone and with verification: how many, how right, what they cost.
+"""Loop closures while driving, by appearance and with verification: how many, how right, what they cost.
 
 Each drive runs through the loop closer with drifting odometry, as in examples/slam_backend; every keyframe
 may close (no spacing). A revisit is a keyframe within 10 m and 60 degrees of an older one, by the rules of
