@@ -19,9 +19,10 @@ from scipy.spatial.transform import Rotation
 from benchmarks._measure import parser, print_table
 from netvlad_core.data.camera import Camera
 from netvlad_core.data.geometry import Pose
-from netvlad_core.localization.geometry.local_features import LocalFeatures, find_features
-from netvlad_core.localization.geometry.structure import View, resect, triangulate
-from netvlad_core.localization.geometry.two_views import compare
+from netvlad_core.geometry.local_features import LocalFeatures, find_features
+from netvlad_core.geometry.structure import View, triangulate
+from netvlad_core.geometry.two_views import compare
+from netvlad_core.localization.geometry.resection import resect
 from town.drives import CAMERA_POSITION, CAMERA_ROTATION, FIRST, SECOND_DRIVE, Drive
 from town.motion import Motion
 from town.renderer import Renderer

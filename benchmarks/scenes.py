@@ -170,19 +170,27 @@ class Workshop:
         others = ("rtabmap_corridor", "vprbench_corridor", "toshiki_loop", "ietower")
         return {other: self.sources(other)[1] for other in others if other != name}
 
-    def place_map(self, name: str, clusters: int = 64, has_gap: bool = False) -> PlaceMap:
-        """Map of a set; with a gap a part of the places is left out; the network is fitted on the rest."""
+    def place_map(
+        self, name: str, clusters: int = 64, has_gap: bool = False, features: str = "none"
+    ) -> PlaceMap:
+        """Map of a set; with a gap a part of the places is left out; the network is fitted on the rest.
+
+        With `features` it keeps local features of that kind, and no images.
+        """
         gap = " gap" if has_gap else ""
         kept = "" if self.dimension == STORED_DIMENSION else f" {self.dimension}"
-        path = self._file(f"map {name} {clusters}{gap}{kept} {_packaged_model()}")
+        stored = "" if features == "none" else f" {features}"
+        path = self._file(f"map {name} {clusters}{gap}{kept}{stored} {_packaged_model()}")
         if path.is_dir():
             return PlaceMap.open(path)
         source = self.sources(name)[0]
         if has_gap:
             source = Part(source, lambda index, frame: not self._is_gap(name, len(source), index, frame))
-        weights = None if has_gap else self.place_map(name, clusters, has_gap=True).network_path
+        is_first = has_gap and features == "none"
+        weights = None if is_first else self.place_map(name, clusters, has_gap=True).network_path
         options = BuildOptions(
-            store_images="full",
+            store_images="full" if features == "none" else "none",
+            store_features=features,
             spec=NetworkSpec.of_backbone(clusters=clusters),
             weights=weights,
             dimension=self.dimension,

@@ -12,7 +12,7 @@ import numpy as np
 
 from benchmarks._measure import print_table
 from netvlad_core.data.radii import POSITIVE_WITHIN
-from netvlad_core.localization.geometry.local_features import find_features
+from netvlad_core.geometry.local_features import find_features
 from netvlad_core.localization.geometry.verification import Verifier
 from netvlad_core.localization.observation import Observation
 from netvlad_core.mapping.map_writer import write_places, writing_map

@@ -89,6 +89,23 @@ def street_map(checkpoint: Path, tmp_path_factory: pytest.TempPathFactory) -> Pl
 
 
 @pytest.fixture(scope="session")
+def features_map(checkpoint: Path, tmp_path_factory: pytest.TempPathFactory) -> PlaceMap:
+    """The places of `street_map` with local features instead of images; not to be changed by a test."""
+    from netvlad_core.data.catalogue import CatalogueSource
+    from netvlad_core.mapping.builder import BuildOptions, build_map
+    from netvlad_core.mapping.place_map import PlaceMap
+
+    def make(folder: Path) -> None:
+        catalogue = write_catalogue(folder / "drive", street(seed=1, metres=80), range(0, 80, 2))
+        options = BuildOptions(
+            weights=checkpoint, device="cpu", store_images="none", store_features="rootsift"
+        )
+        build_map(CatalogueSource.from_csv(catalogue), folder / "map", options, progress=False)
+
+    return PlaceMap.open(made_once(tmp_path_factory, "features", make) / "map")
+
+
+@pytest.fixture(scope="session")
 def noon_drive(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Bag of 40 m of the rendered town at noon, 320x240 at 8 Hz."""
     from town.drives import FIRST, write_drive

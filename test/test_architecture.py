@@ -22,6 +22,7 @@ _FLOORS = (
     ("netvlad_core.data",),
     ("netvlad_core.model",),
     ("netvlad_core.search",),
+    ("netvlad_core.geometry",),
     ("netvlad_core.mapping",),
     ("netvlad_core.training",),
     ("netvlad_core.localization",),

@@ -28,7 +28,7 @@ _ELSEWHERE = {
     "netvlad_core/data/place_sets/retrieval.py": "test/data/place_sets/test_formats.py",
     "netvlad_core/data/place_sets/recognise.py": "test/data/place_sets/test_damaged_formats.py",
     # Parts that are tested through what they are parts of.
-    "netvlad_core/localization/geometry/place_geometry.py": "test/localization/geometry/test_verification.py",
+    "netvlad_core/mapping/place_geometry.py": "test/localization/geometry/test_verification.py",
     "netvlad_core/localization/loops/sequence_matcher.py": "test/localization/loops/test_loop_closure.py",
     "netvlad_core/model/dinov2.py": "test/model/test_export.py",
     "netvlad_core/model/importers/parts.py": "test/model/importers/test_torch_layouts.py",

@@ -122,6 +122,11 @@ def add_building(command: argparse.ArgumentParser) -> None:
     add("--weights", type=weights_file, metavar="FILE", help=text)
     choices, text = ("none", "thumbnail", "full"), "images kept in the map (default: %(default)s)"
     add("--store-images", choices=choices, default="thumbnail", help=text)
+    text = (
+        "local features kept in the map: none, rootsift or xfeat; with them queries are verified without the "
+        "images of the map, in up to 64 kB a place (default: %(default)s)"
+    )
+    add("--store-features", metavar="KIND", default="none", help=text)
     add_dimension(add)
     text = "images described at once (default: what suits the device)"
     add("--batch-size", type=at_least(1), metavar="N", help=text)
@@ -137,6 +142,7 @@ def build_options(options: argparse.Namespace) -> BuildOptions:
     return BuildOptions(
         keyframes=keyframe_rule(options),
         store_images=options.store_images,
+        store_features=options.store_features,
         dimension=options.dimension,
         weights=options.weights,
         require_poses=not options.no_poses,

@@ -35,8 +35,8 @@ def score_drive(
 
     * `min_belief`: the highest one at which the filter is LOCALIZED; a state once entered survives one above
       its probability;
-    * `min_similarity`: similarity of an image by itself;
-    * `min_inliers`, with verification, instead of it: local features that agree.
+    * `min_similarity`: score of an image by itself: its similarity, raised by its inliers with verification;
+    * `min_inliers` instead of it, with verification in a map without a likelihood: features that agree.
 
     Raises
     ------
@@ -44,7 +44,7 @@ def score_drive(
         If the map or all images are without poses.
     """
     options = localizer.options
-    alone = "min_similarity" if options.verification is None else "min_inliers"
+    alone = "min_inliers" if localizer.counts_inliers else "min_similarity"
     any_belief = replace(options.sequence, min_belief=_ANY_BELIEF)
     localizer = localizer.with_options(replace(options, min_similarity=-1.0, sequence=any_belief))
     localizer.forget()
@@ -61,7 +61,7 @@ def score_drive(
         if alone == "min_inliers":
             score = float(best.inliers)
         else:
-            score = best.similarity if answer.prior else -np.inf
+            score = best.score if answer.prior else -np.inf
         judges[alone].add(frame.pose, answer, score)
     return {name: judge.result() for name, judge in judges.items()}
 

@@ -74,7 +74,8 @@ def extend(
     # The drive as a map of its own, until it is joined; what a stopped run has made of it is found again.
     work = output.resolve().with_name(f".{output.resolve().name}.drive")
     stored, weights = place_map.header.store_images, options.weights or place_map.network_path
-    whole = replace(options, weights=weights, store_images=stored, dimension=0)
+    kind = place_map.features.kind if place_map.features else "none"
+    whole = replace(options, weights=weights, store_images=stored, store_features=kind, dimension=0)
     with sole_writer(work):
         drive = _described(source, work / name, whole, progress)
         try:

@@ -104,7 +104,7 @@ class LocalizerOptions:
         VerificationOptions(),
         setting(
             False,
-            "Compare local features with the images in the map; a calibrated camera gives metric poses.",
+            "Compare local features with those of the map; a calibrated camera gives metric poses.",
             name="verification",
         ),
     )
@@ -217,11 +217,13 @@ class Localizer:
     def _prepare_geometry(self) -> None:
         """Keep the verifier as long as the options allow it; what it has found in the map is worth much."""
         options, known = self.options.verification, self._verifier
-        self.observe = replace(self.observe, features=options.features if options else 0)
+        features, kind = 0, self.observe.kind
         if options:
             self._verifier = (
                 known.with_options(options) if known else Verifier.of_map(self.place_map, options)
             )
+            features, kind = self._verifier.looked_for
+        self.observe = replace(self.observe, features=features, kind=kind)
 
     @property
     def doubt(self) -> str:
@@ -263,9 +265,23 @@ class Localizer:
 
     @property
     def min_similarity(self) -> float:
-        """The threshold in force: the option, or the map's own."""
+        """The threshold in force on the score of a single image: the option, or the map's own."""
+        verifier = self._verifier if self.options.verification else None
+        if self.options.min_similarity is None and verifier is not None and verifier.likelihood is not None:
+            return verifier.likelihood.threshold
+        return self._least_similarity
+
+    @property
+    def _least_similarity(self) -> float:
+        """Similarity below which the place of a single image is LOST, not AMBIGUOUS."""
         chosen = self.options.min_similarity
         return self.place_map.header.similarity_threshold if chosen is None else chosen
+
+    @property
+    def counts_inliers(self) -> bool:
+        """Whether a single image is judged by inliers: with verification in a map without a likelihood."""
+        verifier = self._verifier if self.options.verification else None
+        return verifier is not None and verifier.likelihood is None
 
     def __call__(self, image: np.ndarray, stamp: int = 0) -> Localization:
         """Localize one image, uint8 RGB (H, W, 3); raises ImageError for anything else."""
@@ -274,27 +290,24 @@ class Localizer:
     def locate(self, observation: Observation) -> Localization:
         """Localize one image by itself.
 
-        With verification geometry decides: LOCALIZED if it confirms a place and none elsewhere as well,
-        AMBIGUOUS if places are similar enough.
+        With verification the scores of the matches count, which inliers raise, and a pose that is measured
+        counts in any case. In a map without a likelihood geometry decides: LOCALIZED if it confirms a place
+        and none elsewhere as well, AMBIGUOUS if places are similar enough.
         """
         query = self.place_map.reduced(observation.descriptor[None])
         similarities, places = self._search(query, self.options.top_k)
         best = self._spots.best_views(places)[: self.options.top_k]
         matches: Sequence[Match] = self.place_map.matches(places[best], similarities[best])
-        confidence = matches[0].similarity
-        is_similar = confidence >= self.min_similarity
+        is_similar = matches[0].similarity >= self._least_similarity
         if (seen := self._see(observation, matches)) is not None:
-            matches, confidence = seen.matches, seen.confidence
+            matches = seen.matches
+        if seen is not None and not seen.is_calibrated:
             prior, reason = self._seen_prior(seen)
-        elif not is_similar:
-            prior, reason = None, NOT_SIMILAR
         else:
-            prior = self._estimate(matches)
-            reason = "" if prior else NO_POSES
-            if prior is not None and prior.agreement < self.options.min_agreement:
-                prior, reason = None, DISAGREEMENT
+            prior, reason = self._scored_prior(matches, seen)
         unsure = State.AMBIGUOUS if is_similar else State.LOST
         state = State.LOCALIZED if prior else unsure
+        confidence = seen.confidence if seen else matches[0].similarity
         return Localization(
             observation.stamp, state, matches, prior, observation.descriptor, confidence, None, reason
         )
@@ -402,6 +415,18 @@ class Localizer:
         if self.options.verification is None or self._verifier is None or observation.features is None:
             return None
         return self._verifier.see(observation, matches, self.options.agreement_radius)
+
+    def _scored_prior(self, matches: Sequence[Match], seen: Seen | None) -> tuple[PosePrior | None, str]:
+        """Pose prior of the matches if the best score is high enough, or the reason why there is none."""
+        if matches[0].score < self.min_similarity:
+            is_measured = seen is not None and seen.verified is not None and seen.verified.is_metric
+            return self._seen_prior(seen) if seen and is_measured else (None, NOT_SIMILAR)
+        prior = self._estimate(matches)
+        if prior is None:
+            return None, NO_POSES
+        if prior.agreement < self.options.min_agreement:
+            return None, DISAGREEMENT
+        return _refined(prior, seen.verified if seen else None), ""
 
     def _seen_prior(self, seen: Seen) -> tuple[PosePrior | None, str]:
         """Pose prior of the places that geometry confirms, or the reason why there is none."""

@@ -13,7 +13,7 @@ import numpy as np
 from netvlad_core.data.camera import Camera
 from netvlad_core.data.frames import Frame
 from netvlad_core.data.geometry import Pose
-from netvlad_core.localization.geometry.local_features import LocalFeatures, find_features
+from netvlad_core.geometry.local_features import LocalFeatures, find_features
 from netvlad_core.model.extractor import Extractor
 from netvlad_core.model.streaming import describe_frames
 
@@ -63,10 +63,12 @@ class Observer:
     ----------
     extractor : the network.
     features : largest number of local features to find in an image; 0 finds none.
+    kind : of the local features, a name in `KINDS`.
     """
 
     extractor: Extractor
     features: int = 0
+    kind: str = "rootsift"
     # Two images at once would only slow each other down, and need twice the memory.
     network_lock: Lock = field(default_factory=Lock, repr=False, compare=False)
 
@@ -94,7 +96,7 @@ class Observer:
         features = None
         if self.features:
             with timed("local features"):
-                features = find_features(image, self.features)
+                features = find_features(image, self.features, self.kind)
         return Observation(stamp, descriptor, odometry, features, camera)
 
 

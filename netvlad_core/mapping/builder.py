@@ -16,6 +16,9 @@ from netvlad_core.data.frames import Frame, FrameSource, fingerprint_of
 from netvlad_core.data.images import encode_jpeg, resize_to_fit
 from netvlad_core.errors import NetvladError, SourceError
 from netvlad_core.files import sole_writer
+from netvlad_core.geometry.features import KINDS
+from netvlad_core.geometry.local_features import find_features
+from netvlad_core.geometry.packing import PackedFeatures, StoredFeatures
 from netvlad_core.mapping import map_header as layout
 from netvlad_core.mapping.journal import Entry, Journal
 from netvlad_core.mapping.keyframes import (
@@ -54,6 +57,7 @@ class BuildOptions:
     ----------
     keyframes : rule for places; None takes `default_rule`.
     store_images : "none" (privacy), "thumbnail" (160 pixels) or "full".
+    store_features : "none", or the kind of the local features to keep, a name in `KINDS`.
     weights : checkpoint or ONNX file; None fits a head on the drive and keeps the network in the map.
     spec, backbone_weights, seed : network to fit if there are no weights, as in `fit_network`.
     keep_network : whether the map holds a copy of the weights, a checkpoint, and of the ONNX file beside it;
@@ -76,6 +80,7 @@ class BuildOptions:
 
     keyframes: KeyframeRule | None = None
     store_images: str = "thumbnail"
+    store_features: str = "none"
     weights: Path | None = None
     spec: NetworkSpec | None = None
     backbone_weights: Path | None = None
@@ -109,7 +114,8 @@ def build_map(source: FrameSource, output: Path, options: BuildOptions, progress
     CheckpointError
         If the weights cannot be read.
     NetvladError
-        If the precision is int8 and there are no weights, or another program builds a map at `output`.
+        If the precision is int8 and there are no weights, there are no such local features, or another
+        program builds a map at `output`.
 
     Examples
     --------
@@ -122,6 +128,8 @@ def build_map(source: FrameSource, output: Path, options: BuildOptions, progress
     (27, True, 'evening@...')
     """
     check_precision(options)
+    if (kind := options.store_features) not in ("none", *KINDS):
+        raise NetvladError(f"there are no local features {kind!r}; there are: none, {', '.join(KINDS)}")
     output = output.resolve()  # a link to a map stays a link, and "." has a name
     with sole_writer(output) as work:
         return _build(source, output, options, work, progress)
@@ -179,7 +187,7 @@ def describe_keyframes(
             keyframes = select_keyframes(_counted(source, shown, options.require_poses), rule)
             remaining = islice(keyframes, len(journal.entries), None)
             for batch in describe_frames(remaining, extractor):
-                _record(batch, options.store_images, journal)
+                _record(batch, options, journal)
                 shown.set_postfix(places=journal.place_count, refresh=False)
     finally:
         journal.close()
@@ -253,18 +261,23 @@ def _check_pose(source: FrameSource, frame: Frame) -> None:
         )
 
 
-def _record(batch: list[DescribedFrame], storage: str, journal: Journal) -> None:
+def _record(batch: list[DescribedFrame], options: BuildOptions, journal: Journal) -> None:
+    storage, kind = options.store_images, options.store_features
     entries, descriptors, images = [], [], []
     for described in batch:
         frame, image, descriptor = described.frame, described.image, described.descriptor
         if image is None or descriptor is None:
             entries.append(Entry(frame.name, frame.stamp, error=described.error or "broken image"))
             continue
+        encoded = features = b""
         if storage != "none":
             stored = resize_to_fit(image, THUMBNAIL_PIXELS) if storage == "thumbnail" else image
-            images.append(encode_jpeg(stored, _JPEG_QUALITY[storage]))
-            journal.image_end += len(images[-1])
-        entries.append(Entry.of_place(frame.name, frame.stamp, frame.pose, journal.image_end))
+            encoded = encode_jpeg(stored, _JPEG_QUALITY[storage])
+        if kind != "none":
+            features = PackedFeatures(find_features(image, KINDS[kind].stored, kind)).pack()
+        images.append(encoded + features)
+        journal.image_end += len(images[-1])
+        entries.append(Entry.of_place(frame.name, frame.stamp, frame.pose, journal.image_end, len(features)))
         descriptors.append(descriptor)
     journal.append(entries, descriptors, images)
 
@@ -288,13 +301,18 @@ def _write_map(
     entries = journal.places
     poses = np.array([entry.pose or [np.nan] * 7 for entry in entries], dtype=np.float64)
     stamps = np.array([entry.stamp for entry in entries])
-    places = Places(np.empty((0, 0), np.float32), stamps, poses, source.camera)
+    features = None
+    if options.store_features != "none":
+        features = StoredFeatures(options.store_features, journal.pieces(of_features=True))
+    places = Places(np.empty((0, 0), np.float32), stamps, poses, source.camera, features=features)
+    if features is not None and options.store_images != "none":
+        places.images = journal.pieces(of_features=False)
     with put_together(output, header) as new:
         directions = None if options.directions is None else np.load(options.directions, allow_pickle=False)
         rows = journal.descriptors(extractor.dimension)
         write_descriptors(rows, new, options.dimension, directions=directions)
         write_places(new, places, [entry.name for entry in entries])
-        if options.store_images != "none":
+        if options.store_images != "none" and features is None:
             shutil.copyfile(journal.images_path, new / layout.IMAGES_FILE)
             ends = np.array([entry.image_end for entry in entries], dtype=np.int64)
             np.save(new / layout.IMAGE_ENDS_FILE, ends)

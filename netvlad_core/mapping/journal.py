@@ -11,9 +11,11 @@ import json
 import os
 import zlib
 from collections import Counter
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from time import monotonic
+from typing import Any
 
 import numpy as np
 
@@ -40,7 +42,8 @@ class Entry:
     ----------
     name, stamp : name and stamp of the frame.
     pose : x y z qx qy qz qw, or None.
-    image_end : offset in bytes behind the place's image in the images file.
+    image_end : offset in bytes behind the place's image and local features in the images file.
+    features : bytes of the local features, which come last.
     crc : checksum over all else in the entry, the descriptor and the image.
     """
 
@@ -48,13 +51,14 @@ class Entry:
     stamp: int
     pose: list[float] | None = None
     image_end: int = 0
+    features: int = 0
     error: str | None = None
     crc: int = 0
 
     @classmethod
-    def of_place(cls, name: str, stamp: int, pose: Pose | None, image_end: int) -> Entry:
+    def of_place(cls, name: str, stamp: int, pose: Pose | None, image_end: int, features: int = 0) -> Entry:
         values = None if pose is None else [*pose.position.tolist(), *pose.quaternion.tolist()]
-        return cls(name, stamp, values, image_end)
+        return cls(name, stamp, values, image_end, features)
 
     def sealed(self, row: bytes = b"", image: bytes = b"") -> Entry:
         """The entry with the checksum that belongs to its descriptor and image."""
@@ -126,6 +130,10 @@ class Journal:
     def descriptors(self, dimension: int) -> StoredRows:
         """Of the places."""
         return StoredRows(self.descriptors_path, np.float32, (self.place_count, dimension))
+
+    def pieces(self, of_features: bool) -> Sequence[bytes]:
+        """Packed local features, or the images, of the places; read when they are asked for."""
+        return _Pieces(StoredFile(self.images_path), self.places, of_features)
 
     @property
     def broken(self) -> Counter[str]:
@@ -201,3 +209,20 @@ class Journal:
         self._write()
         for file in (self._descriptors, self._images, self._journal):
             file.close()
+
+
+class _Pieces(Sequence[bytes]):
+    """Images, or the packed local features behind them."""
+
+    def __init__(self, file: StoredFile, places: list[Entry], of_features: bool) -> None:
+        self._file, self._places, self._of_features = file, places, of_features
+
+    def __len__(self) -> int:
+        return len(self._places)
+
+    def __getitem__(self, row: Any) -> Any:
+        row = range(len(self))[row]
+        entry, start = self._places[row], self._places[row - 1].image_end if row else 0
+        between = entry.image_end - entry.features
+        first, end = (between, entry.image_end) if self._of_features else (start, between)
+        return self._file.read(first, end - first)

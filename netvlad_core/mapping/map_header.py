@@ -35,10 +35,14 @@ ONNX_FILES = frozenset(f"model.{precision}.onnx" for precision in PRECISIONS)
 IMAGES_FILE = "images.bin"
 IMAGE_ENDS_FILE = "image_ends.npy"
 CAMERA_FILE = "camera.json"
+FEATURES_FILE = "features.bin"  # local features of all places, packed
+FEATURE_ENDS_FILE = "feature_ends.npy"
+FEATURE_FACTS_FILE = "features.json"  # their kind, and the likelihood that the map has taught
 CAMERAS_FILE = "cameras.json"  # instead of it, in a map whose drives have several calibrations
 SESSIONS_FILE = "sessions.npy"
-_FILES_SINCE = {CAMERAS_FILE: 4}
-_ALL_FILES = ONNX_FILES | {
+FEATURE_FILES = frozenset({FEATURES_FILE, FEATURE_ENDS_FILE, FEATURE_FACTS_FILE})
+_FILES_SINCE = {CAMERAS_FILE: 4, **dict.fromkeys(FEATURE_FILES, 4)}
+_ALL_FILES = ONNX_FILES | FEATURE_FILES | {
     DESCRIPTORS_FILE, DIRECTIONS_FILE, INDEX_FILE, STAMPS_FILE, POSES_FILE, NAMES_FILE, NETWORK_FILE,
     IMAGES_FILE, IMAGE_ENDS_FILE, CAMERA_FILE, CAMERAS_FILE, SESSIONS_FILE,
 }  # fmt: skip
@@ -165,6 +169,8 @@ class MapHeader:
             read |= {IMAGES_FILE, IMAGE_ENDS_FILE}
         if len(self.sessions) > 1:
             read.add(SESSIONS_FILE)
+        if FEATURE_FILES & self.files.keys():
+            read |= FEATURE_FILES
         if missing := read - self.files.keys():
             raise MapError(f"{path} is damaged: it does not name {', '.join(sorted(missing))}")
 

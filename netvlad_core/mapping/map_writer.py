@@ -17,6 +17,7 @@ from netvlad_core.errors import MapError
 from netvlad_core.files import hidden_beside, replace_directory, sendable, sole_writer
 from netvlad_core.mapping import map_header as layout
 from netvlad_core.mapping.map_header import MapHeader
+from netvlad_core.mapping.place_features import write_features
 from netvlad_core.mapping.place_map import PlaceMap
 from netvlad_core.mapping.places import Places
 from netvlad_core.mapping.projection import principal_directions
@@ -107,7 +108,7 @@ def write_places(folder: Path, places: Places, names: Sequence[str]) -> None:
 
     Parameters
     ----------
-    places : with descriptors (0, 0) if their file is written by `write_descriptors`.
+    places : with descriptors (0, 0) if their file has been written by `write_descriptors`.
     names : names of the places' frames in their source.
     """
     np.save(folder / layout.STAMPS_FILE, np.asarray(places.stamps, np.int64))
@@ -122,6 +123,8 @@ def write_places(folder: Path, places: Places, names: Sequence[str]) -> None:
             file.writelines(places.images)
         ends = np.cumsum([len(image) for image in places.images], dtype=np.int64)
         np.save(folder / layout.IMAGE_ENDS_FILE, ends)
+    if places.features is not None:
+        write_features(folder, places)
     if places.camera is not None:
         (folder / layout.CAMERA_FILE).write_text(places.camera.to_json())
     if places.cameras:

@@ -13,6 +13,9 @@ import numpy as np
 
 from netvlad_core.data.camera import Camera
 from netvlad_core.errors import CameraError, CheckpointError, ImageError, MapError
+from netvlad_core.geometry.evidence import Likelihood, is_likelihood
+from netvlad_core.geometry.features import KINDS
+from netvlad_core.geometry.packing import PackedFeatures, StoredFeatures
 from netvlad_core.mapping import map_header as layout
 from netvlad_core.mapping.contents import check_descriptors, check_places, check_sessions
 from netvlad_core.mapping.map_header import MapHeader
@@ -71,7 +74,7 @@ class PlaceMap(Places):
         images: Sequence[bytes] | None = None
         if header.store_images != "none":
             ends = load_array(files[layout.IMAGE_ENDS_FILE], np.int64, (count,))
-            images = _Images(files[layout.IMAGES_FILE], ends)
+            images = _Pieces(files[layout.IMAGES_FILE], ends)
         super().__init__(
             rows,
             load_array(files[layout.STAMPS_FILE], np.int64, (count,)),
@@ -82,6 +85,7 @@ class PlaceMap(Places):
             _read_cameras(files[layout.CAMERAS_FILE], len(header.sessions))
             if layout.CAMERAS_FILE in files
             else (),
+            _read_features(files, count) if layout.FEATURES_FILE in files else None,
         )
         self.directions: np.ndarray | None = None
         if header.is_reduced:
@@ -143,6 +147,12 @@ class PlaceMap(Places):
             raise MapError(
                 f"the image of place {place} in {self.path / layout.IMAGES_FILE}: {error}"
             ) from error
+
+    def stored_features(self, place: int) -> PackedFeatures | None:
+        try:
+            return super().stored_features(place)
+        except MapError as error:
+            raise MapError(f"place {place} in {self.path / layout.FEATURES_FILE}: {error}") from error
 
     def reduced(self, descriptors: np.ndarray) -> np.ndarray:
         """What is compared with `descriptors`, (Q, P) float32, of descriptors (Q, D) of the network."""
@@ -214,13 +224,13 @@ class PlaceMap(Places):
             )
 
 
-class _Images(Sequence[bytes]):
-    """JPEG files one after the other in one file, with their ends (N,); MapError if they do not fit."""
+class _Pieces(Sequence[bytes]):
+    """Pieces of a file, one after the other, with their ends (N,); MapError if they do not fit."""
 
     def __init__(self, file: StoredFile, ends: np.ndarray) -> None:
         self._file, self._bounds = file, np.concatenate([np.zeros(1, np.int64), ends])
         if (np.diff(self._bounds) < 0).any() or self._bounds[-1] != file.size:
-            raise MapError(f"the ends of the images do not fit {file.path} of {file.size} bytes")
+            raise MapError(f"the ends of the pieces do not fit {file.path} of {file.size} bytes")
 
     def __len__(self) -> int:
         return len(self._bounds) - 1
@@ -267,6 +277,26 @@ def _read_cameras(file: StoredFile, count: int) -> list[Camera | None]:
         return [None if value is None else Camera.from_json(json.dumps(value)) for value in values]
     except (ValueError, RecursionError, CameraError) as error:
         raise MapError(f"{file.path} is damaged: {error}") from error
+
+
+def _read_features(files: Mapping[str, StoredFile], count: int) -> StoredFeatures:
+    file = files[layout.FEATURE_FACTS_FILE]
+    try:
+        facts = json.loads(file.read(0, min(file.size, _MOST_CAMERA_BYTES)))
+    except (ValueError, RecursionError) as error:
+        raise MapError(f"{file.path} is not readable as JSON: {error}") from error
+    is_right = isinstance(facts, dict) and facts.keys() == {"kind", "likelihood"}
+    if not is_right or not (facts["likelihood"] is None or is_likelihood(facts["likelihood"])):
+        raise MapError(f"{file.path} is damaged: expected the kind of the features and a likelihood")
+    if facts["kind"] not in KINDS:
+        raise MapError(
+            f"{file.path} names the local features {facts['kind']!r:.40}; this program knows "
+            f"{', '.join(KINDS)}"
+        )
+    ends = load_array(files[layout.FEATURE_ENDS_FILE], np.int64, (count,))
+    rows = _Pieces(files[layout.FEATURES_FILE], ends)
+    taught = facts["likelihood"]
+    return StoredFeatures(facts["kind"], rows, None if taught is None else Likelihood.from_json(taught))
 
 
 @contextmanager

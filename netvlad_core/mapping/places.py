@@ -10,6 +10,7 @@ import numpy as np
 from netvlad_core.data.camera import Camera
 from netvlad_core.data.geometry import Pose
 from netvlad_core.data.images import decode_picture
+from netvlad_core.geometry.packing import PackedFeatures, StoredFeatures
 from netvlad_core.search import Rows
 
 
@@ -24,6 +25,9 @@ class Match:
     similarity : inner product of the descriptors, in [-1, 1].
     pose : map <- base_link of the place, None in a map without poses.
     inliers : local features that agree with one geometry of query and place; 0 without verification.
+    log_ratio : log of the likelihood ratio of these inliers in nats, see `geometry/evidence.py`; None without
+        verification, and if the map has taught none.
+    support : factor by which they raise the score.
     """
 
     place: int
@@ -31,14 +35,18 @@ class Match:
     similarity: float
     pose: Pose | None
     inliers: int = 0
+    log_ratio: float | None = None
+    support: float = 1.0
 
     @property
     def score(self) -> float:
-        """Similarity, times the root of the inliers if there are any.
+        """Similarity times the root of the inliers; if the map has taught what chance gives, beyond that.
 
         Retrieval and geometry see different things, and the product is better than either. A count is
         uncertain by its root, so a difference of roots means the same among few inliers as among many.
         """
+        if self.log_ratio is not None:
+            return self.similarity * (self.support if self.similarity > 0 else 1.0)
         return self.similarity * float(np.sqrt(max(1, self.inliers)))
 
 
@@ -61,6 +69,7 @@ class Places:
     cameras : calibration of each session, or None, if they differ; empty otherwise.
     images : JPEG files of all places, None if not every place has one.
     sessions : (N,) int32, which drive each place is from; by default all are from one, 0.
+    features : local features of all places, None if they were not stored.
     """
 
     def __init__(
@@ -72,6 +81,7 @@ class Places:
         images: Sequence[bytes] | None = None,
         sessions: np.ndarray | None = None,
         cameras: Sequence[Camera | None] = (),
+        features: StoredFeatures | None = None,
     ) -> None:
         self.descriptors = descriptors
         self.stamps = stamps
@@ -79,6 +89,7 @@ class Places:
         self.camera = camera
         self.cameras = cameras
         self.images = images
+        self.features = features
         self.sessions = np.zeros(len(stamps), np.int32) if sessions is None else sessions
 
     def __len__(self) -> int:
@@ -104,6 +115,10 @@ class Places:
     def image(self, place: int) -> np.ndarray | None:
         """Image of a place, uint8 RGB (H, W, 3), or None if it was not kept."""
         return None if self.images is None else decode_picture(self.images[place])
+
+    def stored_features(self, place: int) -> PackedFeatures | None:
+        """Local features of a place, or None if they were not stored."""
+        return None if self.features is None else self.features[place]
 
     def camera_of(self, place: int) -> Camera | None:
         """Calibration of the camera that took the image of a place, None if it is not known."""

@@ -55,12 +55,7 @@ class OnnxFacts:
     @classmethod
     def read(cls, path: Path) -> OnnxFacts:
         """Read and check, before any engine opens the file; raises CheckpointError that names it."""
-        if not path.is_file():
-            raise CheckpointError(f"there is no ONNX file {path}")
-        try:
-            metadata = _metadata(path)
-        except (ValueError, OSError) as error:
-            raise CheckpointError(f"{path} is cut off, damaged or no ONNX file: {error}") from error
+        metadata = read_metadata(path)
         if metadata.get("format") != FORMAT:
             found = metadata.get("format", "no format at all")
             raise CheckpointError(
@@ -70,14 +65,7 @@ class OnnxFacts:
             stated = metadata["model_id"], NetworkSpec.from_json(metadata["spec"]), metadata["precision"]
         except (KeyError, CheckpointError) as error:
             raise CheckpointError(f"{path} is damaged, its metadata are not whole: {error}") from error
-        is_whole = _SUM in metadata
-        digest = sha256_of(path, path.stat().st_size - _SUM_LENGTH if is_whole else None)
-        if is_whole and digest != metadata[_SUM]:
-            raise CheckpointError(
-                f"{path} is damaged: its checksum is wrong, it has changed since it was written; "
-                "export it again"
-            )
-        return cls(*stated, digest, is_whole)
+        return cls(*stated, check_sum(path, metadata), _SUM in metadata)
 
 
 def with_sum(content: bytes) -> bytes:
@@ -85,15 +73,31 @@ def with_sum(content: bytes) -> bytes:
     return content + _SUM_HEAD + hashlib.sha256(content).hexdigest().encode()
 
 
-def _metadata(path: Path) -> dict[str, str]:
-    """The metadata of an ONNX file; its graph is skipped, not read. Raises ValueError if it is not whole."""
-    with path.open("rb") as file:
-        entries = [BytesIO(entry) for entry in _fields(file, _METADATA_FIELD)]
-    keys, values = (
-        [b"".join(_fields(entry, field)).decode() for entry in entries]
-        for field in (_KEY_FIELD, _VALUE_FIELD)
-    )
-    return dict(zip(keys, values, strict=True))
+def check_sum(path: Path, metadata: dict[str, str]) -> str:
+    """The sha256 of a file's content, as far as it is summed; raises CheckpointError if it has changed."""
+    is_summed = _SUM in metadata
+    digest = sha256_of(path, path.stat().st_size - _SUM_LENGTH if is_summed else None)
+    if is_summed and digest != metadata[_SUM]:
+        raise CheckpointError(
+            f"{path} is damaged: its checksum is wrong, it has changed since it was written; export it again"
+        )
+    return digest
+
+
+def read_metadata(path: Path) -> dict[str, str]:
+    """The metadata of an ONNX file; its graph is skipped, not read. Raises CheckpointError that names it."""
+    if not path.is_file():
+        raise CheckpointError(f"there is no ONNX file {path}")
+    try:
+        with path.open("rb") as file:
+            entries = [BytesIO(entry) for entry in _fields(file, _METADATA_FIELD)]
+        keys, values = (
+            [b"".join(_fields(entry, field)).decode() for entry in entries]
+            for field in (_KEY_FIELD, _VALUE_FIELD)
+        )
+        return dict(zip(keys, values, strict=True))
+    except (ValueError, OSError) as error:
+        raise CheckpointError(f"{path} is cut off, damaged or no ONNX file: {error}") from error
 
 
 def _fields(file: BinaryIO, wanted: int) -> Iterator[bytes]:
@@ -135,7 +139,7 @@ class OnnxEngine(Engine):
 
     def __init__(self, path: Path, device: str = "auto") -> None:
         facts = OnnxFacts.read(path)
-        self._session = _open_session(path, device, facts.digest)
+        self._session = open_session(path, device, facts.digest)
         self.model_id, self.spec, self.precision = facts.model_id, facts.spec, facts.precision
         self.is_whole = facts.is_whole
         provider = self._session.get_providers()[0].removesuffix("ExecutionProvider")
@@ -156,7 +160,8 @@ class OnnxEngine(Engine):
         return self._session.run([OUTPUT], {INPUT: resized})[0]
 
 
-def _open_session(path: Path, device: str, digest: str) -> Any:
+def open_session(path: Path, device: str, digest: str) -> Any:
+    """A session of ONNX Runtime; raises NetvladError without it, CheckpointError for a broken file."""
     try:
         import onnxruntime
     except ImportError as error:

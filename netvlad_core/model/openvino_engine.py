@@ -40,7 +40,7 @@ class OpenVinoEngine(Engine):
 
     def __init__(self, path: Path, precision: str = "auto") -> None:
         facts = OnnxFacts.read(path)
-        self._core, self._model = _open(path)
+        self._core, self._model = read_model(path)
         self.model_id, self.spec, self.is_whole = facts.model_id, facts.spec, facts.is_whole
         possible = _possible_precisions(self._core, facts.precision)
         if precision not in ("auto", *possible):
@@ -112,7 +112,8 @@ class OpenVinoEngine(Engine):
         }
 
 
-def _open(path: Path) -> tuple[Any, Any]:
+def read_model(path: Path) -> tuple[Any, Any]:
+    """OpenVINO's core and the network in an ONNX file, not compiled yet; raises as `OpenVinoEngine`."""
     try:
         import openvino
         from openvino.frontend import FrontEndManager

@@ -6,7 +6,7 @@ import numpy as np
 
 from netvlad_core.data.camera import Camera
 from netvlad_core.data.geometry import Pose
-from netvlad_core.localization.geometry.local_features import LocalFeatures
+from netvlad_core.geometry.local_features import LocalFeatures
 
 # base_link <- optical frame: looking forward, 1.5 m above the ground.
 MOUNTING = Pose.from_values([0.5, 0.0, 1.5], [-0.5, 0.5, -0.5, 0.5])

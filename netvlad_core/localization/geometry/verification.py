@@ -10,13 +10,14 @@ from functools import cached_property
 import numpy as np
 
 from netvlad_core.errors import MapError
+from netvlad_core.geometry.features import KINDS
+from netvlad_core.geometry.local_features import LocalFeatures
+from netvlad_core.geometry.two_views import TwoViews, compare
 from netvlad_core.localization.elsewhere import Elsewhere, distance
-from netvlad_core.localization.geometry.local_features import LocalFeatures
-from netvlad_core.localization.geometry.place_geometry import LOOKED_AT_IN_MAP, PlaceGeometry, fitting
-from netvlad_core.localization.geometry.structure import FEWEST_POINTS, resect
-from netvlad_core.localization.geometry.two_views import TwoViews, compare
+from netvlad_core.localization.geometry.resection import FEWEST_POINTS, resect
 from netvlad_core.localization.observation import Observation
 from netvlad_core.localization.pose_prior import PosedMatch, PoseEstimate
+from netvlad_core.mapping.place_geometry import LOOKED_AT_IN_MAP, PlaceGeometry, fitting
 from netvlad_core.mapping.place_map import PlaceMap
 from netvlad_core.mapping.places import Match, Places
 from netvlad_core.settings import setting
@@ -41,12 +42,20 @@ class VerificationOptions:
 
     min_inliers: int = setting(
         30,
-        "With verification: local features that must agree for a place to be confirmed.",
+        "With verification: local features that must agree for a place to be confirmed, in a map without "
+        "stored ones.",
         8,
         10_000,
         name="min_inliers",
         source="chosen on the five sets of benchmarks/ladder.py; wrong pairs of real streets reach 34 "
         "inliers, so loop closures take 40",
+    )
+    min_log_ratio: float = setting(
+        5.0,
+        "The same in a map with stored features, by the log of the likelihood ratio that it has taught.",
+        0.0,
+        1000.0,
+        source="by design: one pair of strangers of the map in 600 reaches it",
     )
     most_places: int = setting(
         10,
@@ -58,7 +67,7 @@ class VerificationOptions:
     )
     features: int = setting(
         1000,
-        "Largest number of local features found in an image.",
+        "Largest number of local features found in an image, for a map without stored ones.",
         50,
         100_000,
         source="a bound of time: matching grows with its square; not tuned",
@@ -86,7 +95,7 @@ class Seen:
     Attributes
     ----------
     matches : matches with their inliers, the best score first.
-    confirmed : matches with at least `min_inliers`.
+    confirmed : matches with at least `min_log_ratio`, or `min_inliers` if the map has taught no likelihood.
     verified : the place that the image shows and where it was taken; None if no place is confirmed, if two
         distant places are, or if the pose should be measurable but is not.
     """
@@ -98,6 +107,11 @@ class Seen:
     _query: Observation
     _elsewhere: Elsewhere
 
+    @property
+    def is_calibrated(self) -> bool:
+        """Whether the map has taught a likelihood: then scores are similarities, or more."""
+        return self._verifier.likelihood is not None
+
     @cached_property
     def _trust(self) -> float:
         is_measured = self.verified is not None and self.verified.is_metric and self.verified.is_near
@@ -108,8 +122,13 @@ class Seen:
     def weights(self) -> dict[int, float]:
         """What the inliers of each place add to its similarity, in standard deviations of that.
 
-        0 up to half of `min_inliers` (unrelated images reach that by chance), then ln 2 = 0.7 per doubling.
+        ln(1 + l) for a log ratio l. In maps without a likelihood 0 up to half of `min_inliers` (unrelated
+        images reach that by chance), then ln 2 = 0.7 per doubling.
         """
+        if self.is_calibrated:
+            return {
+                match.place: self._trust * float(np.log1p(match.log_ratio or 0.0)) for match in self.matches
+            }
         half = 0.5 * self._verifier.options.min_inliers
         return {
             match.place: self._trust * float(np.log(max(1.0, match.inliers / half))) for match in self.matches
@@ -117,7 +136,9 @@ class Seen:
 
     @property
     def confidence(self) -> float:
-        """Margin by which the best score exceeds those elsewhere, less if the pose should be measurable."""
+        """Best score; without a likelihood its margin over those elsewhere, less if no pose is measured."""
+        if self.is_calibrated:
+            return self.matches[0].score
         return self._trust * self._elsewhere.margin(self.matches)
 
 
@@ -126,25 +147,36 @@ class Verifier:
 
     Parameters
     ----------
-    places : with images.
+    places : with local features or images.
     """
 
     def __init__(self, places: Places, options: VerificationOptions | None = None) -> None:
         self.options = options or VerificationOptions()
         self._places = places
         self._geometry = PlaceGeometry(places, self.options.features)
+        self.likelihood = places.features.likelihood if places.features else None
 
     @classmethod
     def of_map(cls, place_map: PlaceMap, options: VerificationOptions) -> Verifier:
-        """Verifier of a stored map; raises MapError if the map has no images."""
-        if place_map.header.store_images == "none":
+        """Verifier of a stored map; raises MapError if the map has neither local features nor images."""
+        if place_map.features is None and place_map.header.store_images == "none":
             raise MapError(
-                f"the map {place_map.path} keeps no images, so matches cannot be verified against it; build "
-                "it with --store-images full"
+                f"the map {place_map.path} keeps neither local features nor images, so matches cannot be "
+                "verified against it; build it with --store-features, or with --store-images full"
             )
         verifier = cls(place_map, options)
         verifier._geometry.look_for_ego_mask(LOOKED_AT_IN_MAP)  # now, and not while the first image waits
         return verifier
+
+    @property
+    def looked_for(self) -> tuple[int, str]:
+        """Number and kind of the local features that an image needs to be compared."""
+        stored = self._places.features
+        return (
+            (self.options.features, "rootsift")
+            if stored is None
+            else (KINDS[stored.kind].stored, stored.kind)
+        )
 
     def with_options(self, options: VerificationOptions) -> Verifier:
         """The same places with other thresholds; what is known of them is kept if it stays true."""
@@ -170,7 +202,7 @@ class Verifier:
         query = replace(observation, camera=camera)
         elsewhere = Elsewhere(radius)
         ranked = self._rank(observation.features, matches)
-        confirmed = [match for match in ranked if match.inliers >= self.options.min_inliers]
+        confirmed = [match for match in ranked if self._is_confirmed(match)]
         verified = self._verify(query, ranked, confirmed, elsewhere) if confirmed else None
         return Seen(ranked, confirmed, verified, self, query, elsewhere)
 
@@ -190,8 +222,22 @@ class Verifier:
         compared, others = matches[: self.options.most_places], matches[self.options.most_places :]
         # Without cameras: a fundamental matrix is found in a tenth of the time of an essential one.
         views = [compare(query, self._geometry.features_of(match.place)) for match in compared]
-        counted = [replace(match, inliers=len(view.inliers)) for match, view in zip(compared, views)]
-        return [*sorted(counted, key=lambda match: -match.score), *others]
+        counted = [self._counted(match, len(view.inliers)) for match, view in zip(compared, views)]
+        ranked = sorted(counted, key=lambda match: -match.score)
+        if self.likelihood is None:  # scores with and without inliers have nothing in common
+            return [*ranked, *others]
+        return sorted([*ranked, *others], key=lambda match: -match.score)
+
+    def _counted(self, match: Match, inliers: int) -> Match:
+        if self.likelihood is None:
+            return replace(match, inliers=inliers)
+        log_ratio, support = self.likelihood.log_ratio(inliers), self.likelihood.support(inliers)
+        return replace(match, inliers=inliers, log_ratio=log_ratio, support=support)
+
+    def _is_confirmed(self, match: Match) -> bool:
+        if match.log_ratio is not None:
+            return match.log_ratio >= self.options.min_log_ratio
+        return self.likelihood is None and match.inliers >= self.options.min_inliers
 
     def _verify(
         self, query: Observation, ranked: list[Match], confirmed: list[Match], elsewhere: Elsewhere
@@ -241,4 +287,4 @@ class Verifier:
         places = self._places
         if query.camera is None or places.camera_of(place) is None or places.pose(place) is None:
             return False
-        return len(self._geometry.points_of(place)) >= FEWEST_POINTS
+        return int(np.isfinite(self._geometry.points_of(place)[:, 0]).sum()) >= FEWEST_POINTS

@@ -16,6 +16,7 @@ from scipy.spatial.transform import Rotation
 from netvlad_core.data.camera import Camera
 from netvlad_core.data.geometry import Pose
 from netvlad_core.errors import MapError
+from netvlad_core.geometry.packing import StoredFeatures
 from netvlad_core.mapping import map_header as layout
 from netvlad_core.mapping.map_writer import (
     check_output,
@@ -92,18 +93,24 @@ def check_fit(maps: Sequence[PlaceMap], output: Path) -> None:
 
 
 def write_parts(
-    parts: Sequence[Part], output: Path, operation: str, dimension: int, **changes: Any
+    parts: Sequence[Part],
+    output: Path,
+    operation: str,
+    dimension: int,
+    has_features: bool = True,
+    **changes: Any,
 ) -> PlaceMap:
     """Write the map that consists of some places of one or several maps, in one step.
 
     The model is that of the first part. Images go with the map if all parts have them, else it is said in the
-    log that they are dropped. Descriptors are read block by block. Those of one
+    log that they are dropped; so it is with local features. Descriptors are read block by block. Those of one
     reduced map keep its directions; those of several are reduced anew, along directions of them all.
 
     Parameters
     ----------
     operation : what is done, for the map's history.
     dimension : as in `BuildOptions`.
+    has_features : False drops the local features.
     changes : fields of the header that are to be others than those of the first part.
 
     Raises
@@ -126,6 +133,8 @@ def write_parts(
     )
     header = replace(header, **changes)
     described = Described.of(parts, header.store_images != "none")
+    if not has_features:
+        described.places.features = None
     with writing_map(output, replace(header, sessions=described.drives)) as new:
         _write_rows(parts, new, dimension)
         write_places(new, described.places, described.names)
@@ -164,6 +173,7 @@ class Described:
             _Images(parts) if has_images else None,
             sessions,
             each,
+            _one_kind(parts),
         )
         names = [part.place_map.names[row] for part in parts for row in part.rows.tolist()]
         return cls(places, names, drives)
@@ -228,6 +238,25 @@ class _Images(_Joint, Sequence[bytes]):
         _, part, inside = next(iter(self._within(np.array([range(len(self))[row]]))))
         assert part.place_map.images is not None  # all maps have them
         return part.place_map.images[int(part.rows[inside[0]])]
+
+
+class _FeatureRows(_Joint, Sequence[bytes]):
+    """Packed local features, read when they are written."""
+
+    def __getitem__(self, row: Any) -> Any:
+        _, part, inside = next(iter(self._within(np.array([range(len(self))[row]]))))
+        assert part.place_map.features is not None  # all maps have them
+        return part.place_map.features.rows[int(part.rows[inside[0]])]
+
+
+def _one_kind(parts: Sequence[Part]) -> StoredFeatures | None:
+    """Local features of all places, if all have them and of one kind; what is dropped is said in the log."""
+    kinds = {part.place_map.features.kind if part.place_map.features else None for part in parts}
+    kind = next(iter(kinds))
+    if len(kinds) == 1:
+        return None if kind is None else StoredFeatures(kind, _FeatureRows(parts))
+    _log.warning("local features are dropped: a map has those of all places and of one kind")
+    return None
 
 
 def _network_owner(maps: Sequence[PlaceMap]) -> PlaceMap:

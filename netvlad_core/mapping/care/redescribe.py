@@ -55,7 +55,9 @@ def redescribe(place_map: PlaceMap, output: Path, options: BuildOptions, progres
     check_fit([place_map], output)
     if place_map.header.store_images == "thumbnail":
         _log.warning("the map keeps thumbnails, which tell less than the images of the drive")
-    options = replace(options, keyframes=KEEP_ALL, store_images="none", require_poses=False)
+    options = replace(
+        options, keyframes=KEEP_ALL, store_images="none", store_features="none", require_poses=False
+    )
     output = output.resolve()
     with sole_writer(output) as work:
         given = [path for path in (options.weights, options.backbone_weights) if path is not None]

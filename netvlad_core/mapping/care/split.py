@@ -34,5 +34,9 @@ def split_by_session(place_map: PlaceMap, names: Sequence[str], output: Path) ->
 
 
 def strip_images(place_map: PlaceMap, output: Path) -> PlaceMap:
-    """Write the map without its images; raises MapError if something else than a map is at the output."""
-    return write_parts([Part.of(place_map)], output, "strip-images", 0, store_images="none")
+    """Write the map without its images, and without the local features, of which images can be guessed.
+
+    Raises MapError if something else than a map is at the output.
+    """
+    parts = [Part.of(place_map)]
+    return write_parts(parts, output, "strip-images", 0, has_features=False, store_images="none")

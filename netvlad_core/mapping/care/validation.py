@@ -14,7 +14,7 @@ from netvlad_core.mapping.place_map import PlaceMap, checked_file
 
 
 def faults_of(path: Path, images: int | None = None, network: bool = True) -> Iterator[str]:
-    """Check every checksum, what the files hold, the stored images and the network; a sentence per fault.
+    """Check every checksum, what the files hold, images, local features and the network; a sentence a fault.
 
     What cannot be looked at because something before it is damaged is not judged: images and network only in
     a map that opens.
@@ -45,12 +45,21 @@ def faults_of(path: Path, images: int | None = None, network: bool = True) -> It
         yield str(error)
         return
     yield from _broken_images(place_map, images)
+    yield from _broken_features(place_map)
     if not network:
         return
     try:
         place_map.open_extractor(device="cpu")
     except NetvladError as error:
         yield str(error)
+
+
+def _broken_features(place_map: PlaceMap) -> Iterator[str]:
+    for place in range(len(place_map)):
+        try:
+            place_map.stored_features(place)
+        except NetvladError as error:
+            yield str(error)
 
 
 def _broken_images(place_map: PlaceMap, most: int | None) -> Iterator[str]:

@@ -14,8 +14,8 @@ from netvlad_core.data.catalogue import CatalogueSource
 from netvlad_core.data.frames import Frame
 from netvlad_core.data.geometry import Pose
 from netvlad_core.errors import MapError
+from netvlad_core.geometry.local_features import LocalFeatures, find_features, no_features
 from netvlad_core.localization.elsewhere import Elsewhere
-from netvlad_core.localization.geometry.local_features import NO_FEATURES, LocalFeatures, find_features
 from netvlad_core.localization.geometry.verification import Seen, VerificationOptions, VerifiedMatch, Verifier
 from netvlad_core.localization.localizer import Localizer, LocalizerOptions, State
 from netvlad_core.localization.observation import Observation
@@ -226,6 +226,6 @@ def test_scene_that_stands_in_two_parts_of_the_map_is_none() -> None:
 
 def test_other_scene_and_missing_image_confirm_nothing() -> None:
     query = look(_POINTS, _ALONG[1], 0.3)
-    assert _verify(Street(_ALONG), [NO_FEATURES] * 3, query) is None
+    assert _verify(Street(_ALONG), [no_features()] * 3, query) is None
     other = [look(scattered(300, seed=5), pose, 0.3, wrong=1.0) for pose in _ALONG]
     assert _verify(Street(_ALONG), other, query) is None

@@ -10,7 +10,7 @@ import pytest
 
 from netvlad_core.data.geometry import Pose
 from netvlad_core.errors import ImageError, MapError
-from netvlad_core.localization.geometry.local_features import find_features
+from netvlad_core.geometry.local_features import find_features
 from netvlad_core.localization.geometry.verification import VerificationOptions
 from netvlad_core.localization.loops.loop_closure import LoopCloser, LoopClosure
 from netvlad_core.localization.loops.loop_options import LoopClosureOptions

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 import numpy as np
 from scipy.ndimage import binary_dilation
 
-from netvlad_core.localization.geometry.local_features import LocalFeatures, match_features
+from netvlad_core.geometry.local_features import LocalFeatures, match_features
 
 _GRID = (24, 32)  # rows and columns: cells of 10 pixels in an image of 320x240; not tuned
 # A cell belongs to the robot if its features stand still in this share of image pairs. Without any visible

@@ -7,8 +7,8 @@ import pytest
 
 from netvlad_core.data.camera import Camera
 from netvlad_core.data.geometry import Pose
-from netvlad_core.localization.geometry.local_features import LocalFeatures, find_features, match_features
-from netvlad_core.localization.geometry.two_views import Case, compare
+from netvlad_core.geometry.local_features import LocalFeatures, find_features, match_features
+from netvlad_core.geometry.two_views import Case, compare
 from support.scene import CAMERA, MOUNTING, look, scattered
 from support.street import street, view
 

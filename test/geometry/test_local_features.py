@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from netvlad_core.localization.geometry.local_features import find_features, match_features
+from netvlad_core.geometry.local_features import find_features, match_features
 from support.street import street, view
 
 

@@ -11,11 +11,11 @@ import numpy as np
 
 from netvlad_core.data.camera import Camera
 from netvlad_core.data.geometry import rotation_between
+from netvlad_core.data.radii import POSITIVE_WITHIN
 from netvlad_core.errors import CameraError
-from netvlad_core.localization.elsewhere import Elsewhere, distance
-from netvlad_core.localization.geometry.ego_mask import find_ego_mask, without
-from netvlad_core.localization.geometry.local_features import NO_FEATURES, LocalFeatures, find_features
-from netvlad_core.localization.geometry.structure import View, triangulate
+from netvlad_core.geometry.ego_mask import find_ego_mask, without
+from netvlad_core.geometry.local_features import LocalFeatures, find_features, no_features
+from netvlad_core.geometry.structure import View, triangulate
 from netvlad_core.mapping.places import Places
 
 # Views to triangulate from: a smaller baseline gives no angle (0.5 m at 30 m of depth is one degree, the
@@ -28,6 +28,7 @@ _ROWS_AROUND = 12
 # Images in which the ego mask is looked for: in a drive that goes on, while an image waits, and in a stored
 # map, before the first image. Bounds of time.
 _LOOKED_AT, LOOKED_AT_IN_MAP = 12, 24
+_ANOTHER_SCENE = 2 * POSITIVE_WITHIN  # metres between places: one camera may be near both
 # Places whose features (at most 270 MB) and points are kept: a drive asks for the same ones again.
 _KEPT = 512
 
@@ -39,17 +40,22 @@ class PlaceGeometry:
 
     Parameters
     ----------
-    places : places with images, full ones rather than thumbnails; without an image a place has no features.
-    features : largest number of local features in an image.
+    places : with stored features, or with images, full ones rather than thumbnails; with neither a place has
+        no features.
+    features : largest number of local features in an image, where none are stored.
     """
 
-    def __init__(self, places: Places, features: int) -> None:
+    def __init__(self, places: Places, features: int = 0) -> None:
         self.places = places
         self.most_features = features
+        self.kind = "rootsift" if places.features is None else places.features.kind
         self._features: OrderedDict[int, LocalFeatures] = OrderedDict()
-        self._points: OrderedDict[int, dict[int, np.ndarray]] = OrderedDict()
+        self._points: OrderedDict[int, np.ndarray] = OrderedDict()
         self._ego_mask = find_ego_mask([])
         self._looked_among = _LOOKED_AT // 2  # places
+        # A stored map has looked for the robot before its rows became whole.
+        first = places.stored_features(0) if places.features is not None and len(places) else None
+        self._is_masked = first is not None and first.points is not None
         self._lock = RLock()  # a robot's images and a service's are verified by two threads
 
     def features_of(self, place: int) -> LocalFeatures:
@@ -58,10 +64,10 @@ class PlaceGeometry:
             self.look_for_ego_mask()
             return _kept(self._features, place, lambda: without(self._find(place), self._ego_mask))
 
-    def points_of(self, place: int) -> dict[int, np.ndarray]:
-        """Points that the image of a place shows, as `triangulate` returns them."""
+    def points_of(self, place: int) -> np.ndarray:
+        """Points that the image of a place shows: (N, 3) metres for its N features, NaN if unknown."""
         with self._lock:
-            return _kept(self._points, place, lambda: self._triangulate(place))
+            return _kept(self._points, place, lambda: self._find_points(place))
 
     def camera_of(self, place: int) -> Camera | None:
         """The camera of a place's image, for the size of that image."""
@@ -71,7 +77,7 @@ class PlaceGeometry:
         """Find in some images which parts show the robot; again when the places have doubled."""
         with self._lock:
             count = len(self.places)
-            if count < 2 * self._looked_among:
+            if count < 2 * self._looked_among or self._is_masked:
                 return
             self._looked_among = count
             rows = np.linspace(0, count - 1, min(count, images)).astype(int).tolist()
@@ -88,17 +94,28 @@ class PlaceGeometry:
                 self._points.clear()
 
     def _find(self, place: int) -> LocalFeatures:
+        stored = self.places.stored_features(place)
+        if stored is not None:
+            return stored.features
         image = self.places.image(place)
-        return NO_FEATURES if image is None else find_features(image, self.most_features)
+        return no_features() if image is None else find_features(image, self.most_features)
 
     def _shows_another_scene(self, one: int, other: int) -> bool:
         a, b = self.places.pose(one), self.places.pose(other)
-        return one != other if a is None or b is None else distance(a, b) > Elsewhere().between_places
+        return (
+            one != other
+            if a is None or b is None
+            else float(np.linalg.norm(a.position - b.position)) > _ANOTHER_SCENE
+        )
 
-    def _triangulate(self, place: int) -> dict[int, np.ndarray]:
+    def _find_points(self, place: int) -> np.ndarray:
+        pose, stored = self.places.pose(place), self.places.stored_features(place)
+        if stored is not None and stored.points is not None and pose is not None:
+            return pose.rotation.apply(stored.points) + pose.position
         view = self._view(place)
-        others = [other for row in self._rows_beside(place) if (other := self._view(row)) is not None]
-        return triangulate(view, others) if view is not None else {}
+        if view is None:
+            return np.full((len(self.features_of(place)), 3), np.nan)
+        return triangulate(view, [other for row in self._rows_beside(place) if (other := self._view(row))])
 
     def _rows_beside(self, place: int) -> np.ndarray:
         """Places beside one that look the same way from elsewhere, those at a middle distance first."""

@@ -10,7 +10,7 @@ import numpy as np
 from scipy.spatial.transform import Rotation
 
 from netvlad_core.data.camera import Camera
-from netvlad_core.localization.geometry.local_features import LocalFeatures, match_features
+from netvlad_core.geometry.local_features import LocalFeatures, match_features
 
 # Numbers without a word on what was tried are by design; their neighbours were not tried.
 _CONFIDENCE = 0.999
