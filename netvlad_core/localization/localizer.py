@@ -17,6 +17,7 @@ from netvlad_core.data.frames import Frame
 from netvlad_core.data.geometry import Pose
 from netvlad_core.data.radii import POSITIVE_WITHIN
 from netvlad_core.errors import ImageError, MapError
+from netvlad_core.localization.appearances import Appearances
 from netvlad_core.localization.geometry.verification import Seen, VerificationOptions, VerifiedMatch, Verifier
 from netvlad_core.localization.last_place import LastPlace
 from netvlad_core.localization.observation import Observation, Observer, observe_frames
@@ -204,6 +205,7 @@ class Localizer:
         self.observe = Observer(extractor)
         # Views of several drives at one spot are one place to the filter, as likely as the best of them.
         self._spots = Spots.of_map(place_map, place_map.header.spacing)
+        self._appearances = Appearances(place_map, self._spots)
         first = self._spots.first
         self._sequence = SequenceFilter(
             place_map.poses[first], place_map.stamps[first], self.options.sequence
@@ -295,8 +297,9 @@ class Localizer:
         and none elsewhere as well, AMBIGUOUS if places are similar enough.
         """
         query = self.place_map.reduced(observation.descriptor[None])
-        similarities, places = self._search(query, self.options.top_k)
-        best = self._spots.best_views(places)[: self.options.top_k]
+        is_one_drive = len(self.place_map.drives) == 1
+        similarities, places = self._search(query, self.options.top_k if is_one_drive else _CANDIDATES)
+        best = self._best_views(query[0], similarities, places)[: self.options.top_k]
         matches: Sequence[Match] = self.place_map.matches(places[best], similarities[best])
         is_similar = matches[0].similarity >= self._least_similarity
         if (seen := self._see(observation, matches)) is not None:
@@ -329,7 +332,7 @@ class Localizer:
         query = self.place_map.reduced(descriptor[None])
         similarities, places = self._search(query, max(_CANDIDATES, top_k))
         scores = self._standard.of(query[0], similarities, places)
-        best = self._spots.best_views(places)
+        best = self._best_views(query[0], similarities, places)
         matches: Sequence[Match] = self.place_map.matches(places[best][:top_k], similarities[best][:top_k])
         if (seen := self._see(observation, matches)) is not None:
             matches, weights = seen.matches, seen.weights  # what geometry has seen counts for the drive, too
@@ -409,6 +412,12 @@ class Localizer:
         most = min(count * len(self.place_map.drives), 2 * _CANDIDATES)
         similarities, places = self.index.search(query, most)
         return similarities[0], places[0]
+
+    def _best_views(self, query: np.ndarray, similarities: np.ndarray, places: np.ndarray) -> np.ndarray:
+        """Of places similar to a query (P,) the indices of the best view of each spot, best first."""
+        if len(self.place_map.drives) == 1:  # each place is a spot
+            return np.arange(len(places))
+        return self._appearances.ranked(places, similarities, self._standard.means(query))
 
     def _see(self, observation: Observation, matches: Sequence[Match]) -> Seen | None:
         """What geometry says of the image, if it is asked."""

@@ -38,9 +38,9 @@ class Spots:
         spot_of, first = own.copy(), own[places.sessions == places.sessions.min()]
         for session in np.unique(places.sessions)[1:]:
             rows = own[places.sessions == session]
-            nearest = _nearest(places.poses[rows], places.poses[first], spacing)
-            spot_of[rows] = np.where(nearest < 0, rows, first[nearest])
-            first = np.concatenate([first, rows[nearest < 0]])
+            near = nearest(places.poses[rows], places.poses[first], spacing)
+            spot_of[rows] = np.where(near < 0, rows, first[near])
+            first = np.concatenate([first, rows[near < 0]])
         first = np.sort(first)
         return cls(np.searchsorted(first, spot_of), first)
 
@@ -51,7 +51,7 @@ class Spots:
         return np.sort(np.unique(self.of[ranked], return_index=True)[1])
 
 
-def _nearest(poses: np.ndarray, spots: np.ndarray, radius: float) -> np.ndarray:
+def nearest(poses: np.ndarray, spots: np.ndarray, radius: float) -> np.ndarray:
     """For each pose (M, 7) the nearest one of (S, 7) within the radius that faces the same way, or -1."""
     found = np.full(len(poses), -1)
     has_pose = np.flatnonzero(np.isfinite(poses[:, 0]))

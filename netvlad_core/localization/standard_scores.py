@@ -37,10 +37,18 @@ class StandardScores:
         ----------
         query : (P,) float32, what is compared with the descriptors of the map.
         """
-        products = (self._samples @ query).astype(np.float64)
-        starts = np.cumsum(self._counts) - self._counts
-        means = np.add.reduceat(products, starts) / self._counts
+        products, starts, means = self._products(query)
         variances = np.add.reduceat((products - np.repeat(means, self._counts)) ** 2, starts) / self._counts
         deviations = np.maximum(np.sqrt(variances), _LEAST_DEVIATION)
         usual = self._usual_of[self._sessions[rows]]
         return (similarities - means[usual]) / deviations[usual]
+
+    def means(self, query: np.ndarray) -> np.ndarray:
+        """Mean similarity of an image (P,) to the places of each drive, (drives,) float64."""
+        return self._products(query)[2][self._usual_of]
+
+    def _products(self, query: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """Similarities to all samples, where each sample begins, and the mean of each."""
+        products = (self._samples @ query).astype(np.float64)
+        starts = np.cumsum(self._counts) - self._counts
+        return products, starts, np.add.reduceat(products, starts) / self._counts

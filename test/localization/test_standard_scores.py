@@ -77,3 +77,10 @@ def test_drives_are_judged_by_what_is_usual_in_each(
         scores = StandardScores(localizer.place_map, localizer._usual).of(query, similarities, places)
         spreads.append(np.std(scores[places < 40]))
     assert spreads[1] == pytest.approx(spreads[0], rel=0.05)
+
+
+def test_means_are_those_of_each_drive() -> None:
+    places, query = _drives(3, 100)
+    scores = StandardScores(places, UsualSimilarity.of(places.descriptors))
+    expected = (places.descriptors[:] @ query).reshape(3, 100).mean(axis=1)
+    np.testing.assert_allclose(scores.means(query), expected, rtol=1e-5)
