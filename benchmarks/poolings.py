@@ -39,6 +39,8 @@ from netvlad_core.mapping.keyframes import default_rule, select_keyframes
 from netvlad_core.model.backbones import DEFAULT_BACKBONE, PACKAGED_NETWORK
 from netvlad_core.model.checkpoints import IMAGENET, load_checkpoint, load_pretrained
 from netvlad_core.model.fitting import cluster, sample_local_descriptors
+from netvlad_core.model.gem import GeM
+from netvlad_core.model.hard_vlad import HardVLAD
 from netvlad_core.model.network import PlaceNetwork
 from netvlad_core.model.spec import NetworkSpec
 from netvlad_core.model.torch_engine import preprocess
@@ -46,7 +48,6 @@ from netvlad_core.model.torch_engine import preprocess
 _RECALL_AT = (1, 5, 10)
 _CLUSTER_IMAGES = 500
 _RESAMPLES = 2000
-_GEM_EXPONENT = 3.0
 _TOWN_QUERY_STEP = 3
 _CPU = torch.device("cpu")
 _MAX, _INITIALISED, _MAPPED = "max pooling", "NetVLAD, initialised", "NetVLAD, clusters of the map"
@@ -136,9 +137,7 @@ def average_pooling(features: Tensor) -> Tensor:
 
 
 def gem_pooling(features: Tensor) -> Tensor:
-    """Generalised mean of the positive parts (Radenovic et al., PAMI 2018)."""
-    powers = features.clamp_min(1e-6) ** _GEM_EXPONENT
-    return functional.normalize(powers.mean(dim=(2, 3)) ** (1 / _GEM_EXPONENT), dim=1)
+    return functional.normalize(GeM()(features), dim=1)
 
 
 def off_the_shelf() -> PlaceNetwork:
@@ -182,7 +181,10 @@ def measure(
     }
     if others:
         poolings[_INITIALISED] = fitted(network, others, seed).aggregate
-    poolings[_MAPPED] = fitted(network, places.database, seed).aggregate
+    mapped = fitted(network, places.database, seed)
+    hard = HardVLAD(mapped.spec.clusters, mapped.netvlad.channels)
+    hard.centroids = mapped.netvlad.centroids
+    poolings |= {_MAPPED: mapped.aggregate, "hard VLAD, the same clusters": hard}
     learned: dict[str, Pooling] = {_TRAINED: trained.aggregate}
     if not trained.spec.whitened_dimension:
         learned[_TRAINED_MAPPED] = fitted(trained, places.database, seed).aggregate

@@ -181,10 +181,12 @@ def add_network(command: argparse.ArgumentParser) -> None:
     """Arguments of a network that is fitted to images."""
     group = command.add_argument_group("network to fit")
     add = group.add_argument
-    text = f"network below NetVLAD: {', '.join(BACKBONES)} (default: %(default)s)"
+    text = f"network below the aggregation: {', '.join(BACKBONES)} (default: %(default)s)"
     add("--backbone", metavar="NAME", default=DEFAULT_BACKBONE, help=text)
     text = "its weights: checkpoint, or `imagenet` for installed ones (default: the package's)"
     add("--backbone-weights", type=path, metavar="FILE", help=text)
+    text = "what makes a descriptor of its feature map: netvlad, hard_vlad or gem (default: %(default)s)"
+    add("--aggregation", choices=("netvlad", "hard_vlad", "gem"), default="netvlad", metavar="A", help=text)
     text = "number of clusters (default: %(default)s)"
     add("--clusters", type=at_least(2), default=64, metavar="K", help=text)
     add("--whiten", type=at_least(1), metavar="D", help="whiten the descriptor to D dimensions")
@@ -200,6 +202,7 @@ def fit_options(options: argparse.Namespace) -> dict[str, Any]:
     return {
         "spec": NetworkSpec.of_backbone(
             options.backbone,
+            aggregation=options.aggregation,
             clusters=options.clusters,
             assignment_bias=options.assignment_bias,
             intra_normalization=not options.no_intra_normalization,

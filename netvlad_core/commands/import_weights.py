@@ -1,7 +1,7 @@
 """Convert the weights of another project into a checkpoint.
 
 Recognised by their content: .mat files of hloc, checkpoints of Nanne/pytorch-NetVlad, Patch-NetVLAD, the
-deep-VG benchmark and OpenIBL. Nothing in the file is executed.
+deep-VG benchmark, OpenIBL, CosPlace, EigenPlaces, SALAD, MegaLoc and BoQ. Nothing in the file is executed.
 
     netvlad import-weights Pitts30K_struct.mat --output pitts30k.safetensors
 """
@@ -12,6 +12,7 @@ import argparse
 
 from netvlad_core.commands import common
 from netvlad_core.files import check_outputs
+from netvlad_core.model.spec import NetworkSpec
 
 
 def add_arguments(command: argparse.ArgumentParser) -> None:
@@ -21,6 +22,15 @@ def add_arguments(command: argparse.ArgumentParser) -> None:
     add("--output", type=common.output_file, required=True, metavar="FILE", help=text)
     text = "keep the first D entries of a whitened descriptor (default: all)"
     add("--dimension", type=common.at_least(1), metavar="D", help=text)
+
+
+def aggregation_of(spec: NetworkSpec) -> str:
+    """For display."""
+    if spec.aggregation == "netvlad":
+        bias = "with" if spec.assignment_bias else "without"
+        return f"NetVLAD, {spec.clusters} clusters, assignment {bias} bias"
+    settings = ", ".join(f"{name.replace('_', ' ')} {value}" for name, value in spec.settings.items())
+    return f"{spec.aggregation}, {settings}" if settings else spec.aggregation
 
 
 def run(options: argparse.Namespace) -> None:
@@ -35,8 +45,7 @@ def run(options: argparse.Namespace) -> None:
     spec = network.spec
     print(f"{options.file}: {project}")
     print(f"  backbone       {spec.backbone}")
-    bias = "with" if spec.assignment_bias else "without"
-    print(f"  clusters       {spec.clusters}, assignment {bias} bias")
+    print(f"  aggregation    {aggregation_of(spec)}")
     print(f"  whitening      {f'to {spec.whitened_dimension}' if spec.whitened_dimension else 'none'}")
     print(f"  dimension      {spec.dimension}")
     print(f"  preprocessing  {spec.preprocessing}")

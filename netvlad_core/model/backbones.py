@@ -42,6 +42,7 @@ class Backbone:
     preprocessing : what the published ImageNet weights expect.
     build : function that makes the cut network with random weights.
     prefix : beginning of the names of its tensors in a checkpoint of the whole network.
+    has_token : whether it gives a pair: the feature map, and a token for the whole image (B, D).
     """
 
     channels: int
@@ -49,6 +50,7 @@ class Backbone:
     preprocessing: Preprocessing
     build: Callable[[], nn.Module]
     prefix: str = ""
+    has_token: bool = False
 
 
 def torchvision_model(name: str) -> Any:
@@ -82,10 +84,11 @@ def _mobilenet_v3() -> nn.Module:
     return torchvision_model("mobilenet_v3_large").features[:13]
 
 
-def _resnet(name: str) -> nn.Module:
+def _resnet(name: str, stages: int = 3) -> nn.Module:
     from torch import nn
 
-    return nn.Sequential(OrderedDict(list(torchvision_model(name).named_children())[:-3]))
+    stem = 4  # convolution, normalisation, ReLU, pooling
+    return nn.Sequential(OrderedDict(list(torchvision_model(name).named_children())[: stem + stages]))
 
 
 def _efficientnet_lite0() -> nn.Module:
@@ -94,10 +97,10 @@ def _efficientnet_lite0() -> nn.Module:
     return EfficientNetLite0()
 
 
-def _dinov2(channels: int, heads: int) -> nn.Module:
+def _dinov2(channels: int, heads: int, **options: bool) -> nn.Module:
     from netvlad_core.model.dinov2 import DinoV2
 
-    return DinoV2(channels, heads)
+    return DinoV2(channels, heads, **options)
 
 
 _LITE0_240 = Preprocessing("shorter", (240,), (127.0,) * 3, (128.0,) * 3)
@@ -112,9 +115,18 @@ BACKBONES: dict[str, Backbone] = {
     "resnet18": Backbone(256, 16, _IMAGENET_480, lambda: _resnet("resnet18")),
     "resnet50": Backbone(1024, 16, _IMAGENET_480, lambda: _resnet("resnet50")),
     "mobilenet_v3": Backbone(112, 16, _IMAGENET_480, _mobilenet_v3, prefix="features."),
+    # The whole network.
+    "resnet18_layer4": Backbone(512, 32, _IMAGENET_480, lambda: _resnet("resnet18", 4)),
+    "resnet50_layer4": Backbone(2048, 32, _IMAGENET_480, lambda: _resnet("resnet50", 4)),
+    "resnet101_layer4": Backbone(2048, 32, _IMAGENET_480, lambda: _resnet("resnet101", 4)),
     # Normalised patch tokens of the last block.
     "dinov2_vits14": Backbone(384, 14, _IMAGENET_322, lambda: _dinov2(384, 6)),
     "dinov2_vitb14": Backbone(768, 14, _IMAGENET_322, lambda: _dinov2(768, 12)),
+    "dinov2_vitb14_token": Backbone(
+        768, 14, _IMAGENET_322, lambda: _dinov2(768, 12, has_token=True), has_token=True
+    ),
+    # Patch tokens before the last normalisation.
+    "dinov2_vitb14_raw": Backbone(768, 14, _IMAGENET_322, lambda: _dinov2(768, 12, is_normalized=False)),
 }
 
 

@@ -1,7 +1,7 @@
 """DINOv2's vision transformers with patches of 14 pixels, as a backbone.
 
 Oquab et al., "DINOv2: Learning robust visual features without supervision", TMLR 2024. Parameters have the
-names of the published checkpoints; registers, masks and the classification token's output are not used.
+names of the published checkpoints; registers and masks are not used.
 """
 
 from __future__ import annotations
@@ -25,29 +25,38 @@ _CUBIC = -0.75
 
 
 class DinoV2(nn.Module):
-    """Images (B, 3, H, W) -> patch tokens (B, D, H // 14, W // 14) after the last normalisation.
+    """Images (B, 3, H, W) -> patch tokens (B, D, H // 14, W // 14) after the last normalisation, or before.
 
-    Images whose sides are no multiples of 14 are cropped about their centre. ViT-S has D = 384 channels and 6
-    heads, ViT-B 768 and 12.
+    With `has_token` the classification token (B, D) comes with them. Images whose sides are no multiples of
+    14 are cropped about their centre. ViT-S has D = 384 channels and 6 heads, ViT-B 768 and 12.
     """
 
-    def __init__(self, channels: int, heads: int, blocks: int = _BLOCKS) -> None:
+    def __init__(
+        self,
+        channels: int,
+        heads: int,
+        blocks: int = _BLOCKS,
+        has_token: bool = False,
+        is_normalized: bool = True,
+    ) -> None:
         super().__init__()
+        self._has_token = has_token
         self.cls_token = nn.Parameter(torch.zeros(1, 1, channels))
         self.pos_embed = nn.Parameter(0.02 * torch.randn(1, 1 + _GRID**2, channels))
         self.patch_embed = nn.ModuleDict({"proj": nn.Conv2d(3, channels, _PATCH, _PATCH)})
         self.blocks = nn.Sequential(*(_Block(channels, heads) for _ in range(blocks)))
-        self.norm = nn.LayerNorm(channels, _LAYER_NORM_EPSILON)
+        self.norm = nn.LayerNorm(channels, _LAYER_NORM_EPSILON) if is_normalized else nn.Identity()
 
-    def forward(self, images: Tensor) -> Tensor:
+    def forward(self, images: Tensor) -> Tensor | tuple[Tensor, Tensor]:
         rows, columns = images.shape[2] // _PATCH, images.shape[3] // _PATCH
         top, left = images.shape[2] % _PATCH // 2, images.shape[3] % _PATCH // 2
         cropped = images[:, :, top : top + rows * _PATCH, left : left + columns * _PATCH]
         patches = self.patch_embed["proj"](cropped).flatten(2).transpose(1, 2)
         patches = patches + self._positions(rows, columns).to(patches.dtype)
         cls_token = (self.cls_token + self.pos_embed[:, :1]).to(patches.dtype).expand(images.shape[0], -1, -1)
-        tokens = self.blocks(torch.cat([cls_token, patches], dim=1))
-        return self.norm(tokens)[:, 1:].transpose(1, 2).unflatten(2, (rows, columns))
+        tokens = self.norm(self.blocks(torch.cat([cls_token, patches], dim=1)))
+        grid = tokens[:, 1:].transpose(1, 2).unflatten(2, (rows, columns))
+        return (grid, tokens[:, 0]) if self._has_token else grid
 
     def _positions(self, rows: int, columns: int) -> Tensor:
         """Position embeddings of the patches, (rows * columns, D), bicubically scaled."""

@@ -1,4 +1,4 @@
-"""A network as one ONNX file: normalisation, backbone, NetVLAD and whitening, for any batch and size."""
+"""A network as one ONNX file: normalisation, backbone, aggregation and whitening, for any batch and size."""
 
 from __future__ import annotations
 
@@ -36,7 +36,6 @@ CALIBRATION_IMAGES = 100
 _OPSET = 18
 _SMALLEST_TRACED_SIDE = 32
 _LARGEST_FILE_BYTES = 2**31 - 2**24
-_ASSIGNMENT = "network.netvlad.assignment.weight"
 _WEIGHTED = ("Conv", "MatMul", "Gemm")
 _ACTIVATIONS = ("Relu", "Clip")
 
@@ -72,8 +71,8 @@ def export(
     precision : one of ONNX_PRECISIONS, for the backbone. int8 has weights by channel and activations of eight
         bits, in all layers but the first.
     images : uint8 RGB (H, W, 3), to calibrate int8 and to compare with; default: random pictures.
-    template : float32 file of a network that differs in its NetVLAD layer only: its graph is taken, in a
-        second instead of twenty.
+    template : float32 file of a network that differs in its aggregation's weights only: its graph is taken,
+        in a second instead of twenty.
 
     Raises
     ------
@@ -92,7 +91,7 @@ def export(
     else:
         model = _traced(graph if precision == "int8" else _Graph(network, precision).eval())
     if precision == "int8":
-        model = _quantized(model, samples)
+        model = _quantized(model, samples, _aggregation_of(network))
     _describe(model, network, precision)
     with written_whole(path) as partial:
         partial.write_bytes(with_sum(model.SerializeToString()))
@@ -128,7 +127,7 @@ class _Graph(nn.Module):
 
     def forward(self, images: Tensor) -> Tensor:
         inputs = (images.permute(0, 3, 1, 2) - self.mean) / self.std
-        return self.network.aggregate(self.network.backbone(inputs.to(self.dtype)).float())
+        return self.network.aggregate(self.network.backbone(inputs.to(self.dtype)))
 
 
 def _check_possible(network: PlaceNetwork, precision: str) -> None:
@@ -166,18 +165,24 @@ def _traced(graph: _Graph) -> Any:
 
 
 def _refitted(template: Path, network: PlaceNetwork) -> Any:
-    """The graph of a file with the NetVLAD layer of another network."""
+    """The graph of a file with the aggregation of another network."""
     import onnx
 
     model = onnx.load(template)
-    layer = {f"network.netvlad.{key}": value.numpy() for key, value in network.netvlad.state_dict().items()}
+    prefix = _aggregation_of(network)
+    layer = {prefix + key: value.numpy() for key, value in network.aggregation.state_dict().items()}
     for tensor in model.graph.initializer:
         if tensor.name in layer:
             tensor.CopyFrom(onnx.numpy_helper.from_array(layer[tensor.name], tensor.name))
     return model
 
 
-def _quantized(model: Any, samples: list[np.ndarray]) -> Any:
+def _aggregation_of(network: PlaceNetwork) -> str:
+    """How the names of its weights begin."""
+    return f"network.{network.spec.aggregation}."
+
+
+def _quantized(model: Any, samples: list[np.ndarray], aggregation: str) -> Any:
     """Quantise all of the backbone's weighted layers but the first, which sees the picture itself.
 
     The activation behind a layer is quantised with it; otherwise the range would include what the activation
@@ -193,7 +198,9 @@ def _quantized(model: Any, samples: list[np.ndarray]) -> Any:
             return next(self.remaining, None)
 
     constants = {tensor.name for tensor in model.graph.initializer}
-    backbone = list(takewhile(lambda node: _ASSIGNMENT not in node.input, model.graph.node))
+    backbone = list(
+        takewhile(lambda node: not any(name.startswith(aggregation) for name in node.input), model.graph.node)
+    )
     layers = [node for node in backbone if node.op_type in _WEIGHTED and node.input[1] in constants][1:]
     outputs = {layer.output[0] for layer in layers}
     activations = [node for node in backbone if node.op_type in _ACTIVATIONS and node.input[0] in outputs]

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -12,7 +13,8 @@ from scipy.cluster.vq import kmeans2, vq
 from torch import Tensor
 from torch.nn import functional
 
-from netvlad_core.errors import SourceError
+from netvlad_core.errors import NetvladError, SourceError
+from netvlad_core.model.aggregations import aggregation_named
 from netvlad_core.model.checkpoints import load_pretrained
 from netvlad_core.model.extractor import Extractor
 from netvlad_core.model.network import PlaceNetwork, Whitening
@@ -37,7 +39,7 @@ def fit_network(
     seed: int = 0,
     device: str = "auto",
 ) -> PlaceNetwork:
-    """Fit the NetVLAD layer, and the whitening if the spec has one, on images.
+    """Fit the aggregation's clusters, if it has some, and the whitening if the spec has one, on images.
 
     Parameters
     ----------
@@ -50,21 +52,28 @@ def fit_network(
     ------
     SourceError
         If the images are too few for clusters or whitening, or all alike.
+    NetvladError
+        If the aggregation has to be trained.
     """
     spec = spec or NetworkSpec.of_backbone()
     network = PlaceNetwork(replace(spec, whitened_dimension=None))
     network.backbone = load_pretrained(spec.backbone, backbone_weights)
-    samples = sample_local_descriptors(network, sample_images(), seed, find_device(device))
-    if len(samples) <= spec.clusters:
-        raise SourceError(
-            f"{len(samples)} local descriptors are too few for {spec.clusters} clusters: give more images"
-        )
-    network.netvlad.initialize(cluster(samples, spec.clusters, seed), samples)
+    if aggregation_named(spec.aggregation).has_clusters:
+        samples = sample_local_descriptors(network, sample_images(), seed, find_device(device))
+        if len(samples) <= spec.clusters:
+            raise SourceError(
+                f"{len(samples)} local descriptors are too few for {spec.clusters} clusters: give more images"
+            )
+        layer: Any = network.aggregation
+        layer.initialize(cluster(samples, spec.clusters, seed), samples)
+    elif spec.settings:
+        raise NetvladError(f"{spec.aggregation} has to be trained: import weights, netvlad import-weights")
     if spec.whitened_dimension is None:
         return network.eval()
     descriptors = np.concatenate([*map(Extractor.of(network, device), sample_images())])
     whitened = PlaceNetwork(spec)
-    whitened.backbone, whitened.netvlad = network.backbone.cpu(), network.netvlad.cpu()
+    whitened.backbone = network.backbone.cpu()
+    setattr(whitened, spec.aggregation, network.aggregation.cpu())
     whitened.whitening = Whitening.fit(
         torch.from_numpy(descriptors), spec.whitened_dimension, _WHITENING_SHRINKAGE
     )

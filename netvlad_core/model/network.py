@@ -4,39 +4,69 @@ from __future__ import annotations
 
 import hashlib
 from dataclasses import replace
+from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from netvlad_core.errors import NetvladError, SourceError
+from netvlad_core.errors import CheckpointError, NetvladError, SourceError
+from netvlad_core.model.aggregations import aggregation_named
 from netvlad_core.model.backbones import backbone_named
-from netvlad_core.model.netvlad import NetVLAD
 from netvlad_core.model.spec import NetworkSpec
+
+if TYPE_CHECKING:
+    from netvlad_core.model.netvlad import NetVLAD
 
 _EPSILON = 1e-9  # added to variances
 
 
+# Feature maps (B, D, h, w), or with tokens of the whole images (B, D).
+Features = Tensor | tuple[Tensor, Tensor]
+
+
 class PlaceNetwork(nn.Module):
-    """Backbone, NetVLAD, optional whitening: preprocessed images (B, 3, H, W) -> descriptors (B, D)."""
+    """Backbone, aggregation, optional whitening: preprocessed images (B, 3, H, W) -> descriptors (B, D).
+
+    The aggregation's attribute has its name in the table. Raises CheckpointError if the backbone does not
+    give what the aggregation takes.
+    """
+
+    netvlad: NetVLAD  # if it is this one
 
     def __init__(self, spec: NetworkSpec) -> None:
         super().__init__()
         self.spec = spec
-        backbone = backbone_named(spec.backbone)
+        backbone, aggregation = backbone_named(spec.backbone), aggregation_named(spec.aggregation)
+        if aggregation.takes_token != backbone.has_token:
+            wanted = "one" if aggregation.takes_token else "none"
+            raise CheckpointError(
+                f"{spec.aggregation} wants a backbone with {wanted} of the tokens for whole images, and "
+                f"{spec.backbone} has {'one' if backbone.has_token else 'none'}"
+            )
         self.backbone = backbone.build()
-        layer = spec.clusters, backbone.channels, spec.assignment_bias, spec.intra_normalization
-        self.netvlad = NetVLAD(*layer)
+        self.add_module(spec.aggregation, aggregation.build(backbone.channels, spec.options))
         self.whitening: nn.Module = nn.Identity()
+        self._normalizes = not (spec.whitened_dimension or aggregation.gives_unit_length)
         if spec.whitened_dimension:
-            self.whitening = Whitening(spec.vlad_dimension, spec.whitened_dimension)
+            self.whitening = Whitening(spec.aggregated_dimension, spec.whitened_dimension)
+
+    @property
+    def aggregation(self) -> nn.Module:
+        """The module between backbone and whitening."""
+        return self.get_submodule(self.spec.aggregation)
 
     def forward(self, images: Tensor) -> Tensor:
         return self.aggregate(self.backbone(images))
 
-    def aggregate(self, features: Tensor) -> Tensor:
-        """Descriptors of feature maps (B, D, h, w): all that comes after the backbone."""
-        return self.whitening(self.netvlad(features))
+    def aggregate(self, features: Features) -> Tensor:
+        """Descriptors of the backbone's output, in any precision: all that comes after the backbone."""
+        kind = next(self.aggregation.parameters()).dtype
+        single = features.to(kind) if isinstance(features, Tensor) else tuple(f.to(kind) for f in features)
+        aggregated = self.aggregation(single)
+        if self._normalizes:
+            return functional.normalize(aggregated, dim=1)
+        return self.whitening(aggregated)
 
     def crop(self, dimension: int) -> PlaceNetwork:
         """The network with the first `dimension` entries of its whitened descriptor; the rest is shared.
@@ -51,7 +81,8 @@ class PlaceNetwork(nn.Module):
             )
         with torch.device("meta"):
             cropped = PlaceNetwork(replace(self.spec, whitened_dimension=dimension))
-        cropped.backbone, cropped.netvlad = self.backbone, self.netvlad
+        cropped.backbone = self.backbone
+        setattr(cropped, self.spec.aggregation, self.aggregation)
         first = {name: t[:dimension].clone() for name, t in self.whitening.state_dict().items()}
         cropped.whitening.load_state_dict(first, assign=True)
         return cropped.train(self.training)

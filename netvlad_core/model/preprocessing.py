@@ -22,8 +22,9 @@ _RULES = {
     "shorter": ("shorter side {} pixels", 1),
     "limit": ("longer side at most {} pixels", 1),
     "exact": ("exactly {}x{}", 2),
+    "multiple": ("sides rounded to multiples of {} pixels", 1),
 }
-_FILTERS = ("antialias", "antialias-unrounded", "bilinear", "area")
+_FILTERS = ("antialias", "antialias-unrounded", "bicubic", "bilinear", "area")
 
 
 @dataclass(frozen=True)
@@ -34,12 +35,12 @@ class Preprocessing:
     ----------
     resize : "keep" leaves the image as it is; "shorter" scales it, aspect kept, to a shorter side of size[0];
         "limit" shrinks it, aspect kept, to a longer side of at most size[0]; "exact" scales it to a height of
-        size[0] and a width of size[1].
+        size[0] and a width of size[1]; "multiple" scales each side to the nearest multiple of size[0].
     size : pixels.
     mean, std : by RGB channel, in units of 0 to 255: the network sees (image - mean) / std.
     filter : "antialias" (bilinear, widened when shrinking, as in Pillow), "antialias-unrounded" (the same,
-        not rounded to whole grey levels), "bilinear" (of the four nearest pixels, whatever the scale) or
-        "area" (mean over the area; for shrinking).
+        not rounded to whole grey levels), "bicubic" (likewise, of cubic pieces), "bilinear" (of the four
+        nearest pixels, whatever the scale) or "area" (mean over the area; for shrinking).
     """
 
     resize: str
@@ -51,10 +52,9 @@ class Preprocessing:
     def __post_init__(self) -> None:
         if self.resize not in _RULES or len(self.size) != _RULES[self.resize][1]:
             raise ValueError(f"there is no rule {self.resize!r} with the size {self.size}")
-        if not all(isinstance(n, int) and _SMALLEST_SIDE <= n <= _LARGEST_SIDE for n in self.size):
-            raise ValueError(
-                f"expected sides of {_SMALLEST_SIDE} to {_LARGEST_SIDE} pixels; found {self.size}"
-            )
+        smallest = 1 if self.resize == "multiple" else _SMALLEST_SIDE
+        if not all(isinstance(n, int) and smallest <= n <= _LARGEST_SIDE for n in self.size):
+            raise ValueError(f"expected sides of {smallest} to {_LARGEST_SIDE} pixels; found {self.size}")
         if self.filter not in _FILTERS or (self.filter == "area" and self.resize not in ("keep", "limit")):
             raise ValueError(f"there is no filter {self.filter!r} for the rule {self.resize!r}")
         if len(self.mean) != 3 or len(self.std) != 3 or not all(map(math.isfinite, self.mean + self.std)):
@@ -73,20 +73,26 @@ def scaled_size(height: int, width: int, preprocessing: Preprocessing) -> tuple[
     """Height and width in pixels after the resizing; raises ImageError if that is too many pixels."""
     if preprocessing.resize == "exact":
         return preprocessing.size[0], preprocessing.size[1]
+    if preprocessing.resize == "multiple":
+        step = preprocessing.size[0]
+        return _allowed(height, width, [max(1, round(side / step)) * step for side in (height, width)])
     scale = 1.0
     if preprocessing.resize == "shorter":
         scale = preprocessing.size[0] / min(height, width)
     elif preprocessing.resize == "limit":
         scale = min(1.0, preprocessing.size[0] / max(height, width))
     # A long and narrow image keeps enough pixels for one cell of the feature map.
-    scaled = max(_SMALLEST_SIDE, round(height * scale)), max(_SMALLEST_SIDE, round(width * scale))
+    return _allowed(height, width, [max(_SMALLEST_SIDE, round(side * scale)) for side in (height, width)])
+
+
+def _allowed(height: int, width: int, scaled: Sequence[int]) -> tuple[int, int]:
     if math.prod(scaled) > _MOST_PIXELS:
         raise ImageError(
             f"an image of {width}x{height} pixels is described at {scaled[1]}x{scaled[0]}; expected at most "
             f"{_MOST_PIXELS // 10**6} million pixels, make it smaller",
             "image too large",
         )
-    return scaled
+    return scaled[0], scaled[1]
 
 
 def resize(images: Sequence[np.ndarray], preprocessing: Preprocessing) -> np.ndarray:
@@ -108,8 +114,10 @@ def resize(images: Sequence[np.ndarray], preprocessing: Preprocessing) -> np.nda
         return (rows @ np.stack(images).transpose(0, 3, 1, 2) @ columns.T).transpose(0, 2, 3, 1)
     from PIL import Image
 
+    kind = Image.Resampling.BICUBIC if preprocessing.filter == "bicubic" else Image.Resampling.BILINEAR
+
     def scaled(image: np.ndarray) -> np.ndarray:
-        return np.asarray(Image.fromarray(image).resize((width, height), Image.Resampling.BILINEAR))
+        return np.asarray(Image.fromarray(image).resize((width, height), kind))
 
     if preprocessing.filter == "antialias":
         factor = next((f for f in (2, 3) if (f * height, f * width) == images[0].shape[:2]), None)

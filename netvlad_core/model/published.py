@@ -39,6 +39,11 @@ _OPENIBL = "https://github.com/yxgeee/OpenIBL/releases/download/v0.1.0-beta"
 _PATCH = "https://huggingface.co/TobiasRobotics/Patch-NetVLAD/resolve/main"
 _TORCHVISION = "https://download.pytorch.org/models"
 _DINOV2 = "https://dl.fbaipublicfiles.com/dinov2"
+_COSPLACE = "https://github.com/gmberton/CosPlace/releases/download/v1.0"
+_EIGENPLACES = "https://github.com/gmberton/EigenPlaces/releases/download/v1.0"
+_MEGALOC = "https://huggingface.co/gberton/MegaLoc/resolve/main/model.safetensors"
+_SALAD = "https://github.com/serizba/salad/releases/download/v1.0.0/dino_salad.ckpt"
+_BOQ = "https://github.com/amaralibey/Bag-of-Queries/releases/download/v1.0"
 
 
 def _published(url: str, licence: str, backbone: str = "", sha256: str = "") -> PublishedFile:
@@ -54,6 +59,34 @@ PUBLISHED = {
         for training in ("mapillary", "pitts")
         for size in (128, 512, 4096)
     },
+    **{
+        f"cosplace-{backbone.lower()}-{size}": _published(
+            f"{_COSPLACE}/{backbone}_{size}_cosplace.pth", "MIT"
+        )
+        for backbone, sizes in (
+            ("VGG16", (64, 128, 256, 512)),
+            ("ResNet18", (32, 64, 128, 256, 512)),
+            ("ResNet50", (32, 64, 128, 256, 512, 1024, 2048)),
+            ("ResNet101", (32, 64, 128, 256, 512, 1024, 2048)),
+        )
+        for size in sizes
+    },
+    **{
+        f"eigenplaces-{backbone.lower()}-{size}": _published(
+            f"{_EIGENPLACES}/{backbone}_{size}_eigenplaces.pth", "MIT"
+        )
+        for backbone, sizes in (
+            ("VGG16", (512,)),
+            ("ResNet18", (256, 512)),
+            ("ResNet50", (128, 256, 512, 1024, 2048)),
+            ("ResNet101", (128, 256, 512, 1024, 2048)),
+        )
+        for size in sizes
+    },
+    "megaloc": PublishedFile(_MEGALOC, "megaloc.safetensors", "MIT"),
+    "salad": _published(_SALAD, "GPL-3.0"),
+    "boq-resnet50": PublishedFile(f"{_BOQ}/resnet50_16384.pth", "boq_resnet50_16384.pth", "MIT"),
+    "boq-dinov2": PublishedFile(f"{_BOQ}/dinov2_12288.pth", "boq_dinov2_12288.pth", "MIT"),
     # The end of these names is the beginning of the checksum, as torch.hub checks it.
     **{
         backbone: _published(f"{_TORCHVISION}/{file}-{start}.pth", "BSD-3-Clause", backbone, start)

@@ -3,17 +3,23 @@
 from __future__ import annotations
 
 import json
-from dataclasses import asdict, dataclass
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from netvlad_core.errors import CheckpointError
+from netvlad_core.model.aggregations import aggregation_named
 from netvlad_core.model.backbones import DEFAULT_BACKBONE, backbone_named
 from netvlad_core.model.preprocessing import Preprocessing
 
-# Precisions of the backbone, which does nearly all of the work; NetVLAD and whitening are always float32.
+# Precisions of the backbone, which does nearly all of the work; aggregation and whitening are in float32.
 TORCH_PRECISIONS = ("float32", "bfloat16", "float16")
 ONNX_PRECISIONS = ("float32", "float16", "int8")  # ONNX Runtime has no bfloat16 convolution
 PRECISIONS = (*TORCH_PRECISIONS, "int8")
+
+# Not in the text of a network with NetVLAD, so that it keeps the name that it had before.
+_LATER = ("aggregation", "settings")
+_LARGEST_SETTING = 2**16
 
 
 @dataclass(frozen=True)
@@ -24,8 +30,11 @@ class NetworkSpec:
     ----------
     backbone : key of the backbone table.
     preprocessing : resizing and normalisation of images.
-    clusters, assignment_bias, intra_normalization : see `NetVLAD`.
+    clusters : K of an aggregation by clusters.
+    assignment_bias, intra_normalization : see `NetVLAD`.
     whitened_dimension : output of the PCA whitening, or None without whitening.
+    aggregation : key of the table of aggregations.
+    settings : what else the aggregation's constructor takes, SALAD's and BoQ's for two: whole numbers.
     """
 
     backbone: str
@@ -34,6 +43,13 @@ class NetworkSpec:
     assignment_bias: bool = False
     intra_normalization: bool = True
     whitened_dimension: int | None = None
+    aggregation: str = "netvlad"
+    settings: Mapping[str, int] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        for name, value in self.settings.items():
+            if type(value) is not int or not 0 < value <= _LARGEST_SETTING:
+                raise CheckpointError(f"the setting {name} of {self.aggregation} is {value!r}")
 
     @classmethod
     def of_backbone(cls, name: str = DEFAULT_BACKBONE, **options: Any) -> NetworkSpec:
@@ -41,22 +57,37 @@ class NetworkSpec:
         return cls(name, backbone_named(name).preprocessing, **options)
 
     @property
-    def vlad_dimension(self) -> int:
-        return self.clusters * backbone_named(self.backbone).channels
+    def aggregated_dimension(self) -> int:
+        """Entries of what the aggregation gives."""
+        channels = backbone_named(self.backbone).channels
+        try:
+            return aggregation_named(self.aggregation).dimension(channels, self.options)
+        except KeyError as error:
+            raise CheckpointError(f"the description has no setting {error} of {self.aggregation}") from error
+
+    @property
+    def options(self) -> dict[str, int]:
+        """What the aggregation's table takes."""
+        of_netvlad = ("clusters", "assignment_bias", "intra_normalization")
+        return {name: getattr(self, name) for name in of_netvlad} | dict(self.settings)
 
     @property
     def dimension(self) -> int:
         """Entries of a descriptor."""
-        return self.whitened_dimension or self.vlad_dimension
+        return self.whitened_dimension or self.aggregated_dimension
 
     @property
     def name(self) -> str:
         """Readable name, the first half of a model_id."""
+        clusters = self.clusters if aggregation_named(self.aggregation).has_clusters else ""
         whitened = f"-white{self.whitened_dimension}" if self.whitened_dimension else ""
-        return f"{self.backbone}-netvlad{self.clusters}{whitened}"
+        return f"{self.backbone}-{self.aggregation}{clusters}{whitened}"
 
     def to_json(self) -> str:
-        return json.dumps(asdict(self), sort_keys=True)
+        values = asdict(self)
+        if self.aggregation == "netvlad":
+            values = {name: value for name, value in values.items() if name not in _LATER}
+        return json.dumps(values, sort_keys=True)
 
     @classmethod
     def from_json(cls, text: str) -> NetworkSpec:

@@ -27,8 +27,8 @@ class TorchEngine(Engine):
     ----------
     network : moved to the device and set to evaluation.
     device : "auto" (CUDA if there is one), "cpu", "cuda", "cuda:1", ...
-    precision : one of TORCH_PRECISIONS, for the backbone; NetVLAD and whitening stay in float32. "auto" is
-        float16 on a GPU that multiplies matrices in it, else float32.
+    precision : one of TORCH_PRECISIONS, for the backbone; aggregation and whitening stay in float32. "auto"
+        is float16 on a GPU that multiplies matrices in it, else float32.
     is_own : whether nobody else has the network. Then a GPU fuses the backbone's layers, keeps the weights of
         backbone and whitening in the precision, multiplies in it and adds up in float32, and runs shapes that
         come again as graphs.
@@ -80,7 +80,7 @@ def run_network(network: PlaceNetwork, inputs: Tensor, precision: str) -> Tensor
     is_single = precision == "float32"
     with nullcontext() if is_single else torch.autocast(inputs.device.type, getattr(torch, precision)):
         features = network.backbone(inputs)
-    return network.aggregate(features.float())
+    return network.aggregate(features)
 
 
 def _fastest(device: torch.device) -> str:
@@ -125,7 +125,8 @@ def _resize(images: Tensor, size: tuple[int, int], kind: str) -> Tensor:
     # The uint8 kernel of the CPU is several times as fast as the float one.
     is_rounded = kind == "antialias" and images.device.type == "cpu"
     source = images if is_rounded else images.float()
-    return functional.interpolate(source, size=size, mode="bilinear", antialias=True)
+    mode = "bicubic" if kind == "bicubic" else "bilinear"
+    return functional.interpolate(source, size=size, mode=mode, antialias=True)
 
 
 # What a copy to a GPU would make each image wait for is kept there.

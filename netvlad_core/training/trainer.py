@@ -217,7 +217,7 @@ def train_only(network: PlaceNetwork, trainable: str | int) -> list[nn.Parameter
     learn with the head. With VGG16, 3 is the paper's "from conv5_1 up".
     """
     network.requires_grad_(trainable == "all")
-    network.netvlad.requires_grad_(True)
+    network.aggregation.requires_grad_(True)
     network.whitening.requires_grad_(True)
     if isinstance(trainable, int) and trainable:
         found = blocks(network.backbone)

@@ -20,6 +20,9 @@ def test_channels_and_stride_are_as_stated(name: str) -> None:
         module = backbone.build().eval()
         small = module(torch.empty(1, 3, side, side))
         large = module(torch.empty(1, 3, side + 4 * backbone.stride, side + 2 * backbone.stride))
+        if backbone.has_token:
+            (small, token), (large, _) = small, large
+            assert token.shape == (1, backbone.channels)
     assert small.shape[:2] == large.shape[:2] == (1, backbone.channels)
     assert (large.shape[2] - small.shape[2], large.shape[3] - small.shape[3]) == (4, 2)
     assert abs(small.shape[2] - 8) <= 1

@@ -3,6 +3,10 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
+
+from safetensors import SafetensorError
+from safetensors.torch import load_file
 
 from netvlad_core.data.mat_file import is_mat_file
 from netvlad_core.errors import CheckpointError
@@ -33,7 +37,7 @@ def import_weights(path: Path) -> tuple[PlaceNetwork, str]:
         head = file.read(128)
     if is_mat_file(head):
         return hloc.take(path).assemble(path, hloc.NAME), hloc.NAME
-    content = read_torch_file(path)
+    content = _content(path)
     state = named_tensors(content, path)
     # A damaged file fits none: the one with the most tensors in their places names what is missing.
     layout = next((each for each in LAYOUTS if each.fits(state, content)), None)
@@ -44,3 +48,12 @@ def import_weights(path: Path) -> tuple[PlaceNetwork, str]:
         known = "; ".join([*(each.name for each in LAYOUTS), hloc.NAME])
         raise CheckpointError(f"{path} has none of the known layouts ({known}); its tensors are {shown}")
     return layout.take(state).assemble(path, layout.name), layout.name
+
+
+def _content(path: Path) -> Any:
+    if path.suffix != ".safetensors":
+        return read_torch_file(path)
+    try:
+        return load_file(path)
+    except (SafetensorError, OSError) as error:
+        raise CheckpointError(f"{path} is truncated or damaged: {error}") from error

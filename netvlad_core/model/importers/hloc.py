@@ -60,4 +60,6 @@ def take(path: Path) -> Parts:
         with suppress(IndexError, AttributeError, TypeError, ValueError, RuntimeError):
             tensors[key] = torch.from_numpy(np.array(layers[layer].weights[number], np.float32))
             tensors[key] = convert(tensors[key])
-    return Parts("vgg16", preprocessing, tensors, names)
+    centroids = tensors.get("netvlad.centroids")
+    options = {"clusters": len(centroids)} if centroids is not None and centroids.ndim == 2 else {}
+    return Parts("vgg16", preprocessing, tensors, names, options=options)

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import torch
 
@@ -26,6 +27,7 @@ class Parts:
     tensors : tensors by their names in a `PlaceNetwork`; missing ones are left out.
     names : name in the file of each, for messages.
     unused : names in the file that should have been of use.
+    options : fields of the network's description that tell about its aggregation.
     """
 
     backbone: str
@@ -33,17 +35,16 @@ class Parts:
     tensors: Mapping[str, torch.Tensor]
     names: Mapping[str, str]
     unused: tuple[str, ...] = ()
+    options: Mapping[str, Any] = field(default_factory=dict)
 
     def assemble(self, path: Path, layout: str) -> PlaceNetwork:
         """Build the network in float32; raises CheckpointError that names file, layout and misfits."""
-        centroids = self.tensors.get("netvlad.centroids")
         whitening = self.tensors.get("whitening.projection.bias")
         spec = NetworkSpec(
             self.backbone,
             self.preprocessing,
-            clusters=len(centroids) if centroids is not None and centroids.ndim == 2 else 64,
-            assignment_bias="netvlad.assignment.bias" in self.tensors,
             whitened_dimension=None if whitening is None else whitening.numel(),
+            **self.options,
         )
         with torch.device("meta"):
             network = PlaceNetwork(spec)
