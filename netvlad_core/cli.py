@@ -55,17 +55,17 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except (NetvladError, OSError) as error:
         if options.debug:
             print_exc()
-        print(f"netvlad {options.command}: {_sentence(error)}", file=sys.stderr)
+        print(f"{options.program}: {_sentence(error)}", file=sys.stderr)
         return 1
     except ModuleNotFoundError as error:
         if error.name is None or error.name.startswith("netvlad_core"):
             raise
         package = _PACKAGES.get(error.name, error.name)
         reason = f"this needs the Python module {error.name}, which is not installed: pip install {package}"
-        print(f"netvlad {options.command}: {reason}", file=sys.stderr)
+        print(f"{options.program}: {reason}", file=sys.stderr)
         return 1
     except KeyboardInterrupt:
-        print(f"\nnetvlad {options.command}: stopped", file=sys.stderr)
+        print(f"\n{options.program}: stopped", file=sys.stderr)
         return _INTERRUPTED
 
 

@@ -56,7 +56,7 @@ def add_commands(commands: Any, names: Iterable[str], package: str) -> None:
         )
         module.add_arguments(command)
         command.add_argument("--debug", action="store_true", help="show the traceback of an error")
-        command.set_defaults(run=module.run)
+        command.set_defaults(run=module.run, program=command.prog)
 
 
 def add_source(

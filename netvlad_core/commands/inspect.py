@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from netvlad_core.commands import common
-from netvlad_core.errors import SourceError
+from netvlad_core.errors import NetvladError, SourceError
 
 if TYPE_CHECKING:
     from netvlad_core.data.bags.bag_file import Topic
@@ -29,6 +29,9 @@ def add_arguments(command: argparse.ArgumentParser) -> None:
 def run(options: argparse.Namespace) -> None:
     from netvlad_core.data.bags.bag_file import is_bag
 
+    if not options.path.exists():
+        expected = "a map folder, a bag, a checkpoint or an ONNX file"
+        raise NetvladError(f"{options.path} does not exist; expected {expected}")
     if is_bag(options.path):
         describe = _bag_values
     else:

@@ -48,6 +48,15 @@ def test_a_bag_is_described_with_the_topics_that_are_taken(
     assert "name /odom, type nav_msgs/Odometry, count 3" in capsys.readouterr().out
 
 
+def test_what_is_not_there_is_named_with_what_is_expected(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["inspect", str(tmp_path / "x")]) == 1
+    assert capsys.readouterr().err.startswith(
+        f"netvlad inspect: {tmp_path / 'x'} does not exist; expected a map"
+    )
+
+
 def test_a_checkpoint_is_described(checkpoint: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["inspect", str(checkpoint), "--json"]) == 0
     values = json.loads(capsys.readouterr().out)
