@@ -18,6 +18,7 @@ from netvlad_core.settings import with_settings
 from netvlad_ros.answers import Answers
 from netvlad_ros.camera_node import CameraNode, run_node
 from netvlad_ros.diagnostics import Problem
+from netvlad_ros.fleet_map import FleetMap, folder_of_site
 from netvlad_ros.map_services import MapServices
 from netvlad_ros.memory import Memory
 from netvlad_ros.moment import Moment
@@ -49,6 +50,7 @@ class LocalizeNode(CameraNode):
         self._odometry_frame = ""
         self.answers = Answers(self, self.statistics)
         MapServices(self, self._map, self.answers, self.open_map, self.forget, self._extend)
+        FleetMap(self, self._map, self.open_map)
         self.start()
 
     @property
@@ -69,6 +71,8 @@ class LocalizeNode(CameraNode):
             self.open_map(self.value("map"))
         elif self._memory.last is not None:
             self._open_last(self._memory.last)
+        elif (fetched := folder_of_site(self.value)) is not None and fetched.is_dir():
+            self.open_map(str(fetched))
         else:
             self.get_logger().warning("the parameter 'map' is empty: waiting for the service ~/load_map")
 

@@ -208,6 +208,20 @@ PARAMETERS = (
         is_fixed=True,
     ),
     NodeParameter(
+        "fleet_store",
+        "",
+        "Store of the fleet's maps, a folder or an address such as s3://bucket/fleet, from which the service "
+        "fetch_map fetches a newer map.",
+        is_fixed=True,
+    ),
+    NodeParameter(
+        "site",
+        "",
+        "Site of the store whose map is fetched, into the folder of that name below maps_folder, which is "
+        "also opened at start if map is empty.",
+        is_fixed=True,
+    ),
+    NodeParameter(
         "recorded_keyframes",
         0,
         "Keyframes of the drive kept in memory, with which save_map can extend the map; 0: none. At this "

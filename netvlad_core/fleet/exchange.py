@@ -152,7 +152,7 @@ def pull(
     StoreError
         If the site or the version does not exist, the store cannot be reached, or its map is not sound.
     MapError
-        If something that is no map stands at the output.
+        If something that is no map stands at the output, or a map that is not in the store.
     NetvladError
         If another program writes there.
     """
@@ -164,6 +164,7 @@ def pull(
         check_output(output)
         if _is_there(entry, output):
             return Pulled(PlaceMap.open(output), number, False)
+        _check_kept(store, output)
         fetch(store, entry, work, output, accept, progress)
     return Pulled(PlaceMap.open(output), number, True)
 
@@ -220,6 +221,16 @@ def _fault_of(entry: Entry, new: Path) -> str:
 def _is_there(entry: Entry, output: Path) -> bool:
     path = output / HEADER_FILE
     return path.is_file() and describe_file(path) == entry.files[HEADER_FILE]
+
+
+def _check_kept(store: FleetStore, output: Path) -> None:
+    """Refuse to replace a map that is nowhere else."""
+    path = output / HEADER_FILE
+    if path.is_file() and not store.tables.log(f"session = {literal(describe_file(path)['sha256'])}"):
+        raise MapError(
+            f"the map {output} is not in {store.location}, so it would be lost: push it first, or choose "
+            "another output"
+        )
 
 
 def _object_name(stated: dict[str, Any]) -> str:

@@ -13,7 +13,7 @@ from netvlad_core.errors import NetvladError
 from netvlad_core.files import user_path
 
 # A file is kept in parts of this size, by which stores are written: a connection that breaks costs one part.
-PART = 1 << 22
+PART = 1 << 20
 _SCHEMES = ("s3", "gs", "az")
 _SECONDS = 120  # of one request: a part over a slow mobile link
 _RETRIES: Any = {"max_retries": 5, "retry_timeout": timedelta(seconds=60)}

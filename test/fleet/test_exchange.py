@@ -29,6 +29,12 @@ def _content(folder: Path) -> dict[str, bytes]:
     return {path.name: path.read_bytes() for path in sorted(folder.iterdir())}
 
 
+def _pushed(store: FleetStore, path: Path) -> Path:
+    """An earlier map at a path, which is in the store: only such a one may be replaced."""
+    push(store, _map(path, seed=5).path, "elsewhere", progress=False)
+    return path
+
+
 def _places(location: str) -> list[tuple[str, int]]:
     tables = FleetStore(location).tables
     rows = tables._places.search().select(["session", "place"]).limit(None).to_arrow().to_pylist()
@@ -130,7 +136,7 @@ def test_a_pull_that_broke_is_continued_and_the_earlier_map_stays(
 ) -> None:
     store, output = FleetStore(folder, makes=True), tmp_path / "pulled"
     push(store, _map(tmp_path / "map").path, "town", progress=False)
-    earlier = _content(_map(output, seed=5).path)
+    earlier = _content(_pushed(store, output))
     read, names = store.objects.read, list[str]()
 
     def breaks(name: str) -> bytes | None:
@@ -156,7 +162,7 @@ def test_a_pull_that_broke_is_continued_and_the_earlier_map_stays(
 def test_a_damaged_map_of_a_store_is_refused(folder: str, tmp_path: Path) -> None:
     store, output = FleetStore(folder, makes=True), tmp_path / "pulled"
     entry, _ = push(store, _map(tmp_path / "map").path, "town", progress=False)
-    earlier = _content(_map(output, seed=5).path)
+    earlier = _content(_pushed(store, output))
     stored = Path(folder) / "files" / entry.files["poses.npy"]["sha256"] / "000000"
     content = bytearray(stored.read_bytes())
     content[-1] ^= 1
@@ -174,7 +180,7 @@ def test_a_damaged_map_of_a_store_is_refused(folder: str, tmp_path: Path) -> Non
 def test_a_map_that_is_not_accepted_does_not_replace_the_earlier_one(folder: str, tmp_path: Path) -> None:
     store, output = FleetStore(folder, makes=True), tmp_path / "pulled"
     push(store, _map(tmp_path / "map").path, "town", progress=False)
-    earlier = _content(_map(output, seed=5).path)
+    earlier = _content(_pushed(store, output))
 
     def refuse(place_map: PlaceMap) -> None:
         raise MapError(f"{len(place_map)} places are too many")
@@ -192,6 +198,10 @@ def test_nothing_of_a_stranger_is_replaced(folder: str, tmp_path: Path) -> None:
     (tmp_path / "letters" / "a.txt").write_text("dear")
     with pytest.raises(NetvladError, match="left alone"):
         pull(store, "town", tmp_path / "letters", progress=False)
+    own = _content(_map(tmp_path / "own", seed=3).path)
+    with pytest.raises(MapError, match=r"is not in .*store, so it would be lost: push it first"):
+        pull(store, "town", tmp_path / "own", progress=False)
+    assert _content(tmp_path / "own") == own
     (place_map.path / "poses.npy").write_bytes(b"damaged")
     with pytest.raises(MapError, match=r"poses\.npy"):
         push(store, place_map.path, "other", progress=False)

@@ -16,6 +16,8 @@ def test_pull(store: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) ->
         assert main([*command, "--json"]) == 0
         told = json.loads(capsys.readouterr().out)
         assert (told["version"], told["is_new"], told["places"]) == (1, is_new, 30)
+    assert main([*command[:-1], str(tmp_path / "other"), "--model", "none@0"]) == 1
+    assert "has a map of the model efficientnet" in capsys.readouterr().err
     assert main([*command, "--version", "2"]) == 1
     assert "versions 1 to 1; there is no 2" in capsys.readouterr().err
     assert main(["fleet", "pull", "--store", store, "--site", "moon", "--output", str(tmp_path / "m")]) == 1
