@@ -50,9 +50,9 @@ def scene(height: int = 120, width: int = 160) -> np.ndarray:
     return cv2.resize(coarse, (width, height), interpolation=cv2.INTER_CUBIC)
 
 
-def encoded(kind: str, image: np.ndarray) -> bytes:
+def encoded(kind: str, image: np.ndarray, **options: Any) -> bytes:
     stream = BytesIO()
-    Image.fromarray(image).save(stream, kind)
+    Image.fromarray(image).save(stream, kind, **options)
     return stream.getvalue()
 
 
@@ -99,6 +99,9 @@ def bombs(rng: np.random.Generator, folder: Path, share: float) -> Iterator[Faul
         for kind, made in {"JPEG": jpeg_of, "PNG": _png_of, "GIF": _gif_of, "BMP": _bmp_of}.items():
             data = made(width, height)
             yield Fault(f"{kind} of {len(data)} bytes, {width}x{height}", partial(decoded, data))
+    for kind in ("WEBP", "PNG", "TIFF"):
+        data = encoded(kind, np.zeros((8900, 8900), np.uint8), compression="tiff_deflate")
+        yield Fault(f"{kind} of {len(data)} bytes, black, 8900x8900", partial(decoded, data))
     for width, height in (
         (16, 60_000),
         (60_000, 16),

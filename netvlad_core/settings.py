@@ -226,11 +226,11 @@ def read_parameters(
     written = read_file(Path(path), MOST_SETTINGS)
     try:
         content = yaml.load(written.decode(), _Loader)
+        sections = [(name, list(_flat(values))) for name, values in _sections(content, "")]
     # Over odd numbers, dates, tags and nesting PyYAML raises whatever Python gives it.
     except Exception as error:
         reason = " ".join(str(error).split())
         raise SettingError(f"{path} is no parameter file: it is not YAML ({reason})") from error
-    sections = list(_sections(content, ""))
     ours = [(name, values) for name, values in sections if name.split("/")[-1] in ("**", "*", node)]
     if not ours:
         found = ", ".join(name for name, _ in sections) or "nothing of the kind"
@@ -241,7 +241,7 @@ def read_parameters(
     values: dict[str, Any] = {}
     said_by: dict[str, str] = {}
     for section, content in sorted(ours, key=lambda one: one[0].split("/")[-1] == node):
-        for name, value in _flat(content):
+        for name, value in content:
             if name not in known:
                 _refuse_slip(path, name, known)
                 continue

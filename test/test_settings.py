@@ -161,6 +161,7 @@ def test_every_form_of_a_parameter_file_is_read(tmp_path: Path, text: str) -> No
         ("/**:\n  ros__parameters: {top_k: 2001-99-99}\n", "it is not YAML"),
         ("/**:\n  ros__parameters: {top_k: !!timestamp 5}\n", "it is not YAML"),
         ("/**:\n  ros__parameters: {top_k: " + "[" * 3000 + "}\n", "it is not YAML"),
+        ("/**: &a\n  ros__parameters: *a\n", "it is not YAML"),
         (
             "a0: &a0 [1, 1]\n" + "".join(f"a{n}: &a{n} [*a{n - 1}, *a{n - 1}]\n" for n in range(1, 30)),
             "aliases",

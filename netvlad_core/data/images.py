@@ -30,7 +30,9 @@ TOO_LARGE = "image too large"
 TOO_NARROW = "image too narrow"
 
 # Decoded that is 240 MB, and more than any camera of a robot has.
-_MOST_PIXELS = 80_000_000
+_MOST_PIXELS, _MOST_DECODED = 80_000_000, 240_000_000
+# A photograph takes more bytes; of one colour it may take fewer, but then it need not be large.
+_MOST_PIXELS_A_BYTE, _LARGE = 256, 1 << 24
 # Scaled by its shorter side a strip of an image would take all memory; panoramas have 8 to 1.
 _LONGEST_ASPECT = 20
 _SHORTEST = 16  # pixels; what is shorter counts as this long
@@ -118,18 +120,26 @@ def _judge_header(data: memoryview) -> tuple[tuple[int, int], memoryview]:
     """Size of a picture file and the file with its end; see `picture_size`."""
     if not len(data):
         raise ImageError("the picture is empty (0 bytes)", EMPTY)
-    width, height = _announced_size(data)
+    width, height, bytes_a_pixel = _announced_size(data)
     refuse_odd_size(width, height)
+    size = f"{width}x{height} pixels"
+    if width * height * bytes_a_pixel > _MOST_DECODED:
+        raise ImageError(
+            f"image of {size} of {bytes_a_pixel} bytes each; make it smaller, or of 8 bits", TOO_LARGE
+        )
     if is_jpeg(data):
         refuse_impossible(data, width, height)
         data = with_end(data)
+    if width * height > max(_LARGE, _MOST_PIXELS_A_BYTE * len(data)):
+        raise ImageError(f"image of {size} in {len(data)} bytes: no photograph is so small", TOO_LARGE)
     _refuse_cut_png(data)
     return (width, height), data
 
 
-def _announced_size(data: memoryview) -> tuple[int, int]:
+def _announced_size(data: memoryview) -> tuple[int, int, int]:
+    """Width, height, and bytes that OpenCV takes for a pixel, of formats that may have more than three."""
     from PIL import Image
-    from PIL.TiffImagePlugin import IMAGELENGTH, IMAGEWIDTH, ImageFileDirectory_v2
+    from PIL.TiffImagePlugin import BITSPERSAMPLE, IMAGELENGTH, IMAGEWIDTH, ImageFileDirectory_v2
 
     file = io.BytesIO(data)
     try:
@@ -137,9 +147,9 @@ def _announced_size(data: memoryview) -> tuple[int, int]:
             tags = ImageFileDirectory_v2(file.read(8))
             file.seek(tags.next)
             tags.load(file)
-            return int(tags[IMAGEWIDTH]), int(tags[IMAGELENGTH])
+            return int(tags[IMAGEWIDTH]), int(tags[IMAGELENGTH]), sum(tags.get(BITSPERSAMPLE, (8,))) // 8
         with Image.open(file, formats=_FORMATS) as picture:
-            return picture.size
+            return *picture.size, _png_pixel(data) if picture.format == "PNG" else 3
     except Image.DecompressionBombError as error:
         raise ImageError(f"picture of far too many pixels: {error}", TOO_LARGE) from error
     # Over a damaged header Pillow raises errors of many unrelated kinds.
@@ -312,6 +322,11 @@ def _refuse_cut_png(data: memoryview) -> None:
         position += 12 + int.from_bytes(data[position : position + 4], "big")  # length, kind, checksum
     if position > len(data) or kind != b"IEND":
         raise ImageError(f"PNG of {len(data)} bytes is cut off: its end chunk is missing", CUT_OFF)
+
+
+def _png_pixel(data: memoryview) -> int:
+    """Bytes of a decoded pixel, by depth and colour type in the first chunk."""
+    return {2: 3, 3: 3, 4: 2, 6: 4}.get(data[25], 1) * (2 if data[24] == 16 else 1)
 
 
 _PNG_START = b"\x89PNG\r\n\x1a\n"

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import os
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
@@ -115,7 +116,7 @@ def _check_header(path: Path, header: list[str], required: Sequence[str], expect
             found += f"; it is separated by {marks[mark]}, expected commas (and points in numbers)"
         wanted = expected or ", ".join(required)
         raise SourceError(f"{path} lacks the column {' and '.join(missing)}; expected {wanted}; {found}")
-    if repeated := sorted({name for name in header if name and header.count(name) > 1}):
+    if repeated := sorted(name for name, count in Counter(header).items() if name and count > 1):
         raise SourceError(f"{path} has the column {' and '.join(repeated)} twice")
 
 

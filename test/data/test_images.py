@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import struct
 import tracemalloc
 import zlib
@@ -327,6 +328,18 @@ def test_large_pictures_are_refused_by_their_header(width, height):
     message.width, message.height, message.step = width, height, 3 * width
     with pytest.raises(ImageError, match="expected at most 80 million, make it smaller"):
         decode_message(message)
+
+
+def test_what_decodes_to_far_more_than_its_file_is_refused_by_its_header():
+    file = io.BytesIO()
+    Image.new("L", (5000, 5000)).save(file, "WEBP", lossless=True)
+    with pytest.raises(ImageError, match=r"5000x5000 pixels in \d+ bytes: no photograph is so small"):
+        decode_picture(file.getvalue())
+    deep = bytearray(_png_header(8000, 8000))
+    deep[24:26] = 16, 6  # bits, and red, green, blue, alpha
+    deep[29:33] = struct.pack(">I", zlib.crc32(deep[12:29]))
+    with pytest.raises(ImageError, match="8000x8000 pixels of 8 bytes each; make it smaller"):
+        decode_picture(bytes(deep))
 
 
 def test_faults_have_kinds_to_count_them_by():
