@@ -79,7 +79,7 @@ def extend(
     with sole_writer(work):
         drive = _described(source, work / name, whole, progress)
         try:
-            joint = join(localizer, drive, progress)
+            joint = join(localizer, drive, progress, True)
         except MapError:
             _discard(drive)
             raise
@@ -113,7 +113,7 @@ def add_new(place_map: PlaceMap, drive: PlaceMap, joint: Joint, output: Path, di
     joint : how the frame of the drive belongs to that of the map.
     dimension : as in `BuildOptions`.
     """
-    part = Part.of(drive, joint=joint.pose)
+    part = joint.part(drive)
     kept = new_places(place_map, part)
     parts = [Part.of(place_map), replace(part, rows=part.rows[kept], poses=part.poses[kept])]
     made = write_parts(parts, output, "extend", dimension, source=sources([place_map, drive]))

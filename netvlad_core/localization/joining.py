@@ -15,9 +15,10 @@ import numpy as np
 
 from netvlad_core.data.geometry import Pose, yaw_of
 from netvlad_core.errors import MapError
+from netvlad_core.localization import pose_graph
 from netvlad_core.localization.localizer import Localizer
 from netvlad_core.localization.observation import Observation
-from netvlad_core.mapping.care.parts import moved
+from netvlad_core.mapping.care.parts import Part, moved
 from netvlad_core.mapping.place_map import PlaceMap
 from netvlad_core.progress import bar
 
@@ -32,6 +33,8 @@ _ROUNDS = 20
 _CAUCHY = 1.0  # metres
 _FEWEST = 10
 _MOST_CONTRADICTING = 0.3
+# Share of the pairs that agree on one transform below which the odometry is taken to drift. By design.
+_RIGID = 0.95
 
 
 @dataclass(frozen=True, eq=False)
@@ -58,12 +61,20 @@ class Joint:
     residuals : (M,) float64, metres that each sighting is off.
     agrees : (M,) bool, whether it supports the transform.
     baseline : metres between the farthest sightings that agree; the turn is as certain as it is long.
+    bent : (N, 7) float64, the poses of the drive in the frame of the map, if its odometry drifts and a pose
+        graph has bent them; None if the transform carries them.
     """
 
     pose: Pose
     residuals: np.ndarray
     agrees: np.ndarray
     baseline: float
+    bent: np.ndarray | None = None
+
+    def part(self, drive: PlaceMap) -> Part:
+        """The places of the drive in the frame of the map."""
+        part = Part.of(drive, joint=self.pose)
+        return part if self.bent is None else replace(part, poses=self.bent)
 
     @property
     def figures(self) -> dict[str, float]:
@@ -74,11 +85,17 @@ class Joint:
             "median_residual": round(float(np.median(self.residuals[self.agrees])), 3),
             "largest_residual": round(float(self.residuals[self.agrees].max()), 3),
             "baseline": round(self.baseline, 1),
+            "is_bent": self.bent is not None,
         }
 
 
-def join(localizer: Localizer, drive: PlaceMap, progress: bool = False) -> Joint:
+def join(localizer: Localizer, drive: PlaceMap, progress: bool = False, may_bend: bool = False) -> Joint:
     """Find the transform from the frame of another map to that of the localizer's by places seen in both.
+
+    Parameters
+    ----------
+    may_bend : whether a single drive whose odometry drifts is bent if no transform carries all of it; needs
+        GTSAM.
 
     Raises
     ------
@@ -89,15 +106,17 @@ def join(localizer: Localizer, drive: PlaceMap, progress: bool = False) -> Joint
         if not place_map.has_poses:
             raise MapError(f"the map {place_map.path} has no poses, so it cannot be joined to another")
     found = sightings(localizer, drive, progress)
-    return joint_of(found, drive.poses, f"{drive.path} and {localizer.place_map.path}")
+    names = f"{drive.path} and {localizer.place_map.path}"
+    return joint_of(found, drive.poses, names, may_bend and len(drive.drives) == 1)
 
 
-def joint_of(found: Sightings, poses: np.ndarray, names: str) -> Joint:
+def joint_of(found: Sightings, poses: np.ndarray, names: str, may_bend: bool = False) -> Joint:
     """The transform, map <- drive, that the sightings of a drive with poses (N, 7) agree on.
 
     Parameters
     ----------
     names : of drive and map, for sentences.
+    may_bend : as in `join`.
 
     Raises
     ------
@@ -116,11 +135,17 @@ def joint_of(found: Sightings, poses: np.ndarray, names: str) -> Joint:
             f"{names} cannot be joined: the {len(found.rows)} places seen in both lie within "
             f"{_BASELINE:g} m, too close together to tell how the maps are turned"
         )
+    if may_bend and joint.agrees.mean() < _RIGID and pose_graph.is_installed():
+        bent = pose_graph.bent(poses, found.rows, found.poses, float(joint.pose.position[2]))
+        agrees, residuals = _agreement(Pose.identity(), found.poses, bent[found.rows])
+        joint = replace(joint, residuals=residuals, agrees=agrees, bent=bent)
     if joint.agrees.mean() < 1 - _MOST_CONTRADICTING:
+        can_bend = not may_bend or pose_graph.is_installed()
+        hint = "" if can_bend else "; a drive that drifts is bent into the map with GTSAM: pip install gtsam"
         raise MapError(
             f"{names} cannot be joined: of {len(found.rows)} places seen in both only "
             f"{joint.agrees.sum()} agree on one transform within {_AGREES:g} m; streets look alike, or the "
-            "poses of a map drift"
+            f"poses of a map drift{hint}"
         )
     return joint
 
@@ -143,13 +168,16 @@ def join_in_turn(maps: Sequence[PlaceMap], device: str = "auto", progress: bool 
         localizers.append(Localizer.open(maps[len(localizers)].path, device=device))
         failures = []
         for number, localizer in enumerate(localizers):
+            if number and joints[number - 1].bent is not None:
+                continue  # what is joined to its frame as it was would not fit
             try:
-                found = join(localizer, drive, progress)
+                found = join(localizer, drive, progress, may_bend=True)
             except MapError as error:
                 failures.append(error)
                 continue
             before = joints[number - 1].pose if number else Pose.identity()
-            joints.append(replace(found, pose=before @ found.pose))
+            bent = None if found.bent is None else moved(found.bent, before)
+            joints.append(replace(found, pose=before @ found.pose, bent=bent))
             break
         else:
             raise failures[0]

@@ -90,7 +90,7 @@ class RecordedDrive:
             seen = {row: self._seen[number] for row, number in enumerate(ids) if number in self._seen}
         poses = [[*pose.position, *pose.quaternion] for pose in seen.values()]
         sightings = Sightings(np.array(list(seen), np.int64), np.array(poses).reshape(-1, 7))
-        joint = joint_of(sightings, keyframes.poses, f"this drive and {place_map.path}")
+        joint = joint_of(sightings, keyframes.poses, f"this drive and {place_map.path}", True)
         with hidden_beside(output) as hidden:
             drive = self._written(hidden / "partial" / output.name, keyframes, frame_id)
             return add_new(place_map, drive, joint, output, place_map.growing_dimension)

@@ -30,11 +30,10 @@ def add_arguments(command: argparse.ArgumentParser) -> None:
 
 
 def run(options: argparse.Namespace) -> None:
-    from netvlad_core.data.geometry import Pose
     from netvlad_core.errors import MapError
     from netvlad_core.localization.joining import join_in_turn
-    from netvlad_core.mapping.care.merge import check_same_frame, joints_on_earth, merge
-    from netvlad_core.mapping.care.parts import check_fit
+    from netvlad_core.mapping.care.merge import check_same_frame, joints_on_earth, merge_parts
+    from netvlad_core.mapping.care.parts import Part, check_fit
     from netvlad_core.mapping.place_map import PlaceMap
 
     maps = [PlaceMap.open(path, verify=True) for path in options.maps]
@@ -44,20 +43,18 @@ def run(options: argparse.Namespace) -> None:
     figures = {}
     if options.same_frame:
         check_same_frame(maps)
-        joints = [Pose.identity()] * (len(maps) - 1)
-    elif options.gps:
-        joints = joints_on_earth(maps)
-    elif options.transform is None:
-        found = join_in_turn(maps, options.device, progress=not options.json)
-        joints = [joint.pose for joint in found]
-        figures = {
-            f"joint_of_{place_map.path.name}": joint.figures
-            for place_map, joint in zip(maps[1:], found, strict=True)
-        }
-    elif len(options.transform) == len(maps) - 1:
-        joints = options.transform
+        parts = [Part.of(place_map) for place_map in maps]
+    elif options.gps or options.transform is not None:
+        joints = joints_on_earth(maps) if options.gps else options.transform
+        if len(joints) != len(maps) - 1:
+            raise MapError(
+                f"expected {len(maps) - 1} transforms, one for each further map; found {len(joints)}"
+            )
+        joined = zip(maps[1:], joints, strict=True)
+        parts = [Part.of(maps[0]), *(Part.of(place_map, joint=joint) for place_map, joint in joined)]
     else:
-        raise MapError(
-            f"expected {len(maps) - 1} transforms, one for each further map; found {len(options.transform)}"
-        )
-    common.print_made(merge(maps, joints, options.output, options.dimension), options.json, **figures)
+        found = join_in_turn(maps, options.device, progress=not options.json)
+        pairs = list(zip(maps[1:], found, strict=True))
+        parts = [Part.of(maps[0]), *(joint.part(place_map) for place_map, joint in pairs)]
+        figures = {f"joint_of_{place_map.path.name}": joint.figures for place_map, joint in pairs}
+    common.print_made(merge_parts(parts, options.output, options.dimension), options.json, **figures)

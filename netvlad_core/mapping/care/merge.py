@@ -29,6 +29,12 @@ def merge(maps: Sequence[PlaceMap], joints: Sequence[Pose], output: Path, dimens
     """
     parts = [Part.of(maps[0])]
     parts += [Part.of(other, joint=joint) for other, joint in zip(maps[1:], joints, strict=True)]
+    return merge_parts(parts, output, dimension)
+
+
+def merge_parts(parts: Sequence[Part], output: Path, dimension: int) -> PlaceMap:
+    """Do what `merge` does with parts whose poses are in one frame."""
+    maps = [part.place_map for part in parts]
     return write_parts(parts, output, "merge", dimension, source=sources(maps))
 
 
