@@ -1,0 +1,1 @@
+"""Descriptors of this package in RTAB-Map, which runs a script for them."""
