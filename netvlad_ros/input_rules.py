@@ -70,7 +70,7 @@ class InputState:
 def problems_of(state: InputState, node: Node) -> list[Problem]:
     """Name all that is wrong with the input; the node is asked what topics it sees."""
     if state.silence >= state.image_timeout:
-        seen = _image_topics(node, state.images.name)
+        seen = _image_topics(node)
         text = f"no image on {state.images.name} for {state.silence:.0f} s; image topics seen: {seen}"
         return [Problem("no images", text)]
     return [*_of_images(state), *_of_clocks(state), *_of_odometry(state), *_of_calibration(state)]
@@ -159,8 +159,8 @@ def _behind(seconds: float) -> str:
     return f"{abs(seconds):.0f} s {'behind' if seconds > 0 else 'ahead of'}"
 
 
-def _image_topics(node: Node, own_topic: str) -> str:
-    """List the image topics that somebody publishes, pictures that a localizer draws left out."""
+def _image_topics(node: Node) -> str:
+    """List the image topics that have a publisher, but for the pictures that localizers draw."""
     seen = [
         f"{name} ({kind.replace('/msg/', '/')})"
         for name, kinds in node.get_topic_names_and_types()

@@ -11,7 +11,7 @@ from __future__ import annotations
 import argparse
 import csv
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
@@ -23,6 +23,8 @@ from netvlad_core.progress import bar
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from netvlad_core.data.frames import Frame
+    from netvlad_core.data.geometry import Pose
     from netvlad_core.evaluation.rerun_log import RerunLog
     from netvlad_core.localization.localizer import Localization
     from netvlad_core.mapping.place_map import PlaceMap
@@ -65,25 +67,14 @@ def run(options: argparse.Namespace) -> int:
     localizer = common.open_localizer(options)
     source = common.open_source(options, poses_required=False)
     left_out, states = Counter[str](), Counter[str]()
-    poses = []
+    answers = localize_frames(localizer, bar(source, show=not options.quiet), left_out)
     with (
         written_whole(options.output) as table,
         written_whole(tum) as track,
         written_whole(settings) as used,
         _shown_in_rerun(options, localizer.place_map) as log,
     ):
-        # A name that is no text in UTF-8 keeps its bytes.
-        with table.open("w", newline="", encoding="utf-8", errors="surrogateescape") as file:
-            writer = csv.writer(file)
-            writer.writerow(_COLUMNS)
-            frames = bar(source, show=not options.quiet)
-            for frame, answer in localize_frames(localizer, frames, left_out):
-                writer.writerow(_row(frame.name, answer))
-                states[answer.state.name] += 1
-                if log:
-                    log.add(frame, answer)
-                if answer.prior:
-                    poses.append((answer.stamp, answer.prior.pose))
+        poses = _write_table(table, answers, states, log)
         write_tum(track, poses, _MARK)
         title = f"Settings of {_MARK}, {options.source.name} in {localizer.place_map.header.map_id}."
         used.write_text(parameters_text(settings_of(localizer.options), [title]), encoding="utf-8")
@@ -91,6 +82,25 @@ def run(options: argparse.Namespace) -> int:
     common.print_counts("states", states)
     left_out += source.skipped
     return common.finish(states.total(), left_out, total=len(source), remark=source.remark)
+
+
+def _write_table(
+    path: Path, answers: Iterable[tuple[Frame, Localization]], states: Counter[str], log: RerunLog | None
+) -> list[tuple[int, Pose]]:
+    """Write a row for each answer, count its state and log it; returns the poses with their stamps."""
+    poses = []
+    # A name that is no text in UTF-8 keeps its bytes.
+    with path.open("w", newline="", encoding="utf-8", errors="surrogateescape") as file:
+        writer = csv.writer(file)
+        writer.writerow(_COLUMNS)
+        for frame, answer in answers:
+            writer.writerow(_row(frame.name, answer))
+            states[answer.state.name] += 1
+            if log:
+                log.add(frame, answer)
+            if answer.prior:
+                poses.append((answer.stamp, answer.prior.pose))
+    return poses
 
 
 def _is_recorded(options: argparse.Namespace) -> bool:

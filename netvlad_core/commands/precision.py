@@ -86,7 +86,7 @@ def _print(results: dict[str, PrecisionResult], header: MapHeader, threshold: fl
 def _extractors(
     weights: Path, source: FrameSource, folder: Path, options: argparse.Namespace
 ) -> dict[str, Extractor]:
-    """Extractors by torch and by ONNX Runtime; float32 by torch comes first."""
+    """Extractors of the checkpoint and of its ONNX files; float32 of the checkpoint comes first."""
     from netvlad_core.mapping.keyframes import KEEP_ALL, sample_frames
     from netvlad_core.model.checkpoints import load_checkpoint
     from netvlad_core.model.export import CALIBRATION_IMAGES, export, missing_packages
@@ -103,7 +103,7 @@ def _extractors(
     }
     missing = missing_packages()
     if missing:
-        text = f"ONNX Runtime and int8 are skipped; to include them: pip install {' '.join(missing)}"
+        text = f"ONNX files and int8 are skipped; to include them: pip install {' '.join(missing)}"
         print(text, file=sys.stderr)
         return extractors
     images = sample_frames(source, KEEP_ALL, not options.quiet, CALIBRATION_IMAGES, "calibrating")
@@ -112,5 +112,5 @@ def _extractors(
         if not path.is_file():
             path = folder / path.name
             export(load_checkpoint(weights), path, precision, images() if precision == "int8" else ())
-        extractors[f"{precision} ONNX"] = Extractor.load(path, options.device)
+        extractors[f"{precision} ONNX"] = Extractor.load(path, options.device, precision=precision)
     return extractors

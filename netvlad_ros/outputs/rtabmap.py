@@ -15,7 +15,6 @@ from netvlad_ros.camera_node import CameraNode
 from netvlad_ros.moment import Moment
 from netvlad_ros.outputs.pose_message import diagonal_message
 
-DESCRIPTOR_TYPE = 1  # rtabmap_msgs/GlobalDescriptor.type
 _CV_32F = 5
 
 
@@ -44,6 +43,6 @@ class GlobalPose:
 
 
 def pack_descriptor(descriptor: np.ndarray) -> bytes:
-    """A descriptor (D,) as `data` of rtabmap_msgs/GlobalDescriptor: one row, compressed, and its shape."""
+    """A descriptor (D,) as `data` of a GlobalDescriptor (type 1): one row, compressed, and its shape."""
     row = np.ascontiguousarray(descriptor, np.float32)
     return zlib.compress(row.tobytes()) + struct.pack("<iii", 1, len(row), _CV_32F)

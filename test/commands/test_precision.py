@@ -54,3 +54,23 @@ def test_one_precision_is_no_network_to_compare(
     arguments = ["precision", str(street_map.path), str(drive), "--weights", str(tmp_path / "net.onnx")]
     assert main(arguments) == 1
     assert "name its checkpoint with --weights" in capsys.readouterr().err
+
+
+def test_an_onnx_file_runs_in_the_precision_of_its_row(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Not in the fastest one, which is bfloat16 on many processors."""
+    pytest.importorskip("onnxruntime")
+    drive, place_map = (
+        write_catalogue(tmp_path / "drive", street(seed=1, metres=9), range(3)),
+        tmp_path / "map",
+    )
+    assert (
+        main(["build-map", str(drive), "--weights", "packaged", "--output", str(place_map), "--quiet"]) == 0
+    )
+    capsys.readouterr()
+    arguments = ["precision", str(place_map), str(drive), "--precisions", "float32", "--json", "--quiet"]
+    assert main(arguments) == 0
+    values = json.loads(capsys.readouterr().out)["precisions"]
+    assert set(values) == {"float32", "float32 ONNX"}
+    assert values["float32 ONNX"]["similarity"] > 0.99999
