@@ -2,8 +2,14 @@
 
 from __future__ import annotations
 
-import numpy as np
+from dataclasses import replace
 
+import cv2
+import numpy as np
+import pytest
+
+from netvlad_core.geometry import local_features
+from netvlad_core.geometry.features import KINDS
 from netvlad_core.geometry.local_features import find_features, match_features
 from support.street import street, view
 
@@ -32,3 +38,23 @@ def test_blank_image_has_none_and_matches_nothing() -> None:
     other = find_features(view(street(seed=5, metres=20), 4.0))
     assert len(blank) == 0
     assert match_features(blank, other).shape == match_features(other, blank).shape == (0, 2)
+
+
+@pytest.mark.parametrize("kind", list(KINDS))
+def test_a_large_image_is_made_smaller_and_its_points_are_not(
+    kind: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seen: list[tuple[int, ...]] = []
+
+    def find(grey: np.ndarray, most: int) -> tuple[np.ndarray, np.ndarray]:
+        seen.append(grey.shape)
+        return KINDS[kind].find(grey, most)
+
+    small = view(street(seed=5, metres=20), 4.0)
+    large = cv2.resize(small, (2400, 1800), interpolation=cv2.INTER_CUBIC)
+    monkeypatch.setattr(local_features, "KINDS", {kind: replace(KINDS[kind], find=find)})
+    features = find_features(large, kind=kind)
+    assert np.prod(seen[0]) <= 1_610_000, "RootSIFT takes 250 bytes a pixel"
+    assert features.size == (2400, 1800)
+    assert (features.points.max(axis=0) > [1800, 1200]).all()
+    assert (features.points.max(axis=0) < [2401, 1801]).all()
