@@ -4,6 +4,11 @@ Recognised by their content: .mat files of hloc, checkpoints of Nanne/pytorch-Ne
 deep-VG benchmark, OpenIBL, CosPlace, EigenPlaces, SALAD, MegaLoc and BoQ. Nothing in the file is executed.
 
     netvlad import-weights Pitts30K_struct.mat --output pitts30k.safetensors
+
+Any network in an ONNX file that gives one vector an image is wrapped, with the preprocessing that you state;
+the new file runs everywhere where a network of `netvlad export` runs:
+
+    netvlad import-weights eigenplaces.onnx --size 480 640 --output campus.onnx
 """
 
 from __future__ import annotations
@@ -11,7 +16,9 @@ from __future__ import annotations
 import argparse
 
 from netvlad_core.commands import common
+from netvlad_core.errors import NetvladError
 from netvlad_core.files import check_outputs
+from netvlad_core.model.preprocessing import Preprocessing
 from netvlad_core.model.spec import NetworkSpec
 
 
@@ -22,6 +29,20 @@ def add_arguments(command: argparse.ArgumentParser) -> None:
     add("--output", type=common.output_file, required=True, metavar="FILE", help=text)
     text = "keep the first D entries of a whitened descriptor (default: all)"
     add("--dimension", type=common.at_least(1), metavar="D", help=text)
+    add = command.add_argument_group("preprocessing of an ONNX file").add_argument
+    text = "height and width in pixels, or the shorter side (default: the image's own size)"
+    add("--size", type=common.at_least(16), nargs="+", metavar="N", help=text)
+    text = "round sides to a multiple of N pixels, instead of --size"
+    add("--multiple", type=common.at_least(1), metavar="N", help=text)
+    text = "filter of the resizing: %(choices)s (default: %(default)s)"
+    add("--filter", choices=("antialias", "antialias-unrounded", "bicubic", "bilinear"), default="antialias",
+        help=text)  # fmt: skip
+    text = "mean of red, green and blue, 0 to 1 (default: ImageNet's)"
+    add("--mean", type=float, nargs=3, default=(0.485, 0.456, 0.406), metavar="X", help=text)
+    text = "their deviation (default: ImageNet's)"
+    add("--std", type=float, nargs=3, default=(0.229, 0.224, 0.225), metavar="X", help=text)
+    text = "output of the network (default: the first)"
+    add("--output-name", default="", metavar="NAME", help=text)
 
 
 def aggregation_of(spec: NetworkSpec) -> str:
@@ -34,6 +55,9 @@ def aggregation_of(spec: NetworkSpec) -> str:
 
 
 def run(options: argparse.Namespace) -> None:
+    if options.file.suffix == ".onnx":
+        _wrap(options)
+        return
     from netvlad_core.model.checkpoints import CHECKPOINT_FORMAT, save_checkpoint
     from netvlad_core.model.importers import import_weights
 
@@ -50,3 +74,34 @@ def run(options: argparse.Namespace) -> None:
     print(f"  dimension      {spec.dimension}")
     print(f"  preprocessing  {spec.preprocessing}")
     print(f"{options.output}: model {model_id}")
+
+
+def _wrap(options: argparse.Namespace) -> None:
+    from netvlad_core.model.foreign import wrap_network
+    from netvlad_core.model.onnx_engine import FORMAT, OnnxFacts
+
+    if options.output.suffix != ".onnx":
+        raise NetvladError(f"an ONNX file becomes one: expected --output NAME.onnx, found {options.output}")
+    if options.dimension:
+        raise NetvladError("--dimension is for whitened descriptors of a checkpoint, not for an ONNX file")
+    check_outputs({options.output: FORMAT}, (options.file,))
+    spec = wrap_network(options.file, options.output, _preprocessing(options), options.output_name)
+    print(f"{options.file}: a network of {spec.dimension} dimensions")
+    print(f"  preprocessing  {spec.preprocessing}")
+    print(f"{options.output}: model {OnnxFacts.read(options.output).model_id}")
+
+
+def _preprocessing(options: argparse.Namespace) -> Preprocessing:
+    size = tuple(options.size or ())
+    if options.multiple and size:
+        raise NetvladError("--size and --multiple exclude each other")
+    rule = ("keep", "shorter", "exact")[min(len(size), 2)]
+    if options.multiple:
+        rule, size = "multiple", (options.multiple,)
+    mean, std = (tuple(255 * value for value in values) for values in (options.mean, options.std))
+    try:
+        return Preprocessing(
+            rule, (options.multiple,) if options.multiple else size, mean, std, options.filter
+        )
+    except ValueError as error:
+        raise NetvladError(f"this preprocessing is not possible: {error}") from error

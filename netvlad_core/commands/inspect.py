@@ -83,4 +83,4 @@ def _network_values(path: Path) -> dict[str, Any]:
 
         network = load_checkpoint(path)  # the engine may have taken the ONNX file beside it
         values["parameters"] = sum(parameter.numel() for parameter in network.parameters())
-    return {**values, "dimension": extractor.dimension, **asdict(extractor.spec)}
+    return {**values, "dimension": extractor.dimension, **extractor.spec.stated()}

@@ -17,8 +17,12 @@ TORCH_PRECISIONS = ("float32", "bfloat16", "float16")
 ONNX_PRECISIONS = ("float32", "float16", "int8")  # ONNX Runtime has no bfloat16 convolution
 PRECISIONS = (*TORCH_PRECISIONS, "int8")
 
+# Backbone of a network that only its ONNX file knows; its aggregation is the network's own name.
+FOREIGN = "onnx"
+
 # Not in the text of a network with NetVLAD, so that it keeps the name that it had before.
 _LATER = ("aggregation", "settings")
+_OF_NETVLAD = ("assignment_bias", "intra_normalization")
 _LARGEST_SETTING = 2**16
 
 
@@ -59,8 +63,10 @@ class NetworkSpec:
     @property
     def aggregated_dimension(self) -> int:
         """Entries of what the aggregation gives."""
-        channels = backbone_named(self.backbone).channels
         try:
+            if self.backbone == FOREIGN:
+                return self.settings["dimension"]
+            channels = backbone_named(self.backbone).channels
             return aggregation_named(self.aggregation).dimension(channels, self.options)
         except KeyError as error:
             raise CheckpointError(f"the description has no setting {error} of {self.aggregation}") from error
@@ -68,8 +74,7 @@ class NetworkSpec:
     @property
     def options(self) -> dict[str, int]:
         """What the aggregation's table takes."""
-        of_netvlad = ("clusters", "assignment_bias", "intra_normalization")
-        return {name: getattr(self, name) for name in of_netvlad} | dict(self.settings)
+        return {name: getattr(self, name) for name in ("clusters", *_OF_NETVLAD)} | dict(self.settings)
 
     @property
     def dimension(self) -> int:
@@ -79,15 +84,24 @@ class NetworkSpec:
     @property
     def name(self) -> str:
         """Readable name, the first half of a model_id."""
+        if self.backbone == FOREIGN:
+            return self.aggregation
         clusters = self.clusters if aggregation_named(self.aggregation).has_clusters else ""
         whitened = f"-white{self.whitened_dimension}" if self.whitened_dimension else ""
         return f"{self.backbone}-{self.aggregation}{clusters}{whitened}"
 
     def to_json(self) -> str:
-        values = asdict(self)
+        return json.dumps(self.stated(), sort_keys=True)
+
+    def stated(self) -> dict[str, Any]:
+        """The fields that have a meaning for this aggregation."""
         if self.aggregation == "netvlad":
-            values = {name: value for name, value in values.items() if name not in _LATER}
-        return json.dumps(values, sort_keys=True)
+            unused: tuple[str, ...] = _LATER
+        elif self.backbone != FOREIGN and aggregation_named(self.aggregation).has_clusters:
+            unused = _OF_NETVLAD
+        else:
+            unused = ("clusters", *_OF_NETVLAD)
+        return {name: value for name, value in asdict(self).items() if name not in unused}
 
     @classmethod
     def from_json(cls, text: str) -> NetworkSpec:

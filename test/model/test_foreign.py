@@ -1,0 +1,96 @@
+"""A network that is not ours, in an ONNX file, runs by every engine as its own project runs it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import onnx
+import pytest
+import torch
+from onnx import TensorProto, helper, numpy_helper
+
+from netvlad_core import Extractor
+from netvlad_core.errors import CheckpointError
+from netvlad_core.model.foreign import wrap_network
+from netvlad_core.model.preprocessing import Preprocessing
+
+_EXACT = Preprocessing("exact", (48, 64), (124.0, 116.0, 104.0), (58.0, 57.0, 56.0))
+_WEIGHT = np.random.default_rng(0).normal(size=(8, 3, 3, 3)).astype(np.float32)
+
+
+def _file(
+    path: Path, batch: str | int = "batch", side: str | int = 48, kind: int = TensorProto.FLOAT
+) -> Path:
+    """A convolution and the means of its channels: (B, 3, H, W) -> (B, 8, 1, 1), and the same twice."""
+    nodes = [
+        helper.make_node("Conv", ["x", "weight"], ["map"], strides=[2, 2]),
+        helper.make_node("GlobalAveragePool", ["map"], ["pooled"]),
+        helper.make_node("Reshape", ["pooled", "shape"], ["mean"]),
+        helper.make_node("Concat", ["mean", "mean"], ["twice"], axis=1),
+    ]
+    graph = helper.make_graph(
+        nodes, "small",
+        [helper.make_tensor_value_info("x", kind, [batch, 3, side, 64 if side == 48 else "width"])],
+        [helper.make_tensor_value_info(name, kind, [batch, None, 1, 1]) for name in ("mean", "twice")],
+        [
+            numpy_helper.from_array(_WEIGHT, "weight"),
+            numpy_helper.from_array(np.array([1 if batch == 1 else 0, 8, 1, 1]), "shape"),
+        ],
+    )  # fmt: skip
+    onnx.save(helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=9), path)
+    return path
+
+
+def _expected(image: np.ndarray) -> np.ndarray:
+    x = (torch.from_numpy(image).permute(2, 0, 1).double() - torch.tensor(_EXACT.mean)[:, None, None]) / (
+        torch.tensor(_EXACT.std)[:, None, None]
+    )
+    means = torch.nn.functional.conv2d(x[None], torch.from_numpy(_WEIGHT).double(), stride=2).mean(dim=(2, 3))
+    return torch.nn.functional.normalize(means, dim=1)[0].numpy()
+
+
+@pytest.mark.parametrize("engine", ["onnxruntime", "openvino"])
+def test_descriptor_is_that_of_the_network_normalised(engine: str, tmp_path: Path) -> None:
+    output = tmp_path / "ours.onnx"
+    spec = wrap_network(_file(tmp_path / "theirs.onnx"), output, _EXACT)
+    assert spec.dimension == 8
+    extractor = Extractor.load(output, "cpu", precision="float32", engine=engine)
+    images = np.random.default_rng(1).integers(0, 256, (2, 48, 64, 3), np.uint8)
+    np.testing.assert_allclose(extractor(images), [_expected(image) for image in images], atol=1e-5)
+    assert extractor.model_id.startswith("theirs@")
+
+
+def test_other_output_and_other_preprocessing_are_other_models(tmp_path: Path) -> None:
+    file, found = _file(tmp_path / "theirs.onnx", side="height"), set()
+    keep = Preprocessing("keep", (), _EXACT.mean, _EXACT.std)
+    for number, (preprocessing, name) in enumerate(((_EXACT, ""), (keep, ""), (_EXACT, "twice"))):
+        output = tmp_path / f"{number}.onnx"
+        spec = wrap_network(file, output, preprocessing, name)
+        assert spec.dimension == (16 if name else 8)
+        found.add(Extractor.load(output, "cpu").model_id)
+    assert len(found) == 3
+
+
+@pytest.mark.parametrize(
+    ("make", "message"),
+    [
+        (lambda path: _file(path, batch=1), "free first dimension"),
+        (lambda path: _file(path, kind=TensorProto.FLOAT16), "no images"),
+        (lambda path: path.write_bytes(b"\x08\x07" + bytes(100)), "damaged or no ONNX network"),
+        (lambda path: None, "there is no ONNX file"),
+    ],
+)
+def test_what_cannot_be_wrapped_is_refused_and_leaves_no_file(
+    make: Callable[[Path], object], message: str, tmp_path: Path
+) -> None:
+    make(tmp_path / "theirs.onnx")
+    with pytest.raises(CheckpointError, match=message):
+        wrap_network(tmp_path / "theirs.onnx", tmp_path / "ours.onnx", _EXACT)
+    assert not (tmp_path / "ours.onnx").exists()
+
+
+def test_unknown_output_lists_the_known_ones(tmp_path: Path) -> None:
+    with pytest.raises(CheckpointError, match="'third'; there are: mean, twice"):
+        wrap_network(_file(tmp_path / "theirs.onnx"), tmp_path / "ours.onnx", _EXACT, "third")
