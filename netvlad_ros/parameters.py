@@ -225,7 +225,7 @@ PARAMETERS = (
         "recorded_keyframes",
         0,
         "Keyframes of the drive kept in memory, with which save_map can extend the map; 0: none. At this "
-        "number every second one goes, and their distance doubles.",
+        "number every second one is dropped.",
         0,
         1_000_000,
     ),

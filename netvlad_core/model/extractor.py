@@ -48,7 +48,7 @@ class Extractor:
     engine : the one that runs the network now.
     model_id, spec : those of the engine.
     dimension : D of the descriptors.
-    failure : why the first engine runs the network no longer; empty as long as it does.
+    failure : why the first engine no longer runs the network; empty while it does.
 
     Examples
     --------

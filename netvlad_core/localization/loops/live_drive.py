@@ -95,7 +95,7 @@ class LiveDrive:
             return Keyframe(self.closer.next_id - 1, observation, closure)
 
     def reset(self) -> None:
-        """Begin another drive; its keyframes are numbered on."""
+        """Begin another drive; the numbers of its keyframes continue."""
         with self.lock:
             self.closer.reset()
 

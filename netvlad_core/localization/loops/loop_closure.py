@@ -53,7 +53,7 @@ class LoopClosure:
 class LoopCloser:
     """Finds returns in one drive, by appearance and odometry over the last metres, and by geometry if asked.
 
-    A single similar image proves nothing: buildings repeat. A place is a closure if the images of the last
+    A single similar image is no proof, since buildings repeat. A place is a closure if the images of the last
     metres resemble, on average, the places that odometry predicts around it, and no other place does as well.
     With verification geometry must also confirm the current image there; several images that geometry and
     odometry put at one place suffice, too. `most_keyframes` bounds memory and time for an image.
@@ -111,7 +111,7 @@ class LoopCloser:
         return self._map.next_id
 
     def reset(self) -> None:
-        """Begin another drive; its keyframes are numbered on."""
+        """Begin another drive; the numbers of its keyframes continue."""
         self._begin(self._map.next_id)
 
     def wants(self, odometry: Pose) -> bool:

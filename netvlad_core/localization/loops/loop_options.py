@@ -21,7 +21,7 @@ class LoopClosureOptions:
     keyframes: KeyframeRule = group("closures.keyframes", KeyframeRule())
     most_keyframes: int = setting(
         20_000,
-        "Bound of memory: at this number every second keyframe of the drive goes, their distance doubles.",
+        "Number of keyframes at which every second one of the drive is dropped; it bounds memory and time.",
         10,
         10_000_000,
         name="most_keyframes",
