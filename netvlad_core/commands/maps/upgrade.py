@@ -15,6 +15,7 @@ from netvlad_core.commands import common
 def add_arguments(command: argparse.ArgumentParser) -> None:
     common.add_map(command)
     common.add_dimension(command.add_argument)
+    common.add_json(command)
 
 
 def run(options: argparse.Namespace) -> None:
@@ -22,8 +23,13 @@ def run(options: argparse.Namespace) -> None:
     from netvlad_core.mapping.upgrade import upgrade
 
     before = PlaceMap.open(options.map).header
-    after = upgrade(options.map, options.dimension).header
+    upgraded = upgrade(options.map, options.dimension)
+    after = upgraded.header
     size, new_size = (sum(file["bytes"] for file in header.files.values()) for header in (before, after))
+    if options.json:
+        figures = {"format_before": before.version, "format": after.version, "bytes_before": size}
+        common.print_made(upgraded, True, **figures)
+        return
     print(
         f"{options.map}: format {before.version} -> {after.version}, {before.stored_dimension} -> "
         f"{after.stored_dimension} numbers a place, {size / 1e6:.1f} -> {new_size / 1e6:.1f} MB"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 from pathlib import Path
 
@@ -24,7 +25,9 @@ def test_upgrade_says_what_it_saved(
     upgraded = PlaceMap.open(path, verify=True)
     assert upgraded.descriptors.shape == (places, 16)
     np.testing.assert_array_equal(upgraded.poses, street_map.poses)
-    assert main(["map", "upgrade", str(path), "--dimension", "8"]) == 0
+    assert main(["map", "upgrade", str(path), "--dimension", "8", "--json"]) == 0
+    told = json.loads(capsys.readouterr().out)
+    assert told["bytes"] == told["bytes_before"], "a second time changes nothing"
     assert PlaceMap.open(path).header == upgraded.header
 
 
