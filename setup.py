@@ -22,6 +22,7 @@ setup(
             "py.typed",
             "commands/demo_drives.zip",
             "evaluation/report/assets/*",
+            "geometry/features/weights/*",
             "model/weights/*",
         ]
     },

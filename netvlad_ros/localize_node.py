@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import nullcontext
 from dataclasses import replace
 from pathlib import Path
 from threading import Event
@@ -26,6 +27,7 @@ from netvlad_ros.open_map import OpenMap
 from netvlad_ros.parameters import PARAMETERS, SETTINGS
 from netvlad_ros.robot_input import sentence
 from netvlad_ros.services import folder_of, maps_folder
+from netvlad_ros.verification_budget import SKIPPED, VerificationBudget
 
 _NO_MAP = "no map is open; call the service load_map or set the parameter map"
 
@@ -47,6 +49,7 @@ class LocalizeNode(CameraNode):
         self._memory = Memory(self.value("state_file"))
         self._recalled: LastPlace | None = None
         self._recorded: RecordedDrive | None = None
+        self._budget = VerificationBudget()
         self._odometry_frame = ""
         self.answers = Answers(self, self.statistics)
         MapServices(self, self._map, self.answers, self.open_map, self.forget, self._extend)
@@ -132,10 +135,14 @@ class LocalizeNode(CameraNode):
             self._begin(localizer, moment.stamp)
             if self._recorded is not None:
                 self._recorded.forget()
-        observation = localizer.observe(
-            moment.image, moment.stamp, moment.odometry, moment.camera, timed=self.statistics.timed
-        )
-        with self.statistics.timed("search"):
+        observe = localizer.observe
+        is_verified = observe.features > 0 and self._budget.allows(1e-3 * self.value("verification_budget"))
+        if observe.features and not is_verified:
+            observe = replace(observe, features=0)
+            self.statistics.count(SKIPPED)
+        timed = self._budget.timer(self.statistics.timed)
+        observation = observe(moment.image, moment.stamp, moment.odometry, moment.camera, timed=timed)
+        with self.statistics.timed("search"), self._budget.counted() if is_verified else nullcontext():
             is_drive = localizer.options.sequence_filter
             try:
                 answer = localizer.track(observation) if is_drive else localizer.locate(observation)

@@ -246,6 +246,15 @@ PARAMETERS = (
         False,
         "Answer visual_slam/trigger_hint of Isaac ROS Visual SLAM with visual_slam/initial_pose.",
     ),
+    NodeParameter(
+        "verification_budget",
+        0.0,
+        "With verification: milliseconds for each image on average; images that would take more are not "
+        "verified and counted in /diagnostics. 0.0: no bound.",
+        0.0,
+        60_000.0,
+        is_live=True,
+    ),
     NodeParameter("publish_descriptor", True, "Publish ~/descriptor for every image.", is_live=True),
     *(NodeParameter.of_setting(setting, name != "verification") for name, setting in SETTINGS.items()),
 )

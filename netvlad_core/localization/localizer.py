@@ -231,11 +231,11 @@ class Localizer:
     def doubt(self) -> str:
         """What in the map keeps the options from their full effect, one sentence; empty if nothing does."""
         header = self.place_map.header
-        if self.options.verification is None or header.store_images == "full":
+        if self.options.verification is None or header.store_images == "full" or self.place_map.features:
             return ""
         return (
             f"verification compares with {header.store_images} images of the map {header.map_id}, which are "
-            "too small to measure poses; build it with --store-images full"
+            "too small to measure poses; build it with --store-features, or with --store-images full"
         )
 
     def with_options(self, options: LocalizerOptions) -> Localizer:
