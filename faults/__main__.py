@@ -30,6 +30,12 @@ if find_spec("rclpy") is not None:
         nodes.services,
     ]
 
+_of_fleets: list[FaultClass] = []
+if find_spec("lancedb") is not None:
+    from faults import fleets
+
+    _of_fleets = [fleets.fleets]
+
 CLASSES: dict[str, FaultClass] = {
     function.__name__: function
     for function in (
@@ -39,6 +45,7 @@ CLASSES: dict[str, FaultClass] = {
         networks.networks, networks.pickles, networks.onnx_of_others,
         live.open_maps, *_of_nodes, runs.killed, care.care, runs.together, runs.full_disks, runs.strangers,
         disks.small_disks, disks.saves, training.trainings, training.states, training.tables,
+        *_of_fleets,
     )
 }  # fmt: skip
 

@@ -31,7 +31,8 @@ _SHARES = {
 }
 # Programs and nodes that are started again and again, disks to be mounted, a fuzzer: they take minutes.
 _NOT_HERE = {
-    "fuzzed", "small_disks", "saves", "trainings", "states", "clocks", "restarts", "two_nodes", "node_saves"
+    "fuzzed", "small_disks", "saves", "trainings", "states", "clocks", "restarts", "two_nodes", "node_saves",
+    "fleets",
 }  # fmt: skip
 
 
