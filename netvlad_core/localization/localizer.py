@@ -331,7 +331,7 @@ class Localizer:
         top_k = self.options.top_k
         query = self.place_map.reduced(descriptor[None])
         similarities, places = self._search(query, max(_CANDIDATES, top_k))
-        scores = self._standard.of(query[0], similarities, places)
+        scores = self._scores(query[0], similarities, places)
         best = self._best_views(query[0], similarities, places)
         matches: Sequence[Match] = self.place_map.matches(places[best][:top_k], similarities[best][:top_k])
         if (seen := self._see(observation, matches)) is not None:
@@ -412,6 +412,14 @@ class Localizer:
         most = min(count * len(self.place_map.drives), 2 * _CANDIDATES)
         similarities, places = self.index.search(query, most)
         return similarities[0], places[0]
+
+    def _scores(self, query: np.ndarray, similarities: np.ndarray, places: np.ndarray) -> np.ndarray:
+        """How much more places look like a query (P,) than is usual, (K,), all views of a spot together."""
+        scores = self._standard.of(query, similarities, places)
+        if len(self.place_map.drives) == 1:
+            return scores
+        usual = self._standard.means(query)
+        return self._appearances.scores(query, places, similarities, usual, scores)
 
     def _best_views(self, query: np.ndarray, similarities: np.ndarray, places: np.ndarray) -> np.ndarray:
         """Of places similar to a query (P,) the indices of the best view of each spot, best first."""

@@ -12,10 +12,15 @@ from netvlad_core.localization.spots import Spots
 from netvlad_core.mapping.places import Places
 
 
+def _places(xs: list[float], sessions: list[int], descriptors: np.ndarray | None = None) -> Places:
+    poses = np.array([[x, 0, 0, *Pose.identity().quaternion] for x in xs])
+    rows = np.zeros((len(xs), 4)) if descriptors is None else descriptors
+    return Places(rows, np.arange(len(xs)), poses, sessions=np.array(sessions, np.int32))
+
+
 def _ranked(xs: list[float], sessions: list[int], similarities: list[float], usual: list[float]) -> list[int]:
     """Rows of the map in the order of their spots, the best view of each."""
-    poses = np.array([[x, 0, 0, *Pose.identity().quaternion] for x in xs])
-    places = Places(np.zeros((len(xs), 4)), np.arange(len(xs)), poses, sessions=np.array(sessions, np.int32))
+    places = _places(xs, sessions)
     order = np.argsort(-np.array(similarities), kind="stable")
     found = Appearances(places, Spots.of_map(places, 1.0)).ranked(
         order, np.array(similarities)[order], np.array(usual)
@@ -47,3 +52,25 @@ def test_without_room_the_best_view_counts(monkeypatch: pytest.MonkeyPatch) -> N
     monkeypatch.setattr(appearances, "_MOST_NUMBERS", 5)
     xs, drives = [0, 100, 200] * 2, [0, 0, 0, 1, 1, 1]
     assert _ranked(xs, drives, [0.5, 0.52, 0.1, 0.5, 0.1, 0.2], [0.2, 0.2]) == [1, 0, 5]
+
+
+def test_score_is_half_that_of_all_views() -> None:
+    """Of two places that are alike to one drive, the one that the other drive also prefers scores more."""
+    rng = np.random.default_rng(0)
+    descriptors = rng.normal(0, 0.1, (40, 8)).astype(np.float32)
+    descriptors[[3, 7], 0], descriptors[23, 0] = 0.6, 0.5  # rows 20 to 39 are the other drive
+    places = _places([10.0 * x for x in range(20)] * 2, [0] * 20 + [1] * 20, descriptors)
+    spots = Spots.of_map(places, 1.0)
+    query = np.eye(8, dtype=np.float32)[0]
+    similarities = descriptors @ query
+    order = np.argsort(-similarities, kind="stable")
+    alone = similarities[order] / 0.1
+    usual = np.array([similarities[:20].mean(), similarities[20:].mean()])
+    scores = Appearances(places, spots).scores(query, order, similarities[order], usual, alone)
+    found = np.empty(40)
+    found[order] = scores
+    assert similarities[3] == similarities[7]
+    assert found[3] > found[7] + 0.1
+    assert found[3] - found[23] == pytest.approx((similarities[3] - similarities[23]) / 0.1, abs=1e-4), (
+        "among the views of one spot nothing changes"
+    )
