@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from pathlib import Path
 
-from std_srvs.srv import Trigger
+from std_srvs.srv import Empty, Trigger
 
 from netvlad_core.errors import NetvladError
 from netvlad_core.files import sendable
@@ -21,7 +21,7 @@ from netvlad_ros.srv import LoadMap, Localize, SaveMap
 
 
 class MapServices:
-    """Serves `~/load_map`, `~/save_map`, `~/localize` and `~/relocalize`.
+    """Serves `~/load_map`, `~/save_map`, `~/localize`, and `~/relocalize`, also as Nav2 calls it.
 
     Parameters
     ----------
@@ -49,6 +49,7 @@ class MapServices:
         services.serve(SaveMap, "~/save_map", self._save_map)
         services.serve(Localize, "~/localize", self._localize)
         services.serve(Trigger, "~/relocalize", self._relocalize)
+        services.serve(Empty, "~/reinitialize_global_localization", lambda request, response: self._forget())
 
     def _load_map(self, request: LoadMap.Request, response: LoadMap.Response) -> None:
         try:

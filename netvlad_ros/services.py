@@ -37,17 +37,19 @@ class Services:
 
         Parameters
         ----------
-        kind : its type, whose response has `success` and `message`.
+        kind : its type, whose response has `success` and `message`, or nothing at all.
         answer : fills in a response; what it raises becomes the message.
         """
 
         def call(request: Any, response: Any) -> Any:
+            reason = ""
             try:
                 answer(request, response)
-                response.success = True
             except Exception as error:
-                response.success, response.message = False, failure(error)
-                self._node.get_logger().warning(f"{name.removeprefix('~/')} failed: {response.message}")
+                reason = failure(error)
+                self._node.get_logger().warning(f"{name.removeprefix('~/')} failed: {reason}")
+            if hasattr(response, "success"):
+                response.success, response.message = not reason, reason or response.message
             return response
 
         self._node.create_service(kind, name, call, callback_group=self._group)

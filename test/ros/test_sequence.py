@@ -8,8 +8,9 @@ import numpy as np
 import pytest
 
 pytest.importorskip("rclpy")
+from geometry_msgs.msg import PoseWithCovarianceStamped
 from nav_msgs.msg import Odometry
-from std_srvs.srv import Trigger
+from std_srvs.srv import Empty, Trigger
 
 from netvlad_core.data.geometry import Pose
 from netvlad_core.mapping.care.parts import Part, write_parts
@@ -71,6 +72,20 @@ def test_drive_is_localized_by_its_sequence_and_relocalize_forgets(start, street
     answer = _drive(robot, street, [22], began + 22 * _SECOND)[0]
     assert answer.state == PlaceMatches.LOST
     assert answer.matches[0].place_id == 22
+
+
+def test_nav2_has_it_find_the_robot_anew_and_gets_a_new_initial_pose(start, street, map_path):
+    robot = start(map=map_path, publish_initialpose=True)
+    arrived = robot.listen("initialpose", PoseWithCovarianceStamped, 10)
+    robot.wait_until_it_answers()
+    began = time_ns()
+    _drive(robot, street, range(22), began)
+    wait_until(lambda: len(arrived) == 1, 20, "the first initialpose")
+    robot.call(Empty, "reinitialize_global_localization")
+    answers = _drive(robot, street, range(2, 23), began + 30 * _SECOND)
+    assert answers[0].state == PlaceMatches.LOST
+    assert answers[-1].state == PlaceMatches.LOCALIZED
+    wait_until(lambda: len(arrived) == 2, 20, "another initialpose")
 
 
 def test_map_is_extended_by_the_drive_and_stays_as_it_is(start, street, map_path, tmp_path):
