@@ -22,6 +22,7 @@ _MOST = 2**29  # bytes of a file that is read whole: a picture, a table
 _NEW = 60.0  # seconds in which a process has put something into the folder it made
 # Bytes at the beginning and end of a file in which a mark is looked for; ONNX files have theirs near the end.
 _HEAD, _TAIL = 1024, 16_384
+_MAP, _MAP_MARK = "map.json", "netvlad_ros place map"
 # Of renameat2(2).
 _AT_FDCWD = -100
 _RENAME_EXCHANGE = 2
@@ -89,13 +90,15 @@ def check_outputs(outputs: Mapping[Path, str], inputs: Iterable[Path | None]) ->
     Raises
     ------
     NetvladError
-        If an output is an input, a folder or a file without the mark, or cannot be created.
+        If an output is an input, a folder or a file without the mark, lies in a map, or cannot be created.
     """
     read = [path for path in inputs if path is not None and path.exists()]
     for output, mark in outputs.items():
         for path in read if output.exists() else ():
             if output.samefile(path):
                 raise NetvladError(f"{output} is read by this command, too ({path}); choose another output")
+        if (around := enclosing_map(output)) and output.suffix != ".onnx":  # which belongs to its network
+            raise NetvladError(f"{output} lies in the map {around}; choose another place for it")
         if output.is_dir():
             raise NetvladError(f"{output} is a folder; expected the name of a file to write")
         if output.exists() and not _is_ours(output, mark):
@@ -107,6 +110,15 @@ def check_outputs(outputs: Mapping[Path, str], inputs: Iterable[Path | None]) ->
             raise NetvladError(f"{output} cannot be written: {folder} is no folder")
         if not os.access(folder, os.W_OK | os.X_OK):
             raise NetvladError(f"{output} cannot be written: no permission to write in {folder}")
+
+
+def enclosing_map(path: Path) -> Path | None:
+    """The map that a path lies in, if any: with something else in its folder it could not be replaced."""
+    for folder in path.resolve().parents:
+        header = folder / _MAP
+        if header.is_file() and header.stat().st_size and _is_ours(header, _MAP_MARK):
+            return folder
+    return None
 
 
 def _is_ours(path: Path, mark: str) -> bool:
@@ -162,11 +174,16 @@ def sole_writer(output: Path) -> Iterator[Path]:
     Raises
     ------
     NetvladError
-        If somebody else writes the output, or something else stands in the place of the folder.
+        If somebody else writes the output, something else stands in the place of the folder, or the output
+        lies in a map or has a name of unfinished work.
     OSError
         If the block raises it; without a name it gets that of the output.
     """
     output = output.resolve()
+    if output.name.startswith(_HIDDEN) or (output.name[:1], output.suffix) == (".", f".{_PARTIAL}"):
+        raise NetvladError(f"{output} is a name for unfinished work; choose another one")
+    if around := enclosing_map(output):
+        raise NetvladError(f"{output} lies in the map {around}; choose a folder beside it")
     work = output.parent / f".{output.name}.{_PARTIAL}"
     work.parent.mkdir(parents=True, exist_ok=True)
     lock = _lock_alone(work, output)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import os
 import pwd
+import shutil
 import subprocess
 import sys
 from concurrent.futures import ThreadPoolExecutor
@@ -27,6 +28,7 @@ from netvlad_core.files import (
     user_path,
     written_whole,
 )
+from netvlad_core.mapping.place_map import PlaceMap
 
 _MARK = "image,stamp,state,place"
 
@@ -296,6 +298,23 @@ def test_a_folder_without_permission_is_named(tmp_path: Path) -> None:
     tmp_path.chmod(0o500)
     with pytest.raises(NetvladError, match=f"no permission to write in {tmp_path}"):
         check_outputs({tmp_path / "new.csv": _MARK}, ())
+
+
+def test_what_is_no_part_of_a_map_is_not_written_into_it(street_map: PlaceMap, tmp_path: Path) -> None:
+    place_map = Path(shutil.copytree(street_map.path, tmp_path / "map"))
+    for name in ("answers.csv", "results/answers.csv"):
+        with pytest.raises(NetvladError, match=r"answers\.csv lies in the map"):
+            check_outputs({place_map / name: "mark"}, [])
+    check_outputs({place_map / "model.int8.onnx": "mark"}, [])
+    (tmp_path / "map.json").write_text('{"type": "map"}')  # of a game
+    check_outputs({tmp_path / "answers.csv": "mark"}, [])
+
+
+@pytest.mark.parametrize("name", [".campus.partial", ".netvlad-0"])
+def test_names_of_unfinished_work_are_no_outputs(name: str, tmp_path: Path) -> None:
+    with pytest.raises(NetvladError, match="a name for unfinished work"), sole_writer(tmp_path / name):
+        pass
+    assert not list(tmp_path.iterdir())
 
 
 def test_a_dangling_link_is_a_new_file(tmp_path: Path) -> None:

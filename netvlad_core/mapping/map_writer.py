@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 
 from netvlad_core.errors import MapError
-from netvlad_core.files import hidden_beside, replace_directory, sendable, sole_writer
+from netvlad_core.files import enclosing_map, hidden_beside, replace_directory, sendable, sole_writer
 from netvlad_core.mapping import map_header as layout
 from netvlad_core.mapping.map_header import MapHeader
 from netvlad_core.mapping.place_features import write_features
@@ -35,8 +35,11 @@ def check_output(output: Path) -> None:
     Raises
     ------
     MapError
-        If something else is there; it names what does not belong to a map.
+        If something else is there; it names what does not belong to a map. Or if the output lies in another
+        map, which then could not be replaced any more.
     """
+    if around := enclosing_map(output):
+        raise MapError(f"{output} lies in the map {around}; choose a folder beside it")
     if not os.path.lexists(output):
         return
     held = {path.name for path in output.iterdir()} if output.is_dir() else {""}

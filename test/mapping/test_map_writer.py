@@ -66,6 +66,13 @@ def test_folder_of_a_stranger_is_left_as_it_is(street_map: PlaceMap, tmp_path: P
     assert not [path for path in tmp_path.iterdir() if path.name.startswith(".")]
 
 
+@pytest.mark.parametrize("name", ["inner", "some/where/inner"])
+def test_no_map_is_written_into_a_map(name: str, street_map: PlaceMap, map_copy: Path) -> None:
+    with pytest.raises(NetvladError, match="lies in the map"):
+        copy_map(street_map, map_copy / name)
+    check_output(map_copy)  # it can still be replaced
+
+
 def test_map_of_ours_is_replaced_with_its_exported_networks(map_copy: Path, tmp_path: Path) -> None:
     (map_copy / "model.int8.onnx").write_bytes(b"exported")
     _write(map_copy, _places(3))
