@@ -435,15 +435,18 @@ class Localizer:
 
     def _scored_prior(self, matches: Sequence[Match], seen: Seen | None) -> tuple[PosePrior | None, str]:
         """Pose prior of the matches if the best score is high enough, or the reason why there is none."""
-        if matches[0].score < self.min_similarity:
-            is_measured = seen is not None and seen.verified is not None and seen.verified.is_metric
-            return self._seen_prior(seen) if seen and is_measured else (None, NOT_SIMILAR)
+        measured = seen.verified if seen and seen.verified and seen.verified.is_metric else None
+        is_similar = matches[0].score >= self.min_similarity
+        if measured is None and not is_similar:
+            return None, NOT_SIMILAR
         prior = self._estimate(matches)
         if prior is None:
             return None, NO_POSES
-        if prior.agreement < self.options.min_agreement:
-            return None, DISAGREEMENT
-        return _refined(prior, seen.verified if seen else None), ""
+        if measured is not None and agrees(prior, measured):
+            return _refined(prior, measured), ""
+        if not is_similar:
+            return None, CONTRADICTION
+        return (prior, "") if prior.agreement >= self.options.min_agreement else (None, DISAGREEMENT)
 
     def _seen_prior(self, seen: Seen) -> tuple[PosePrior | None, str]:
         """Pose prior of the places that geometry confirms, or the reason why there is none."""

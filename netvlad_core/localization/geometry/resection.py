@@ -29,7 +29,12 @@ _LEAST_SPREAD = 0.25  # pixels on an axis: no feature is located better
 
 
 def resect(
-    points: np.ndarray, matches: np.ndarray, query: LocalFeatures, camera: Camera
+    points: np.ndarray,
+    matches: np.ndarray,
+    query: LocalFeatures,
+    camera: Camera,
+    fewest: int = FEWEST_POINTS,
+    least_share: float = _LEAST_SHARE,
 ) -> PoseEstimate | None:
     """Pose of the query that sees the points of a place, by PnP in RANSAC and a robust least squares fit.
 
@@ -40,9 +45,11 @@ def resect(
     points : (N, 3) metres in the map frame for the features of the place, NaN if unknown.
     matches : (M, 2) int, rows of the query's features and of the place's that agree with one geometry.
     camera : camera of the query.
+    fewest : features of the query that must agree on the pose.
+    least_share : of the points seen must support the pose.
     """
     seen = matches[np.isfinite(points[matches[:, 1], 0])]
-    if len(seen) < FEWEST_POINTS:
+    if len(seen) < fewest:
         return None
     pixels, scene = query.points[seen[:, 0]].astype(np.float64), points[seen[:, 1]].astype(np.float64)
     rays = camera.rays(pixels)
@@ -54,17 +61,19 @@ def resect(
         scene, rays * focal, np.diag([focal, focal, 1.0]), None,
         iterationsCount=_TRIALS, reprojectionError=tolerance, confidence=0.999, flags=cv2.SOLVEPNP_EPNP,
     )  # fmt: skip
-    if not found or inliers is None or len(inliers) < FEWEST_POINTS:
+    # One feature of the query may be matched to several places: it counts once.
+    if not found or inliers is None or len(np.unique(seen[inliers.ravel(), 0])) < fewest:
         return None
     back = Rotation.from_rotvec(turn.ravel()).inv()
     start = Pose(-back.apply(shift.ravel()), back.as_quat()) @ camera.mounting.inverse()
     chosen = inliers.ravel()
-    fitted = _refine(start, scene[chosen], rays[chosen], camera, tolerance, len(seen))
+    fewest = max(fewest, round(least_share * len(seen)))
+    fitted = _refine(start, scene[chosen], rays[chosen], camera, tolerance, fewest)
     return fitted and replace(fitted, pose=shifted(fitted.pose, origin))
 
 
 def _refine(
-    start: Pose, scene: np.ndarray, rays: np.ndarray, camera: Camera, tolerance: float, seen: int
+    start: Pose, scene: np.ndarray, rays: np.ndarray, camera: Camera, tolerance: float, fewest: int
 ) -> PoseEstimate | None:
     """Fit the base pose, in steps (6,): metres and rotation vector about the map's axes."""
 
@@ -81,7 +90,7 @@ def _refine(
     pose = moved(fit.x)
     errors = np.linalg.norm(residuals(fit.x).reshape(-1, 2), axis=1)
     supporting = int((errors <= 2 * tolerance).sum())
-    if supporting < max(FEWEST_POINTS, _LEAST_SHARE * seen):
+    if supporting < fewest:
         return None
     spread = max(float(np.median(errors)) / _RAYLEIGH_MEDIAN, _LEAST_SPREAD)
     try:

@@ -34,6 +34,11 @@ _UNKNOWN_ROTATION = np.radians(10.0)  # standard deviation, not measured
 # Weight of a match whose pose should have been measurable but was not. Look-alike houses also give inliers.
 # Chosen on the five sets of benchmarks/ladder.py; the other values are not recorded.
 _UNMEASURED = 0.5
+# Metres around the best match from whose places points are taken, most of these places, features of the query
+# that must agree on a pose, and the share of all points that must: each place adds its own wrong ones. Tried
+# on the town and the estate: one place alone measures half as many images, 15 features gave a pose in another
+# town.
+_AROUND, _POOLED, _POOLED_FEWEST, _POOLED_SHARE = 6.0, 4, 20, 0.3
 
 
 @dataclass(frozen=True)
@@ -201,9 +206,11 @@ class Verifier:
         camera = fitting(observation.camera or self._places.camera, observation.features)
         query = replace(observation, camera=camera)
         elsewhere = Elsewhere(radius)
-        ranked = self._rank(observation.features, matches)
+        ranked, rows = self._rank(observation.features, matches)
         confirmed = [match for match in ranked if self._is_confirmed(match)]
-        verified = self._verify(query, ranked, confirmed, elsewhere) if confirmed else None
+        verified = self._measure(query, ranked, rows, elsewhere)
+        if verified is None and confirmed:
+            verified = self._verify(query, ranked, confirmed, elsewhere)
         return Seen(ranked, confirmed, verified, self, query, elsewhere)
 
     def common_points(self, query: LocalFeatures, place: int) -> np.ndarray:
@@ -218,15 +225,19 @@ class Verifier:
         seen = query.points[rows[:, 0]] / query.size, of_place.points[rows[:, 1]] / of_place.size
         return np.hstack(seen)
 
-    def _rank(self, query: LocalFeatures, matches: Sequence[Match]) -> list[Match]:
+    def _rank(
+        self, query: LocalFeatures, matches: Sequence[Match]
+    ) -> tuple[list[Match], dict[int, np.ndarray]]:
+        """Matches with their inliers, the best score first, and the rows of the inliers by place."""
         compared, others = matches[: self.options.most_places], matches[self.options.most_places :]
         # Without cameras: a fundamental matrix is found in a tenth of the time of an essential one.
         views = [compare(query, self._geometry.features_of(match.place)) for match in compared]
-        counted = [self._counted(match, len(view.inliers)) for match, view in zip(compared, views)]
+        rows = {match.place: view.inliers for match, view in zip(compared, views)}
+        counted = [self._counted(match, len(rows[match.place])) for match in compared]
         ranked = sorted(counted, key=lambda match: -match.score)
         if self.likelihood is None:  # scores with and without inliers have nothing in common
-            return [*ranked, *others]
-        return sorted([*ranked, *others], key=lambda match: -match.score)
+            return [*ranked, *others], rows
+        return sorted([*ranked, *others], key=lambda match: -match.score), rows
 
     def _counted(self, match: Match, inliers: int) -> Match:
         if self.likelihood is None:
@@ -238,6 +249,45 @@ class Verifier:
         if match.log_ratio is not None:
             return match.log_ratio >= self.options.min_log_ratio
         return self.likelihood is None and match.inliers >= self.options.min_inliers
+
+    def _measure(
+        self, query: Observation, ranked: list[Match], rows: dict[int, np.ndarray], elsewhere: Elsewhere
+    ) -> VerifiedMatch | None:
+        """Metric pose from stored points of the best match and the places around it.
+
+        None if they do not agree on one, or those of the best match elsewhere agree on one as well.
+        """
+        best = ranked[0]
+        found = self._pooled(query, ranked, rows, best)
+        if found is None or distance(best.pose, found.pose) > elsewhere.radius:
+            return None
+        for rival in [match for match in elsewhere.among(ranked, best) if match.place in rows][:1]:
+            other = self._pooled(query, ranked, rows, rival)
+            if other is not None and distance(rival.pose, other.pose) <= elsewhere.radius:
+                return None
+        nearest = min(ranked, key=lambda other: distance(other.pose, found.pose))
+        return VerifiedMatch(
+            found.pose, found.covariance, nearest.place, nearest.similarity, best.inliers, True, True
+        )
+
+    def _pooled(
+        self, query: Observation, ranked: list[Match], rows: dict[int, np.ndarray], centre: Match
+    ) -> PoseEstimate | None:
+        """Pose of the query from points of a match and those around it, if the map has stored some."""
+        if self.likelihood is None or query.camera is None or query.features is None or centre.pose is None:
+            return None
+        around = [
+            match for match in ranked
+            if match.place in rows and distance(match.pose, centre.pose) <= _AROUND and len(rows[match.place])
+        ][:_POOLED]  # fmt: skip
+        if not around:
+            return None
+        points = np.vstack(
+            [self._geometry.points_of(match.place)[rows[match.place][:, 1]] for match in around]
+        )
+        seen = np.concatenate([rows[match.place][:, 0] for match in around])
+        matches = np.column_stack([seen, np.arange(len(seen))])
+        return resect(points, matches, query.features, query.camera, _POOLED_FEWEST, _POOLED_SHARE)
 
     def _verify(
         self, query: Observation, ranked: list[Match], confirmed: list[Match], elsewhere: Elsewhere

@@ -14,7 +14,9 @@ from netvlad_core.data.catalogue import CatalogueSource
 from netvlad_core.data.frames import Frame
 from netvlad_core.data.geometry import Pose
 from netvlad_core.errors import MapError
+from netvlad_core.geometry.evidence import Likelihood
 from netvlad_core.geometry.local_features import LocalFeatures, find_features, no_features
+from netvlad_core.geometry.packing import PackedFeatures, StoredFeatures
 from netvlad_core.localization.elsewhere import Elsewhere
 from netvlad_core.localization.geometry.verification import Seen, VerificationOptions, VerifiedMatch, Verifier
 from netvlad_core.localization.localizer import Localizer, LocalizerOptions, State
@@ -229,3 +231,40 @@ def test_other_scene_and_missing_image_confirm_nothing() -> None:
     assert _verify(Street(_ALONG), [no_features()] * 3, query) is None
     other = [look(scattered(300, seed=5), pose, 0.3, wrong=1.0) for pose in _ALONG]
     assert _verify(Street(_ALONG), other, query) is None
+
+
+def _with_stored_points(at: list[Pose]) -> Street:
+    """Places with local features and points in metres, as a map keeps them."""
+    random = np.random.default_rng(99).normal(size=(len(_POINTS), 128))
+    every = (random / np.linalg.norm(random, axis=1, keepdims=True)).astype(np.float32)
+    rows = []
+    for pose in at:
+        found = look(_POINTS, Pose.from_xyz_yaw(pose.position[0] % 100, pose.position[1]), 0.3)
+        points = _POINTS[[int(np.argmax(every @ each)) for each in found.descriptors]]
+        rows.append(PackedFeatures(found, points - (pose.position[0] % 100, pose.position[1], 0)).pack())
+    street = Street(at)
+    street.features = StoredFeatures("rootsift", rows, Likelihood(10.0, 3.0, 0.4, 0.5))
+    return street
+
+
+@pytest.mark.parametrize("seen", [60, 150])
+def test_pose_is_measured_from_stored_points_of_several_places(seen: int) -> None:
+    street, true = _with_stored_points([Pose.from_xyz_yaw(x, 0.0) for x in (4.0, 6.0, 8.0)]), (5.3, 0.8)
+    query = look(_POINTS, Pose.from_xyz_yaw(*true, yaw=0.1), 0.3).take(np.arange(seen))
+    observation = Observation(0, np.zeros(1, np.float32), features=query)
+    matches = street.matches(np.arange(3), np.full(3, 0.5))
+    verified = Verifier(street).see(observation, matches, _RADIUS).verified
+    assert verified is not None
+    assert verified.is_metric
+    assert np.linalg.norm(verified.pose.position[:2] - true) < 0.3
+    few = replace(observation, features=query.take(np.arange(15)))
+    assert Verifier(street).see(few, matches, _RADIUS).verified is None
+
+
+def test_pose_that_two_distant_places_give_is_none() -> None:
+    street = _with_stored_points([Pose.from_xyz_yaw(x, 0.0) for x in (4.0, 6.0, 304.0)])
+    query = look(_POINTS, Pose.from_xyz_yaw(5.0, 0.5), 0.3)
+    observation = Observation(0, np.zeros(1, np.float32), features=query)
+    one, both = (street.matches(np.arange(count), np.full(count, 0.5)) for count in (2, 3))
+    assert Verifier(street).see(observation, one, _RADIUS).verified is not None
+    assert Verifier(street).see(observation, both, _RADIUS).verified is None
