@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import socket
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
@@ -12,6 +13,7 @@ from netvlad_core.progress import bar
 
 # A task whose process dies is started again: one that runs out of memory each time should come to an end.
 _RETRIES = 3
+_SECONDS = 10.0  # to reach the head of a cluster
 _LOCAL: dict[str, Any] = {"include_dashboard": False, "log_to_driver": False, "logging_level": "ERROR"}
 
 
@@ -78,8 +80,9 @@ def open_workers(address: str | None = None, count: int | None = None) -> Iterat
         ) from error
     place: dict[str, Any] = {"address": address} if address else {"address": "local", "num_cpus": count}
     try:
+        _reach(address)
         ray.init(**place, **_LOCAL)
-    except (ConnectionError, ValueError, RuntimeError) as error:
+    except (OSError, ValueError, RuntimeError) as error:
         reason = str(error).strip().splitlines()[0]
         where = f"no cluster of Ray answers at {address}" if address else "Ray cannot start here"
         raise NetvladError(f"{where}: {reason}") from error
@@ -87,3 +90,10 @@ def open_workers(address: str | None = None, count: int | None = None) -> Iterat
         yield Workers(ray)
     finally:
         ray.shutdown()
+
+
+def _reach(address: str | None) -> None:
+    """Raise OSError or ValueError unless somebody listens at HOST:PORT: Ray itself tries for minutes."""
+    if address and address != "auto":
+        host, _, port = address.rpartition(":")
+        socket.create_connection((host, int(port)), _SECONDS).close()

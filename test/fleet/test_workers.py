@@ -6,6 +6,7 @@ import os
 import signal
 import sys
 from pathlib import Path
+from types import ModuleType
 
 import pytest
 
@@ -38,6 +39,13 @@ def test_every_task_has_a_result(tmp_path: Path) -> None:
     assert str(results["refused"]) == "no such drive"
     assert "No space left" in str(results["full disk"])
     assert "has died 4 times" in str(results["dies always"])
+
+
+@pytest.mark.parametrize("address", ["127.0.0.1:1", "nowhere", "127.0.0.1:port"])
+def test_no_cluster_at_the_address(address: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "ray", sys.modules.get("ray", ModuleType("ray")))
+    with pytest.raises(NetvladError, match="no cluster of Ray answers at"), open_workers(address):
+        pass
 
 
 def test_without_ray_a_sentence_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
