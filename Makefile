@@ -57,7 +57,7 @@ docs-test: build ## run the commands of the tutorials, in order, on two short re
 bench: build ## a few minutes of measurements, written to docs/benchmarks.md; benchmarks/ has the long ones
 	@$(IN_ENV) python -m benchmarks.quick --output docs
 
-faults: build ## inject some 25 000 faults, in 10 minutes; python -m faults --help for a part of them
+faults: build ## inject some 25 000 faults, in 12 minutes; python -m faults --help for a part of them
 	@$(IN_ENV) python -m faults
 
 audit: venv ## known vulnerabilities of the installed packages, if the network allows it

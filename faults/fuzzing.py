@@ -20,13 +20,13 @@ from faults.runs import ROOT
 from faults.trial import Bad, Fault
 from netvlad_core.data.bags.bag_file import Bag
 
-_MINUTES = 1.0
+_SECONDS = 20.0
 _ROOM_MB, _PATIENCE = 1500, 10  # of one input, beside the reader itself; seconds
 _LIMITS = [f"-rss_limit_mb={_ROOM_MB}", f"-timeout={_PATIENCE}", "-max_len=65536"]
 
 
 def fuzzed(rng: np.random.Generator, folder: Path, share: float) -> Iterator[Fault]:
-    """Each reader for a minute, from small whole files on; needs the package atheris."""
+    """Each reader for twenty seconds, from small whole files on; needs the package atheris."""
     if find_spec("atheris") is None:
         print("fuzzed: the package atheris is not installed, so nothing is tried")
         return
@@ -34,7 +34,7 @@ def fuzzed(rng: np.random.Generator, folder: Path, share: float) -> Iterator[Fau
         corpus = folder / reader
         corpus.mkdir()
         write(corpus)
-        seconds, seed = max(1, round(60 * _MINUTES * share)), int(rng.integers(1, 2**31))
+        seconds, seed = max(1, round(_SECONDS * share)), int(rng.integers(1, 2**31))
         yield Fault(
             f"reader of {reader} for {seconds} s",
             partial(_fuzz, reader, corpus, seconds, seed),
