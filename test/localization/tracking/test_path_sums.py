@@ -82,33 +82,49 @@ def _sums(drive: np.ndarray, step: float = 1.0, news: float = 1.0) -> PathSums:
             sums.move(Motion(np.array([step, 0.0, 0.0]), 0.0, 0.1, 0.3))
         scores = np.zeros(_PLACES)
         scores[drive[row]] = 1.0
-        sums.add(np.arange(_PLACES), scores, news)
+        sums.add(np.arange(_PLACES), scores, news, 5.0)
     return sums
 
 
 def test_nothing_is_known_before_the_first_image() -> None:
-    assert PathSums(PlaceMotion(_street())).best(5.0) == Path()
+    assert PathSums(PlaceMotion(_street())).best == Path()
 
 
 @pytest.mark.parametrize(("step", "is_reversed"), [(1.0, False), (-1.0, True)], ids=["forward", "backward"])
 def test_best_path_ends_where_the_drive_does(step: float, is_reversed: bool) -> None:
     places = _START + (np.arange(30) * step).astype(int)
-    path = _sums(places, step).best(5.0)
+    path = _sums(places, step).best
     assert path.place == places[-1]
     assert path.agrees
     # A robot that reverses, and one that faces the other way: odometry tells them apart.
     assert not path.is_reversed
     if is_reversed:
-        assert _sums(places, 1.0).best(5.0).is_reversed
+        assert _sums(places, 1.0).best.is_reversed
 
 
 def test_evidence_counts_the_way_and_not_the_images() -> None:
-    once = _sums(_START + np.arange(20), news=1.0).best(5.0)
-    half = _sums(_START + np.arange(20), news=0.5).best(5.0)
+    once = _sums(_START + np.arange(20), news=1.0).best
+    half = _sums(_START + np.arange(20), news=0.5).best
     assert half.lead < 0.6 * once.lead
+
+
+def test_path_that_took_the_other_branch_of_a_fork_is_no_chance() -> None:
+    """It has nearly all of the sum of the true one, which would leave no evidence."""
+    poses, branch, turn = _street(count=300), np.arange(1.0, 51.0), 0.2
+    for first, angle in ((200, turn), (250, -turn)):
+        poses[first : first + 50, 0] = 199 + np.cos(angle) * branch
+        poses[first : first + 50, 1] = np.sin(angle) * branch
+        poses[first : first + 50, 5:] = np.sin(angle / 2), np.cos(angle / 2)
+    sums = PathSums(PlaceMotion(poses))
+    for place in range(216):
+        sums.move(Motion(np.array([1.0, 0.0, 0.0]), turn if place == 200 else 0.0, 0.1, 0.3))
+        sums.add(np.arange(300), (np.arange(300) == place).astype(float), 1.0, 5.0)
+    assert sums.best.place == 215
+    assert sums._paths[0][sums._ends[0] >= 250, 0].max() > 0.8 * sums._paths[0][:, 0].max()
+    assert sums.best.evidence > 100
 
 
 def test_movement_too_long_to_predict_forgets_all_paths() -> None:
     sums = _sums(_START + np.arange(20))
     sums.move(Motion(np.array([10_000.0, 0.0, 0.0]), 0.0, 1.0, 0.3))
-    assert sums.best(5.0) == Path()
+    assert sums.best == Path()
