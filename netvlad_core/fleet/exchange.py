@@ -178,17 +178,15 @@ def fetch(
     progress: bool = True,
 ) -> None:
     """Fetch one map of the log into a work folder, judge it and put it at the output."""
+    free, size = shutil.disk_usage(work).free, sum(stated["bytes"] for stated in entry.files.values())
+    if size + _SPARE > free:
+        raise StoreError(f"{entry.map_id} takes {size} bytes; {output.parent} has {free} left: make room")
     parts = work / f"pull-{entry.session[:16]}"
     for earlier in work.glob("pull-*"):
         if earlier != parts:
             shutil.rmtree(earlier)
     parts.mkdir(exist_ok=True)
-    free = shutil.disk_usage(work).free
-    if entry.bytes + _SPARE > free:
-        raise StoreError(
-            f"{entry.map_id} takes {entry.bytes} bytes; {output.parent} has {free} left: make room"
-        )
-    with bar(title="pulling", total=entry.bytes, unit="B", show=progress) as shown:
+    with bar(title="pulling", total=size, unit="B", show=progress) as shown:
         for name, stated in entry.files.items():
             for count in store.objects.get_file(_object_name(stated), stated["bytes"], parts / name):
                 shown.update(count)

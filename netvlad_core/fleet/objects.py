@@ -85,9 +85,10 @@ class Objects:
         """Content of a small object, None if there is none."""
         with self._reached():
             try:
-                if self._obstore.head(self._store, name)["size"] > _MOST:
+                found = self._obstore.get(self._store, name)
+                if found.meta["size"] > _MOST:
                     raise StoreError(f"{self.location}/{name} is larger than {_MOST} bytes")
-                return bytes(self._obstore.get(self._store, name).bytes())
+                return bytes(found.bytes())
             except (FileNotFoundError, self._obstore.exceptions.NotFoundError):
                 return None
 
@@ -118,12 +119,13 @@ class Objects:
             file.truncate(min(size, whole * PART))
             file.seek(0, os.SEEK_END)
             for part in _parts(size):
+                count = min(PART, size - PART * part)
                 if part >= whole:
                     content = self.read(f"{name}/{_part_name(part)}")
-                    if content is None:
+                    if content is None or len(content) != count:
                         raise StoreError(f"{self.location} lacks part {part} of {name}; push the map again")
                     file.write(content)
-                yield min(PART, size - PART * part)
+                yield count
 
     def _sizes(self, folder: str) -> dict[str, int]:
         """Names and sizes of the objects in a folder."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import subprocess
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -175,6 +176,18 @@ def test_a_damaged_map_of_a_store_is_refused(folder: str, tmp_path: Path) -> Non
     with pytest.raises(StoreError, match="lacks part 0"):
         pull(store, "town", output, progress=False)
     assert _content(output) == earlier
+
+
+def test_room_on_the_disk_is_looked_for_first(
+    folder: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store = FleetStore(folder, makes=True)
+    push(store, _map(tmp_path / "map").path, "town", progress=False)
+    full = SimpleNamespace(free=1000)
+    monkeypatch.setattr("netvlad_core.fleet.exchange.shutil.disk_usage", lambda _: full)
+    with pytest.raises(StoreError, match="has 1000 left: make room"):
+        pull(store, "town", tmp_path / "pulled", progress=False)
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["map", "store"]
 
 
 def test_a_map_that_is_not_accepted_does_not_replace_the_earlier_one(folder: str, tmp_path: Path) -> None:

@@ -68,6 +68,8 @@ def test_a_part_of_another_size_is_said(folder: str, tmp_path: Path) -> None:
     (tmp_path / "source").write_bytes(b"whole")
     with pytest.raises(StoreError, match="has 4 bytes, expected 5"):
         list(Objects(folder).put_file(tmp_path / "source", "x"))
+    with pytest.raises(StoreError, match="lacks part 0 of x"):
+        list(Objects(folder).get_file("x", 5, tmp_path / "copy"))
 
 
 def test_a_part_that_is_missing_is_said(folder: str, tmp_path: Path) -> None:
