@@ -25,7 +25,7 @@ _SHARES = {
     "services": 0.005,
     "tables": 0.2,
     "killed": 0.04,
-    "care": 0.04,
+    "care": 0.025,
     "together": 0.15,
     "full_disks": 0.05,
 }
