@@ -103,3 +103,16 @@ def test_units_of_a_catalogue(
     assert bool(said) == bool(doubt)
     assert main(["inspect", str(tmp_path / "map")]) == 0
     assert bool(capsys.readouterr().err) == bool(doubt)
+
+
+def test_local_features_of_a_kind_are_kept(
+    tmp_path: Path, checkpoint: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    bag, output = write_bag(tmp_path / "drive", drive(), arc()), tmp_path / "map"
+    assert build(bag, output, checkpoint, "--store-features", "xfeat", "--store-images", "none") == 0
+    features = PlaceMap.open(output).features
+    assert features is not None
+    assert features.kind == "xfeat"
+    assert len(features[0].features) > 50
+    assert build(bag, tmp_path / "other", checkpoint, "--store-features", "orb") == 1
+    assert "there are: none, rootsift, xfeat" in capsys.readouterr().err
