@@ -116,8 +116,9 @@ def enclosing_map(path: Path) -> Path | None:
     """The map that a path lies in, if any: with something else in its folder it could not be replaced."""
     for folder in path.resolve().parents:
         header = folder / _MAP
-        if header.is_file() and header.stat().st_size and _is_ours(header, _MAP_MARK):
-            return folder
+        with suppress(OSError):  # a map.json that may not be read is of somebody else
+            if header.is_file() and header.stat().st_size and _is_ours(header, _MAP_MARK):
+                return folder
     return None
 
 
