@@ -22,8 +22,6 @@ from netvlad_core.commands import common
 if TYPE_CHECKING:
     import numpy as np
 
-_PICTURES = (".bmp", ".jpeg", ".jpg", ".png", ".tif", ".tiff", ".webp")
-
 
 def add_arguments(command: argparse.ArgumentParser) -> None:
     common.add_source(command)
@@ -68,11 +66,12 @@ def run(options: argparse.Namespace) -> int:
 
 def _images(options: argparse.Namespace) -> Iterator[tuple[str, np.ndarray]]:
     """Names and images: the one that is named, or some of a drive."""
+    from netvlad_core.data.catalogue import IMAGE_SUFFIXES
     from netvlad_core.data.images import read_image
     from netvlad_core.errors import ImageError, SourceError
     from netvlad_core.mapping.keyframes import step_of
 
-    if options.source.suffix.lower() in _PICTURES:
+    if options.source.suffix.lower() in IMAGE_SUFFIXES:
         yield options.source.name, read_image(options.source)
         return
     source = common.open_source(options, poses_required=False)
