@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -114,6 +115,8 @@ class OpenVinoEngine(Engine):
 
 def read_model(path: Path) -> tuple[Any, Any]:
     """OpenVINO's core and the network in an ONNX file, not compiled yet; raises as `OpenVinoEngine`."""
+    # It reports each import to its makers' statistics, from a process of its own, unless this is missing.
+    sys.modules.setdefault("openvino_telemetry", None)  # type: ignore[arg-type]
     try:
         import openvino
         from openvino.frontend import FrontEndManager

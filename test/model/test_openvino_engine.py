@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import subprocess
 import sys
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -80,3 +81,21 @@ def test_descriptors_stay_when_the_next_image_comes(
     kept = first.copy()
     single.describe(street_views[1:2])
     np.testing.assert_array_equal(first, kept)
+
+
+def test_nothing_is_reported_to_anybody(small_checkpoint: Path) -> None:
+    """The package sends an event for each import, from a process that it forks."""
+    program = (
+        "import os, sys\n"
+        "from pathlib import Path\n"
+        "from netvlad_core.model.openvino_engine import OpenVinoEngine\n"
+        "os.environ.pop('CI', None)\n"
+        "forked = []\n"
+        "os.register_at_fork(before=lambda: forked.append(1))\n"
+        "sys.addaudithook(lambda event, _: forked.append(event) if event == 'socket.connect' else None)\n"
+        "OpenVinoEngine(Path(sys.argv[1]))\n"
+        "assert 'openvino_telemetry.main' not in sys.modules\n"
+        "assert not forked, forked\n"
+    )
+    weights = variant_path(small_checkpoint, "float32")
+    subprocess.run([sys.executable, "-c", program, str(weights)], check=True)
