@@ -36,7 +36,7 @@ __all__ = [
     "build_map",
     "open_source",
 ]
-__version__ = "0.1.0"
+__version__ = "1.0.0"
 
 _HOMES = {
     "BuildOptions": "mapping.builder",
