@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import sys
 from collections.abc import Callable
-from contextlib import suppress
 from pathlib import Path
 from subprocess import PIPE, Popen, TimeoutExpired
 from typing import Any
@@ -59,12 +58,13 @@ class FleetMap:
         """What a command of `netvlad` prints as JSON; raises NetvladError with what it says if it fails."""
         command = [sys.executable, "-m", "netvlad_core", *arguments]
         with Popen(command, stdout=PIPE, stderr=PIPE, text=True, errors="replace") as process:
-            output = error = ""
-            while process.poll() is None:
-                if not self._node.context.ok():
-                    process.terminate()
-                with suppress(TimeoutExpired):
+            while True:
+                try:
                     output, error = process.communicate(timeout=_LOOKS)
+                    break
+                except TimeoutExpired:
+                    if not self._node.context.ok():
+                        process.terminate()
         if process.returncode:
             said = error.strip().splitlines() or [f"it ended with status {process.returncode}"]
             raise NetvladError(f"the map was not fetched: {said[-1].removeprefix('netvlad fleet: ')}")

@@ -35,8 +35,8 @@ def add_arguments(command: argparse.ArgumentParser) -> None:
     text = "round sides to a multiple of N pixels, instead of --size"
     add("--multiple", type=common.at_least(1), metavar="N", help=text)
     text = "filter of the resizing: %(choices)s (default: %(default)s)"
-    add("--filter", choices=("antialias", "antialias-unrounded", "bicubic", "bilinear"), default="antialias",
-        help=text)  # fmt: skip
+    filters = ("antialias", "antialias-unrounded", "bicubic", "bilinear")
+    add("--filter", choices=filters, default="antialias", metavar="F", help=text)
     text = "mean of red, green and blue, 0 to 1 (default: ImageNet's)"
     add("--mean", type=float, nargs=3, default=(0.485, 0.456, 0.406), metavar="X", help=text)
     text = "their deviation (default: ImageNet's)"

@@ -26,6 +26,7 @@ from netvlad_core.model.extractor import Extractor
 from netvlad_core.model.network import PlaceNetwork
 from netvlad_core.model.onnx_engine import FORMAT
 from netvlad_core.model.open_engine import variant_path
+from netvlad_core.model.spec import NetworkSpec
 from support.networks import random_network
 from support.street import street, write_catalogue
 
@@ -42,9 +43,16 @@ def test_every_backbone_agrees_with_torch_at_any_size(
         entry = BACKBONES[backbone]
         heads = entry.channels // 64
         monkeypatch.setitem(
-            BACKBONES, backbone, replace(entry, build=lambda: DinoV2(entry.channels, heads, blocks=1))
-        )
-    network = random_network(backbone, street_views[:2])
+            BACKBONES, backbone,
+            replace(entry, build=lambda: DinoV2(entry.channels, heads, 1, has_token=entry.has_token)),
+        )  # fmt: skip
+    if BACKBONES[backbone].has_token:
+        settings = {"clusters": 4, "cluster_dimension": 8, "token_dimension": 16}
+        spec = NetworkSpec.of_backbone(backbone, aggregation="salad", settings=settings)
+        preprocessing = replace(spec.preprocessing, size=(96,))
+        network = PlaceNetwork(replace(spec, preprocessing=preprocessing)).eval()
+    else:
+        network = random_network(backbone, street_views[:2])
     agreement = export(network, tmp_path / "n.onnx")
     assert agreement.images == 6
     assert agreement.difference < 1e-5

@@ -219,6 +219,7 @@ def test_slow_network_works_on_young_images_and_counts_those_overtaken(
         durations.append((time_ns() - taken) / 1e9)
         return observation
 
+    observe_slowly.features = observe.features  # type: ignore[attr-defined]
     monkeypatch.setattr(robot.node.localizer, "observe", observe_slowly)
     started = monotonic()
     for number in range(90):
