@@ -68,7 +68,7 @@ class UsualSimilarity:
 
     @classmethod
     def of(cls, descriptors: Rows, among: np.ndarray | None = None, most: int = _SAMPLED) -> UsualSimilarity:
-        """Sample at most so many descriptors (N, D), N > 0, of a map or some of its rows, (K,) ascending."""
+        """Sample up to `most` descriptors (N, D), N > 0, of a map, or of its rows (K,), ascending."""
         among = np.arange(len(descriptors)) if among is None else among
         taken = np.unique(np.linspace(0, len(among) - 1, min(most, _SAMPLED)).astype(int))
         sample = np.array(descriptors[among[taken]], np.float32)

@@ -9,6 +9,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from netvlad_core.errors import CheckpointError
+
 _CHANNELS_OF_HEAD = 64
 _WIDER = 4  # of the perceptron in an encoder
 _MOST_LAYERS = 16
@@ -24,12 +26,17 @@ class BoQ(nn.Module):
     queries : learned queries of each layer.
     layers : an encoder of the local descriptors and its queries each.
     rows : R, mixtures of all queries' answers.
+
+    Raises CheckpointError if it has too many layers, or channels that its heads cannot share.
     """
 
     def __init__(self, channels: int, width: int, queries: int, layers: int, rows: int) -> None:
         super().__init__()
-        if layers > _MOST_LAYERS:
-            raise ValueError(f"expected at most {_MOST_LAYERS} layers; found {layers}")
+        if layers > _MOST_LAYERS or width % _CHANNELS_OF_HEAD:
+            raise CheckpointError(
+                f"BoQ has at most {_MOST_LAYERS} layers and a multiple of {_CHANNELS_OF_HEAD} channels; "
+                f"found {layers} and {width}"
+            )
         self.reduction = nn.Conv2d(channels, width, 3, padding=1)
         self.norm = nn.LayerNorm(width)
         self.layers = nn.ModuleList(_Layer(width, queries) for _ in range(layers))

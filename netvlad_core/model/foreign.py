@@ -56,8 +56,7 @@ def wrap_network(path: Path, output: Path, preprocessing: Preprocessing, name: s
     except NetvladError:
         raise
     except Exception as error:  # protobuf, onnx and its checker raise classes of their own
-        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
-        raise CheckpointError(f"{path} is damaged or no ONNX network: {reason}") from error
+        raise CheckpointError(f"{path} is damaged or no ONNX network: {_reason(error)}") from error
     settings = {"dimension": _dimension(wrapped, path, preprocessing)}
     spec = NetworkSpec(FOREIGN, preprocessing, aggregation=_plain(path.stem), settings=settings)
     digest = hashlib.sha256(wrapped.SerializeToString() + spec.to_json().encode()).hexdigest()[:_DIGITS]
@@ -134,7 +133,7 @@ def _dimension(wrapped: Any, path: Path, preprocessing: Preprocessing) -> int:
     except Exception as error:  # ONNX Runtime raises a different class for each reason
         height, width = images.shape[1:3]
         raise CheckpointError(
-            f"{path} does not run on two images of {width}x{height} pixels: {str(error).splitlines()[0]}; "
+            f"{path} does not run on two images of {width}x{height} pixels: {_reason(error)}; "
             "export it with a free first dimension, and state the size that it takes"
         ) from error
     if found.ndim != 2 or len(found) != 2:
@@ -145,6 +144,10 @@ def _dimension(wrapped: Any, path: Path, preprocessing: Preprocessing) -> int:
 def _pictures() -> list[np.ndarray]:
     blocks = np.random.default_rng(0).integers(0, 256, (2, _TRIED[0] // 20, _TRIED[1] // 20, 3), np.uint8)
     return list(blocks.repeat(20, axis=1).repeat(20, axis=2))
+
+
+def _reason(error: Exception) -> str:
+    return f"{type(error).__name__}: {error}".splitlines()[0]
 
 
 def _plain(name: str) -> str:

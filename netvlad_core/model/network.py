@@ -44,12 +44,13 @@ class PlaceNetwork(nn.Module):
                 f"{spec.aggregation} wants a backbone with {wanted} of the tokens for whole images, and "
                 f"{spec.backbone} has {'one' if backbone.has_token else 'none'}"
             )
+        aggregated = spec.aggregated_dimension  # raises where a setting is missing
         self.backbone = backbone.build()
         self.add_module(spec.aggregation, aggregation.build(backbone.channels, spec.options))
         self.whitening: nn.Module = nn.Identity()
         self._normalizes = not (spec.whitened_dimension or aggregation.gives_unit_length)
         if spec.whitened_dimension:
-            self.whitening = Whitening(spec.aggregated_dimension, spec.whitened_dimension)
+            self.whitening = Whitening(aggregated, spec.whitened_dimension)
 
     @property
     def aggregation(self) -> nn.Module:

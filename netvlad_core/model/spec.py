@@ -95,12 +95,10 @@ class NetworkSpec:
 
     def stated(self) -> dict[str, Any]:
         """The fields that have a meaning for this aggregation."""
-        if self.aggregation == "netvlad":
-            unused: tuple[str, ...] = _LATER
-        elif self.backbone != FOREIGN and aggregation_named(self.aggregation).has_clusters:
-            unused = _OF_NETVLAD
+        if self.backbone == FOREIGN or not aggregation_named(self.aggregation).has_clusters:
+            unused: tuple[str, ...] = ("clusters", *_OF_NETVLAD)
         else:
-            unused = ("clusters", *_OF_NETVLAD)
+            unused = _LATER if self.aggregation == "netvlad" else _OF_NETVLAD
         return {name: value for name, value in asdict(self).items() if name not in unused}
 
     @classmethod

@@ -85,6 +85,11 @@ def test_missing_settings_are_named() -> None:
         _ = NetworkSpec.of_backbone(aggregation="boq").dimension
 
 
+def test_network_without_its_settings_is_refused() -> None:
+    with torch.device("meta"), pytest.raises(CheckpointError, match="no setting 'width' of boq"):
+        PlaceNetwork(NetworkSpec.of_backbone(aggregation="boq"))
+
+
 def test_unknown_aggregation_lists_the_known_ones() -> None:
     with pytest.raises(CheckpointError, match=r"'median'.*netvlad"):
         aggregation_named("median")

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 import torch
 
+from netvlad_core.errors import CheckpointError
 from netvlad_core.model.boq import BoQ, _Layer
 
 
@@ -39,6 +40,7 @@ def _attention(layer: torch.nn.MultiheadAttention, queries: torch.Tensor, x: tor
     return layer.out_proj(weights @ v)
 
 
-def test_a_description_cannot_ask_for_thousands_of_layers() -> None:
-    with pytest.raises(ValueError, match="at most 16 layers"):
-        BoQ(10, width=64, queries=1, layers=60_000, rows=1)
+@pytest.mark.parametrize(("width", "layers"), [(64, 60_000), (10, 1), (100, 1)])
+def test_a_description_cannot_ask_for_what_no_boq_has(width: int, layers: int) -> None:
+    with pytest.raises(CheckpointError, match="at most 16 layers and a multiple of 64 channels"):
+        BoQ(10, width=width, queries=1, layers=layers, rows=1)

@@ -62,6 +62,14 @@ def test_descriptor_is_that_of_the_network_normalised(engine: str, tmp_path: Pat
     assert extractor.model_id.startswith("theirs@")
 
 
+@pytest.mark.parametrize("name", ["netvlad", "gem", "strange name@1"])
+def test_file_may_have_any_name(name: str, tmp_path: Path) -> None:
+    wrap_network(_file(tmp_path / f"{name}.onnx"), tmp_path / "ours.onnx", _EXACT)
+    extractor = Extractor.load(tmp_path / "ours.onnx", "cpu")
+    assert extractor.dimension == 8
+    assert extractor.model_id.count("@") == 1
+
+
 def test_other_output_and_other_preprocessing_are_other_models(tmp_path: Path) -> None:
     file, found = _file(tmp_path / "theirs.onnx", side="height"), set()
     keep = Preprocessing("keep", (), _EXACT.mean, _EXACT.std)

@@ -48,7 +48,7 @@ def unpack_file(packed: Path, whole: Path) -> None:
 
 
 def _unpacked(decompressor: Callable[[], Any], data: bytes, size: int = _MOST_UNPACKED) -> bytes:
-    """All streams of some data, one after the other, if they have no more than so many bytes."""
+    """Unpack all streams of the data, one after the other, within a bound on the bytes that come out."""
     if size > _MOST_UNPACKED:
         raise ValueError(f"compressed data of {size} bytes; expected at most {_MOST_UNPACKED}")
     parts, room = [], size
