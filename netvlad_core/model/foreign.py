@@ -50,6 +50,8 @@ def wrap_network(path: Path, output: Path, preprocessing: Preprocessing, name: s
     try:
         model = onnx.load(path)
         onnx.checker.check_model(model)
+        if any(entry.value == FORMAT for entry in model.metadata_props):
+            raise CheckpointError(f"{path} is a file of this package already: use it as it is")
         source = _input_of(model, path)
         result = _output_of(model, path, name)
         wrapped = _wrapped(model, source, result, preprocessing)

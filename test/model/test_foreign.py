@@ -70,6 +70,12 @@ def test_file_may_have_any_name(name: str, tmp_path: Path) -> None:
     assert extractor.model_id.count("@") == 1
 
 
+def test_file_of_ours_is_not_wrapped_again(tmp_path: Path) -> None:
+    wrap_network(_file(tmp_path / "theirs.onnx"), tmp_path / "ours.onnx", _EXACT)
+    with pytest.raises(CheckpointError, match="a file of this package already"):
+        wrap_network(tmp_path / "ours.onnx", tmp_path / "again.onnx", _EXACT)
+
+
 def test_other_output_and_other_preprocessing_are_other_models(tmp_path: Path) -> None:
     file, found = _file(tmp_path / "theirs.onnx", side="height"), set()
     keep = Preprocessing("keep", (), _EXACT.mean, _EXACT.std)
