@@ -87,12 +87,13 @@ def _sentence(error: Exception) -> str:
 
 
 def _parser() -> argparse.ArgumentParser:
-    from netvlad_core.commands import common  # imports NumPy, which reads what `let_idle_threads_sleep` sets
+    # This imports NumPy, which reads what `let_idle_threads_sleep` sets.
+    from netvlad_core.commands import arguments
 
     parser = argparse.ArgumentParser(
         prog="netvlad", description="Visual place recognition: build a map from a drive, find images in it."
     )
     parser.add_argument("--version", action="version", version=f"netvlad {__version__}")
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
-    common.add_commands(commands, COMMANDS, "netvlad_core.commands")
+    arguments.add_commands(commands, COMMANDS, "netvlad_core.commands")
     return parser

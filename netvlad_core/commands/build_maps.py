@@ -13,35 +13,35 @@ import argparse
 import json
 import sys
 
-from netvlad_core.commands import common
+from netvlad_core.commands import arguments, types
 
 
 def add_arguments(command: argparse.ArgumentParser) -> None:
     text = "bags, catalogues or folders of images, read alike; a map has the name of its drive"
-    command.add_argument("bags", type=common.path, nargs="+", metavar="BAG", help=text)
-    common.add_source_options(command)
+    command.add_argument("bags", type=types.path, nargs="+", metavar="BAG", help=text)
+    arguments.add_source_options(command)
     add = command.add_argument
-    add("--output", type=common.path, required=True, metavar="MAPS", help="folder to write the maps to")
+    add("--output", type=types.path, required=True, metavar="MAPS", help="folder to write the maps to")
     add("--ray", metavar="ADDRESS", help="HOST:PORT of a cluster's head, or auto (default: the cores here)")
     text = "processes on this machine (default: one for each core)"
-    add("--workers", type=common.at_least(1), metavar="N", help=text)
+    add("--workers", type=types.at_least(1), metavar="N", help=text)
     add("--no-merge", action="store_true", help="leave the maps apart")
     text = "the poses of all drives are in one frame, e.g. that of one map in /tf"
     add("--same-frame", action="store_true", help=text)
-    common.add_building(command)
-    common.add_json(command)
+    arguments.add_building(command)
+    arguments.add_json(command)
 
 
 def run(options: argparse.Namespace) -> int:
     from netvlad_core.fleet.build_maps import Drive, build_maps
 
-    source_options = common.source_options(options, poses_required=not options.no_poses)
+    source_options = arguments.source_options(options, poses_required=not options.no_poses)
     drives = [Drive(path.resolve().stem, path, source_options) for path in options.bags]
     try:
         built = build_maps(
             drives,
             options.output,
-            common.build_options(options),
+            arguments.build_options(options),
             options.ray,
             options.workers,
             not options.no_merge,

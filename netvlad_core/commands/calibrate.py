@@ -16,7 +16,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from netvlad_core.commands import common
+from netvlad_core.commands import arguments, output, types
 from netvlad_core.files import beside, check_outputs, written_whole
 from netvlad_core.progress import bar
 
@@ -31,14 +31,14 @@ _ALWAYS = ("sequence_filter", "verification", "min_inliers")
 
 
 def add_arguments(command: argparse.ArgumentParser) -> None:
-    common.add_localization(command, is_calibration=True)
-    common.add_threshold(command)
+    arguments.add_localization(command, is_calibration=True)
+    arguments.add_threshold(command)
     add = command.add_argument
     text = "share of the accepted places that are to be correct (default: %(default)s)"
     add("--precision-wanted", type=_share, default=0.99, metavar="P", help=text)
     text = "parameter file to write; the curve goes beside it as PNG (default: %(default)s)"
-    add("--output", type=common.output_file, default=Path("calibrated.yaml"), metavar="YAML", help=text)
-    common.add_json(command)
+    add("--output", type=types.output_file, default=Path("calibrated.yaml"), metavar="YAML", help=text)
+    arguments.add_json(command)
 
 
 def run(options: argparse.Namespace) -> int:
@@ -46,9 +46,9 @@ def run(options: argparse.Namespace) -> int:
     from netvlad_core.settings import parameters_text
 
     picture = beside(options.output, ".png")
-    check_outputs({options.output: _MARK, picture: _MARK}, common.inputs_of(options))
-    localizer = common.open_localizer(options)
-    source = common.open_source(options)
+    check_outputs({options.output: _MARK, picture: _MARK}, arguments.inputs_of(options))
+    localizer = arguments.open_localizer(options)
+    source = arguments.open_source(options)
     left_out: Counter[str] = Counter()
     results = score_drive(localizer, bar(source, show=not options.quiet), left_out, options.threshold)
     curves, wanted = {name: result.curve() for name, result in results.items()}, options.precision_wanted
@@ -78,7 +78,7 @@ def run(options: argparse.Namespace) -> int:
     else:
         _print(values)
     used = int((~result.recall.is_trivial).sum())
-    return common.finish(used, left_out, options.json, total=len(source), remark=source.remark)
+    return output.finish(used, left_out, options.json, total=len(source), remark=source.remark)
 
 
 def _threshold(name: str, curve: PrecisionRecall, localizer: Localizer, wanted: float) -> float:

@@ -17,7 +17,7 @@ from dataclasses import asdict
 from textwrap import TextWrapper
 from typing import TYPE_CHECKING
 
-from netvlad_core.commands import common
+from netvlad_core.commands import arguments, types
 from netvlad_core.data.radii import NEGATIVE_BEYOND, POSITIVE_WITHIN
 
 if TYPE_CHECKING:
@@ -32,11 +32,11 @@ _FAR = 1e5
 def add_arguments(command: argparse.ArgumentParser) -> None:
     add = command.add_argument
     add("action", choices=("check",), help="open every image and count everything")
-    common.add_place_set(command)
+    arguments.add_place_set(command)
     text = "distance within which an image is a positive (default: %(default)g)"
-    add("--positive", type=common.positive, default=POSITIVE_WITHIN, metavar="M", help=text)
+    add("--positive", type=types.positive, default=POSITIVE_WITHIN, metavar="M", help=text)
     text = "distance beyond which an image is a negative (default: %(default)g)"
-    add("--negative", type=common.positive, default=NEGATIVE_BEYOND, metavar="M", help=text)
+    add("--negative", type=types.positive, default=NEGATIVE_BEYOND, metavar="M", help=text)
     add("--json", action="store_true", help="print JSON, with every path")
 
 
@@ -48,7 +48,7 @@ def run(options: argparse.Namespace) -> None:
     if options.split is None and options.queries is None:
         splits = splits_of(options.path) or [None]
     checks, overlaps = check_place_sets(
-        [common.open_place_set(options, split) for split in splits],
+        [arguments.open_place_set(options, split) for split in splits],
         options.positive,
         options.negative,
         None if options.heading is None else math.radians(options.heading),

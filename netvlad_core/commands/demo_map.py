@@ -13,14 +13,14 @@ import shlex
 from pathlib import Path
 from zipfile import ZipFile
 
-from netvlad_core.commands import build_map, common, evaluate
+from netvlad_core.commands import build_map, evaluate, types
 from netvlad_core.errors import NetvladError
 
 DRIVES = Path(__file__).with_name("demo_drives.zip")
 
 
 def add_arguments(command: argparse.ArgumentParser) -> None:
-    command.add_argument("folder", type=common.path, metavar="FOLDER", help="folder to make")
+    command.add_argument("folder", type=types.path, metavar="FOLDER", help="folder to make")
 
 
 def run(options: argparse.Namespace) -> int:

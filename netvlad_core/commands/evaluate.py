@@ -13,7 +13,7 @@ import json
 from collections import Counter
 from typing import TYPE_CHECKING, Any
 
-from netvlad_core.commands import common
+from netvlad_core.commands import arguments, output
 from netvlad_core.progress import bar
 
 if TYPE_CHECKING:
@@ -22,8 +22,8 @@ if TYPE_CHECKING:
 
 
 def add_arguments(command: argparse.ArgumentParser) -> None:
-    common.add_localization(command)
-    common.add_threshold(command)
+    arguments.add_localization(command)
+    arguments.add_threshold(command)
     command.add_argument("--json", action="store_true", help="print JSON")
 
 
@@ -31,8 +31,8 @@ def run(options: argparse.Namespace) -> int:
     from netvlad_core.evaluation.drive import DriveJudge
     from netvlad_core.localization.localizer import localize_frames
 
-    localizer = common.open_localizer(options)
-    source = common.open_source(options)
+    localizer = arguments.open_localizer(options)
+    source = arguments.open_source(options)
     left_out: Counter[str] = Counter()
     judge = DriveJudge(localizer, options.threshold)
     first_image: int | None = None
@@ -54,7 +54,7 @@ def run(options: argparse.Namespace) -> int:
         print(json.dumps(values, indent=2))
     else:
         _print(values)
-    return common.finish(values["queries"], left_out, options.json, len(source), source.remark)
+    return output.finish(values["queries"], left_out, options.json, len(source), source.remark)
 
 
 def _as_values(result: DriveResult, localizer: Localizer) -> dict[str, Any]:
@@ -95,7 +95,7 @@ def _print(values: dict[str, Any]) -> None:
         print(f"  Recall@{n:<3} " + (f"{100 * share:5.1f} %" if queries else "    -"))
     missing = values["queries_without_positive"]
     print(f"of all {queries} queries; {missing} of them have no correct place in the map")
-    common.print_counts("states", values["states"])
+    output.print_counts("states", values["states"])
     localized = values["states"]["LOCALIZED"]
     print(f"LOCALIZED at a correct place: {values['localized_at_a_correct_place']} of {localized}")
     if values["poses"]:

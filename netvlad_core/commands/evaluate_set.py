@@ -15,7 +15,7 @@ import math
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from netvlad_core.commands import common
+from netvlad_core.commands import arguments, output, types
 from netvlad_core.data.radii import CORRECT_WITHIN
 from netvlad_core.files import check_outputs, written_whole
 from netvlad_core.model.backbones import PACKAGED_NETWORK
@@ -29,20 +29,20 @@ _REASONS = 10
 
 
 def add_arguments(command: argparse.ArgumentParser) -> None:
-    common.add_place_set(command)
+    arguments.add_place_set(command)
     add = command.add_argument
     text = "checkpoint, ONNX file or map folder (default: the network of this package)"
-    add("--weights", type=common.weights_file, default=PACKAGED_NETWORK, metavar="FILE", help=text)
+    add("--weights", type=types.weights_file, default=PACKAGED_NETWORK, metavar="FILE", help=text)
     text = f"distance within which a place is correct (default: the set's, {CORRECT_WITHIN:g})"
-    add("--threshold", type=common.positive, metavar="M", help=text)
+    add("--threshold", type=types.positive, metavar="M", help=text)
     text = f"write the first {_MATCHES} matches of each query"
-    add("--csv", type=common.output_file, metavar="FILE", help=text)
-    add("--failures", type=common.path, metavar="DIR", help="draw the surest mistakes into this folder")
+    add("--csv", type=types.output_file, metavar="FILE", help=text)
+    add("--failures", type=types.path, metavar="DIR", help="draw the surest mistakes into this folder")
     text = "number of mistakes to draw (default: %(default)s)"
-    add("--failure-count", type=common.at_least(1), default=20, metavar="N", help=text)
+    add("--failure-count", type=types.at_least(1), default=20, metavar="N", help=text)
     command.add_argument("--json", action="store_true", help="print JSON")
-    common.add_device(command)
-    common.add_precision(command)
+    arguments.add_device(command)
+    arguments.add_precision(command)
 
 
 def run(options: argparse.Namespace) -> int:
@@ -54,8 +54,8 @@ def run(options: argparse.Namespace) -> int:
     for number in range(1, options.failure_count + 1) if options.failures else ():
         outputs[_picture(options, number)] = PICTURE_MARK
     check_outputs(outputs, (options.path, options.queries, options.ground_truth, options.weights))
-    places = common.open_place_set(options, options.split)
-    weights = common.network_path(options.weights)
+    places = arguments.open_place_set(options, options.split)
+    weights = arguments.network_path(options.weights)
     extractor = Extractor.load(weights, options.device, precision=options.precision)
     heading = None if options.heading is None else math.radians(options.heading)
     result = evaluate_place_set(places, extractor, options.threshold, heading, not options.quiet)
@@ -70,7 +70,7 @@ def run(options: argparse.Namespace) -> int:
         for number, query in enumerate(worst_failures(result, options.failure_count), start=1):
             draw_failure(result, query, _picture(options, number))
     read = len(result.places.database) + len(result.places.queries)
-    return common.finish(read, {"image that cannot be read": len(result.left_out)}, is_json=True)
+    return output.finish(read, {"image that cannot be read": len(result.left_out)}, is_json=True)
 
 
 def _picture(options: argparse.Namespace, number: int) -> Path:

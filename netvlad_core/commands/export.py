@@ -12,7 +12,7 @@ import argparse
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
-from netvlad_core.commands import common
+from netvlad_core.commands import arguments, types
 from netvlad_core.files import check_outputs
 from netvlad_core.model.spec import ONNX_PRECISIONS
 
@@ -23,10 +23,10 @@ if TYPE_CHECKING:
 def add_arguments(command: argparse.ArgumentParser) -> None:
     add = command.add_argument
     text = "checkpoint, or map folder for the network in it"
-    add("weights", type=common.path, metavar="WEIGHTS", help=text)
-    common.add_source(command, is_optional=True)
+    add("weights", type=types.path, metavar="WEIGHTS", help=text)
+    arguments.add_source(command, is_optional=True)
     text = "file to write (default: beside the weights)"
-    add("--output", type=common.output_file, metavar="FILE", help=text)
+    add("--output", type=types.output_file, metavar="FILE", help=text)
     text = f"{', '.join(ONNX_PRECISIONS)} (default: %(default)s)"
     add("--precision", choices=ONNX_PRECISIONS, default="float32", metavar="P", help=text)
 
@@ -38,7 +38,7 @@ def run(options: argparse.Namespace) -> None:
     from netvlad_core.model.onnx_engine import FORMAT
     from netvlad_core.model.open_engine import variant_path
 
-    weights = common.network_path(options.weights)
+    weights = arguments.network_path(options.weights)
     output = options.output or variant_path(weights, options.precision)
     header = output.with_name(HEADER_FILE)
     if header.is_file() and output.name in MapHeader.read(header).files:
@@ -59,5 +59,5 @@ def _images(options: argparse.Namespace) -> Iterator[np.ndarray]:
     from netvlad_core.mapping.keyframes import KEEP_ALL, sample_frames
     from netvlad_core.model.export import CALIBRATION_IMAGES
 
-    source = common.open_source(options, poses_required=False)
+    source = arguments.open_source(options, poses_required=False)
     return sample_frames(source, KEEP_ALL, not options.quiet, CALIBRATION_IMAGES, "reading")()

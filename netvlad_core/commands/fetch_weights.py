@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import argparse
 
-from netvlad_core.commands import common
+from netvlad_core.commands import types
 from netvlad_core.model.published import BY_HAND, PUBLISHED, default_folder
 
 
@@ -22,7 +22,7 @@ def add_arguments(command: argparse.ArgumentParser) -> None:
     add = command.add_argument
     add("name", choices=PUBLISHED, metavar="NAME", help="one of the names below")
     text = "folder to keep the file in (default: netvlad_ros in the user's cache folder)"
-    add("--folder", type=common.path, metavar="DIR", help=text)
+    add("--folder", type=types.path, metavar="DIR", help=text)
     add("--quiet", action="store_true", help="show no progress bar")
 
 

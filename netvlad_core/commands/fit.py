@@ -9,15 +9,15 @@ from __future__ import annotations
 
 import argparse
 
-from netvlad_core.commands import common
+from netvlad_core.commands import arguments, types
 from netvlad_core.files import check_outputs
 
 
 def add_arguments(command: argparse.ArgumentParser) -> None:
-    common.add_source(command)
+    arguments.add_source(command)
     add = command.add_argument
-    add("--output", type=common.output_file, required=True, metavar="FILE", help="checkpoint to write")
-    common.add_fit(command)
+    add("--output", type=types.output_file, required=True, metavar="FILE", help="checkpoint to write")
+    arguments.add_fit(command)
 
 
 def run(options: argparse.Namespace) -> None:
@@ -27,8 +27,8 @@ def run(options: argparse.Namespace) -> None:
 
     inputs = (options.source, options.trajectory, options.backbone_weights)
     check_outputs({options.output: CHECKPOINT_FORMAT}, inputs)
-    source = common.open_source(options, poses_required=not options.no_poses)
+    source = arguments.open_source(options, poses_required=not options.no_poses)
     rule = default_rule(source, poses_required=not options.no_poses)
-    network = fit_network(sample_frames(source, rule, not options.quiet), **common.fit_options(options))
+    network = fit_network(sample_frames(source, rule, not options.quiet), **arguments.fit_options(options))
     model_id = save_checkpoint(network, options.output)
     print(f"{options.output}: {network.spec.dimension} dimensions, model {model_id}")

@@ -11,14 +11,14 @@ from __future__ import annotations
 
 import argparse
 
-from netvlad_core.commands import common
+from netvlad_core.commands import arguments
 
 _ACTIONS = ("push", "pull", "sites", "log", "find", "compact")
 
 
 def add_arguments(command: argparse.ArgumentParser) -> None:
     actions = command.add_subparsers(dest="action", required=True, metavar="ACTION")
-    common.add_commands(actions, _ACTIONS, "netvlad_core.commands.fleets")
+    arguments.add_commands(actions, _ACTIONS, "netvlad_core.commands.fleets")
 
 
 def run(options: argparse.Namespace) -> None:

@@ -15,7 +15,7 @@ from __future__ import annotations
 
 import argparse
 
-from netvlad_core.commands import common
+from netvlad_core.commands import types
 from netvlad_core.errors import NetvladError
 from netvlad_core.files import check_outputs
 from netvlad_core.model.preprocessing import Preprocessing
@@ -24,16 +24,16 @@ from netvlad_core.model.spec import NetworkSpec
 
 def add_arguments(command: argparse.ArgumentParser) -> None:
     add = command.add_argument
-    add("file", type=common.path, metavar="WEIGHTS", help="file as the project published it")
+    add("file", type=types.path, metavar="WEIGHTS", help="file as the project published it")
     text = "checkpoint to write (.safetensors)"
-    add("--output", type=common.output_file, required=True, metavar="FILE", help=text)
+    add("--output", type=types.output_file, required=True, metavar="FILE", help=text)
     text = "keep the first D entries of a whitened descriptor (default: all)"
-    add("--dimension", type=common.at_least(1), metavar="D", help=text)
+    add("--dimension", type=types.at_least(1), metavar="D", help=text)
     add = command.add_argument_group("preprocessing of an ONNX file").add_argument
     text = "height and width in pixels, or the shorter side (default: the image's own size)"
-    add("--size", type=common.at_least(16), nargs="+", metavar="N", help=text)
+    add("--size", type=types.at_least(16), nargs="+", metavar="N", help=text)
     text = "round sides to a multiple of N pixels, instead of --size"
-    add("--multiple", type=common.at_least(1), metavar="N", help=text)
+    add("--multiple", type=types.at_least(1), metavar="N", help=text)
     text = "filter of the resizing: %(choices)s (default: %(default)s)"
     filters = ("antialias", "antialias-unrounded", "bicubic", "bilinear")
     add("--filter", choices=filters, default="antialias", metavar="F", help=text)

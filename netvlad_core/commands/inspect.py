@@ -13,7 +13,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from netvlad_core.commands import common
+from netvlad_core.commands import arguments, output, types
 from netvlad_core.errors import NetvladError, SourceError
 
 if TYPE_CHECKING:
@@ -22,8 +22,8 @@ if TYPE_CHECKING:
 
 def add_arguments(command: argparse.ArgumentParser) -> None:
     text = "map folder, bag, checkpoint or ONNX file"
-    command.add_argument("path", type=common.path, metavar="MAP|FILE", help=text)
-    common.add_json(command)
+    command.add_argument("path", type=types.path, metavar="MAP|FILE", help=text)
+    arguments.add_json(command)
 
 
 def run(options: argparse.Namespace) -> None:
@@ -36,7 +36,7 @@ def run(options: argparse.Namespace) -> None:
         describe = _bag_values
     else:
         describe = _map_values if options.path.is_dir() else _network_values
-    common.print_values(describe(options.path), options.json)
+    output.print_values(describe(options.path), options.json)
 
 
 def _bag_values(path: Path) -> dict[str, Any]:
@@ -66,7 +66,7 @@ def _map_values(path: Path) -> dict[str, Any]:
     from netvlad_core.mapping.place_map import PlaceMap
 
     place_map = PlaceMap.open(path, verify=True)
-    common.warn_of_units(place_map)
+    output.warn_of_units(place_map)
     return asdict(place_map.header)
 
 

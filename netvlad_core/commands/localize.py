@@ -15,7 +15,7 @@ from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
-from netvlad_core.commands import common
+from netvlad_core.commands import arguments, output, types
 from netvlad_core.errors import NetvladError
 from netvlad_core.files import beside, check_outputs, written_whole
 from netvlad_core.progress import bar
@@ -38,17 +38,17 @@ _MARK = "netvlad localize"
 
 
 def add_arguments(command: argparse.ArgumentParser) -> None:
-    common.add_localization(command)
+    arguments.add_localization(command)
     command.add_argument("--output", type=_table, required=True, metavar="CSV", help="table to write")
     text = "recording to write for Rerun, or `viewer` to open its viewer (needs rerun-sdk)"
-    command.add_argument("--rerun", type=common.output_file, metavar="RRD", help=text)
+    command.add_argument("--rerun", type=types.output_file, metavar="RRD", help=text)
 
 
 def _table(text: str) -> Path:
     """Type of an argument: a file to write that is not named like the trajectory beside it."""
     if text.lower().endswith(".tum"):
         raise argparse.ArgumentTypeError(f"{text} must not end in .tum: the trajectory beside the table does")
-    return common.output_file(text)
+    return types.output_file(text)
 
 
 def run(options: argparse.Namespace) -> int:
@@ -63,9 +63,9 @@ def run(options: argparse.Namespace) -> int:
         if options.rerun in outputs:
             raise NetvladError(f"{options.rerun} is to be two files; choose another name for --rerun")
         outputs[options.rerun] = APPLICATION
-    check_outputs(outputs, common.inputs_of(options))
-    localizer = common.open_localizer(options)
-    source = common.open_source(options, poses_required=False)
+    check_outputs(outputs, arguments.inputs_of(options))
+    localizer = arguments.open_localizer(options)
+    source = arguments.open_source(options, poses_required=False)
     left_out, states = Counter[str](), Counter[str]()
     answers = localize_frames(localizer, bar(source, show=not options.quiet), left_out)
     with (
@@ -79,9 +79,9 @@ def run(options: argparse.Namespace) -> int:
         title = f"Settings of {_MARK}, {options.source.name} in {localizer.place_map.header.map_id}."
         used.write_text(parameters_text(settings_of(localizer.options), [title]), encoding="utf-8")
     print(f"{options.output}: {states.total()} images; {tum}: {len(poses)} poses")
-    common.print_counts("states", states)
+    output.print_counts("states", states)
     left_out += source.skipped
-    return common.finish(states.total(), left_out, total=len(source), remark=source.remark)
+    return output.finish(states.total(), left_out, total=len(source), remark=source.remark)
 
 
 def _write_table(

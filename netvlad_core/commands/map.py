@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import argparse
 
-from netvlad_core.commands import common
+from netvlad_core.commands import arguments
 
 _ACTIONS = (
     "info", "validate", "merge", "extend", "prune", "split", "strip-images", "redescribe", "export",
@@ -19,7 +19,7 @@ _ACTIONS = (
 
 def add_arguments(command: argparse.ArgumentParser) -> None:
     actions = command.add_subparsers(dest="action", required=True, metavar="ACTION")
-    common.add_commands(actions, _ACTIONS, "netvlad_core.commands.maps")
+    arguments.add_commands(actions, _ACTIONS, "netvlad_core.commands.maps")
 
 
 def run(options: argparse.Namespace) -> None:

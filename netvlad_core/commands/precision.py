@@ -18,7 +18,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING
 
-from netvlad_core.commands import common
+from netvlad_core.commands import arguments, output, types
 from netvlad_core.errors import NetvladError
 from netvlad_core.model.spec import ONNX_PRECISIONS, PRECISIONS
 from netvlad_core.progress import bar
@@ -32,13 +32,13 @@ if TYPE_CHECKING:
 
 def add_arguments(command: argparse.ArgumentParser) -> None:
     add = command.add_argument
-    add("map", metavar="MAP", type=common.path, help="map folder")
-    add("--weights", type=common.path, metavar="FILE", help="checkpoint (default: the map's)")
-    common.add_source(command)
+    add("map", metavar="MAP", type=types.path, help="map folder")
+    add("--weights", type=types.path, metavar="FILE", help="checkpoint (default: the map's)")
+    arguments.add_source(command)
     text = f"to compare with float32 (default: {' '.join(PRECISIONS)})"
     add("--precisions", nargs="+", choices=PRECISIONS, default=PRECISIONS, metavar="P", help=text)
-    common.add_threshold(command)
-    common.add_device(command)
+    arguments.add_threshold(command)
+    arguments.add_device(command)
     command.add_argument("--json", action="store_true", help="print JSON")
 
 
@@ -47,7 +47,7 @@ def run(options: argparse.Namespace) -> int:
     from netvlad_core.mapping.place_map import PlaceMap
 
     place_map = PlaceMap.open(options.map)
-    source = common.open_source(options)
+    source = arguments.open_source(options)
     left_out: Counter[str] = Counter()
     with TemporaryDirectory() as folder:
         extractors = _extractors(options.weights or place_map.network_path, source, Path(folder), options)
@@ -67,7 +67,7 @@ def run(options: argparse.Namespace) -> int:
         print(json.dumps(values, indent=2))
     else:
         _print(results, header, options.threshold)
-    return common.finish(queries, left_out, options.json, len(source), source.remark)
+    return output.finish(queries, left_out, options.json, len(source), source.remark)
 
 
 def _print(results: dict[str, PrecisionResult], header: MapHeader, threshold: float) -> None:

@@ -11,15 +11,15 @@ import argparse
 import os
 import sys
 
-from netvlad_core.commands import common
+from netvlad_core.commands import types
 from netvlad_core.files import check_outputs
 
 
 def add_arguments(command: argparse.ArgumentParser) -> None:
     add = command.add_argument
-    add("--config", type=common.path, required=True, metavar="FILE", help="TOML file with the options")
+    add("--config", type=types.path, required=True, metavar="FILE", help="TOML file with the options")
     text = "folder for checkpoints and metrics (default: the name of FILE without its suffix)"
-    add("--output", type=common.path, metavar="DIR", help=text)
+    add("--output", type=types.path, metavar="DIR", help=text)
     add("--resume", action="store_true", help="continue the run in DIR as if it had never stopped")
     add("--quiet", action="store_true", help="show no progress bar")
 

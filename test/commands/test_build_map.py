@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from netvlad_core.cli import main
-from netvlad_core.commands.common import MOSTLY_LEFT_OUT
+from netvlad_core.commands.output import MOSTLY_LEFT_OUT
 from netvlad_core.mapping.place_map import PlaceMap
 from support.bags import BagWriter, write_bag
 from support.drives import COUNT, SECOND, START, arc

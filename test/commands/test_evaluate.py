@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from netvlad_core.cli import main
-from netvlad_core.commands.common import MOSTLY_LEFT_OUT
+from netvlad_core.commands.output import MOSTLY_LEFT_OUT
 from netvlad_core.mapping.place_map import PlaceMap
 from support.street import street, write_catalogue
 

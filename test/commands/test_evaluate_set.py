@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from netvlad_core.cli import main
-from netvlad_core.commands.common import MOSTLY_LEFT_OUT
+from netvlad_core.commands.output import MOSTLY_LEFT_OUT
 from netvlad_core.data.images import read_image
 from netvlad_core.data.place_sets.msls import SUBTASK
 from support.place_sets import at_name, write_msls, write_street_set

@@ -14,7 +14,7 @@ from time import monotonic, sleep
 import pytest
 
 from netvlad_core.cli import main
-from netvlad_core.commands.common import MOSTLY_LEFT_OUT
+from netvlad_core.commands.output import MOSTLY_LEFT_OUT
 from netvlad_core.data.trajectory import read_tum
 from netvlad_core.mapping.place_map import PlaceMap
 from support.street import street, write_catalogue

@@ -14,24 +14,24 @@ import sys
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-from netvlad_core.commands import common
+from netvlad_core.commands import arguments, output, types
 
 
 def add_arguments(command: argparse.ArgumentParser) -> None:
-    common.add_store(command)
-    common.add_site(command)
+    arguments.add_store(command)
+    arguments.add_site(command)
     add = command.add_argument
     text = "largest drop of Recall@1 by pruning, as a share (default: %(default)g)"
-    add("--loss", type=common.share, default=0.01, metavar="S", help=text)
+    add("--loss", type=types.share, default=0.01, metavar="S", help=text)
     text = "number of places to keep (default: as few as --loss allows)"
-    add("--places", type=common.at_least(1), metavar="N", help=text)
+    add("--places", type=types.at_least(1), metavar="N", help=text)
     add("--no-prune", action="store_true", help="keep all places")
     text = "the poses of all maps are in one frame, e.g. that of one map in /tf"
     add("--same-frame", action="store_true", help=text)
-    common.add_dimension(add)
-    common.add_device(command)
+    arguments.add_dimension(add)
+    arguments.add_device(command)
     add("--quiet", action="store_true", help="show no progress bar")
-    common.add_json(command)
+    arguments.add_json(command)
 
 
 def run(options: argparse.Namespace) -> None:
@@ -55,6 +55,6 @@ def run(options: argparse.Namespace) -> None:
         "site": options.site, "version": done.version, "places": done.places, "merged": len(done.merged),
         "left_out": len(done.left_out),
     }  # fmt: skip
-    common.print_values({**vars(done), "site": options.site} if options.json else values, options.json)
+    output.print_values({**vars(done), "site": options.site} if options.json else values, options.json)
     for map_id, reason in done.left_out.items():
         print(f"still waits: {map_id}: {reason}", file=sys.stderr)

@@ -17,24 +17,24 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING
 
-from netvlad_core.commands import common
+from netvlad_core.commands import arguments, types
 
 if TYPE_CHECKING:
     import numpy as np
 
 
 def add_arguments(command: argparse.ArgumentParser) -> None:
-    common.add_source(command)
-    common.add_store(command)
+    arguments.add_source(command)
+    arguments.add_store(command)
     add = command.add_argument
-    add("--weights", type=common.weights_file, metavar="FILE", help="checkpoint or ONNX file, or `packaged`")
+    add("--weights", type=types.weights_file, metavar="FILE", help="checkpoint or ONNX file, or `packaged`")
     text = "images of a drive that are looked for (default: %(default)s)"
-    add("--images", type=common.at_least(1), default=20, metavar="N", help=text)
+    add("--images", type=types.at_least(1), default=20, metavar="N", help=text)
     text = "places shown for each image (default: %(default)s)"
-    add("--top", type=common.at_least(1), default=3, metavar="K", help=text)
-    common.add_device(command)
-    common.add_precision(command)
-    common.add_json(command)
+    add("--top", type=types.at_least(1), default=3, metavar="K", help=text)
+    arguments.add_device(command)
+    arguments.add_precision(command)
+    arguments.add_json(command)
 
 
 def run(options: argparse.Namespace) -> int:
@@ -74,7 +74,7 @@ def _images(options: argparse.Namespace) -> Iterator[tuple[str, np.ndarray]]:
     if options.source.suffix.lower() in IMAGE_SUFFIXES:
         yield options.source.name, read_image(options.source)
         return
-    source = common.open_source(options, poses_required=False)
+    source = arguments.open_source(options, poses_required=False)
     read = 0
     for number, frame in enumerate(source):
         if number % step_of(source.usable, options.images) == 0:

@@ -10,13 +10,13 @@ import json
 from datetime import datetime, timezone
 from typing import Any
 
-from netvlad_core.commands import common
+from netvlad_core.commands import arguments
 
 
 def add_arguments(command: argparse.ArgumentParser) -> None:
-    common.add_store(command)
-    common.add_site(command)
-    common.add_json(command)
+    arguments.add_store(command)
+    arguments.add_site(command)
+    arguments.add_json(command)
 
 
 def run(options: argparse.Namespace) -> None:

@@ -9,19 +9,19 @@ from __future__ import annotations
 
 import argparse
 
-from netvlad_core.commands import common
+from netvlad_core.commands import arguments, output, types
 
 
 def add_arguments(command: argparse.ArgumentParser) -> None:
-    common.add_store(command)
-    common.add_site(command)
-    common.add_output_map(command)
+    arguments.add_store(command)
+    arguments.add_site(command)
+    arguments.add_output_map(command)
     text = "number of the version, see `netvlad fleet log` (default: the newest)"
-    command.add_argument("--version", type=common.at_least(1), metavar="V", help=text)
+    command.add_argument("--version", type=types.at_least(1), metavar="V", help=text)
     text = "refuse a map of another model than this, as `netvlad map info` names it"
     command.add_argument("--model", metavar="ID", help=text)
     command.add_argument("--quiet", action="store_true", help="show no progress bar")
-    common.add_json(command)
+    arguments.add_json(command)
 
 
 def run(options: argparse.Namespace) -> None:
@@ -40,4 +40,4 @@ def run(options: argparse.Namespace) -> None:
     store = FleetStore(options.store)
     pulled = pull(store, options.site, options.output, options.version, accept, not options.quiet)
     figures = {"site": options.site, "version": pulled.version, "is_new": pulled.is_new}
-    common.print_made(pulled.place_map, options.json, **figures)
+    output.print_made(pulled.place_map, options.json, **figures)

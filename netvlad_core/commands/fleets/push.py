@@ -10,19 +10,19 @@ from __future__ import annotations
 
 import argparse
 
-from netvlad_core.commands import common
+from netvlad_core.commands import arguments, output
 
 
 def add_arguments(command: argparse.ArgumentParser) -> None:
-    common.add_map(command)
-    common.add_store(command)
-    common.add_site(command)
+    arguments.add_map(command)
+    arguments.add_store(command)
+    arguments.add_site(command)
     add = command.add_argument
     add("--robot", metavar="NAME", help="who pushes (default: the name of this machine)")
     text = "make the map the next version of the site, in place of what `compact` would make"
     add("--publish", action="store_true", help=text)
     add("--quiet", action="store_true", help="show no progress bar")
-    common.add_json(command)
+    arguments.add_json(command)
 
 
 def run(options: argparse.Namespace) -> None:
@@ -42,4 +42,4 @@ def run(options: argparse.Namespace) -> None:
         "newest_version": len(site.versions),
         "waiting": len(site.waiting),
     }
-    common.print_values(values, options.json)
+    output.print_values(values, options.json)

@@ -9,12 +9,12 @@ import argparse
 import json
 from typing import Any
 
-from netvlad_core.commands import common
+from netvlad_core.commands import arguments
 
 
 def add_arguments(command: argparse.ArgumentParser) -> None:
-    common.add_store(command)
-    common.add_json(command)
+    arguments.add_store(command)
+    arguments.add_json(command)
 
 
 def run(options: argparse.Namespace) -> None:

@@ -11,18 +11,18 @@ from __future__ import annotations
 
 import argparse
 
-from netvlad_core.commands import common
+from netvlad_core.commands import arguments, output, types
 
 _KINDS = ("tum", "csv", "geojson", "kml", "colmap")
 
 
 def add_arguments(command: argparse.ArgumentParser) -> None:
-    common.add_map(command)
+    arguments.add_map(command)
     add = command.add_argument
-    add("--output", type=common.path, required=True, metavar="PATH", help="file or folder to write")
+    add("--output", type=types.path, required=True, metavar="PATH", help="file or folder to write")
     text = f"{', '.join(_KINDS)} (default: what the ending of the output says)"
     add("--format", choices=_KINDS, metavar="F", help=text)
-    common.add_json(command)
+    arguments.add_json(command)
 
 
 def run(options: argparse.Namespace) -> int:
@@ -39,5 +39,5 @@ def run(options: argparse.Namespace) -> int:
         done = export_colmap(place_map, options.output)
     else:
         done = export_file(place_map, options.output, kind)
-    common.print_values({"output": str(options.output), "format": kind, "places": done.places}, options.json)
-    return common.finish(done.places, done.left_out, options.json)
+    output.print_values({"output": str(options.output), "format": kind, "places": done.places}, options.json)
+    return output.finish(done.places, done.left_out, options.json)

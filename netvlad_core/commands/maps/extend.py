@@ -11,35 +11,35 @@ from __future__ import annotations
 
 import argparse
 
-from netvlad_core.commands import common
+from netvlad_core.commands import arguments, output, types
 
 
 def add_arguments(command: argparse.ArgumentParser) -> None:
-    common.add_map(command)
-    common.add_source(command)
-    common.add_output_map(command)
+    arguments.add_map(command)
+    arguments.add_source(command)
+    arguments.add_output_map(command)
     add = command.add_argument
     add(
         "--weights",
-        type=common.weights_file,
+        type=types.weights_file,
         metavar="FILE",
         help="checkpoint or ONNX file (default: the map's)",
     )
     add("--name", metavar="NAME", help="name of the session (default: that of SOURCE)")
-    common.add_keyframes(command)
-    common.add_dimension(add)
-    common.add_device(command)
-    common.add_precision(command)
-    common.add_json(command)
+    arguments.add_keyframes(command)
+    arguments.add_dimension(add)
+    arguments.add_device(command)
+    arguments.add_precision(command)
+    arguments.add_json(command)
 
 
 def run(options: argparse.Namespace) -> int:
     from netvlad_core.localization.extending import extend
     from netvlad_core.mapping.builder import BuildOptions
 
-    source = common.open_source(options)
+    source = arguments.open_source(options)
     build_options = BuildOptions(
-        keyframes=common.keyframe_rule(options),
+        keyframes=arguments.keyframe_rule(options),
         weights=options.weights,
         dimension=options.dimension,
         device=options.device,
@@ -48,5 +48,5 @@ def run(options: argparse.Namespace) -> int:
     name = options.name or options.source.resolve().stem
     done = extend(options.map, source, name, options.output, build_options, not options.quiet)
     figures = {"joint": done.joint.figures, "keyframes": done.driven, "added": done.added}
-    common.print_made(done.place_map, options.json, **figures)
-    return common.finish(done.driven, {}, options.json)
+    output.print_made(done.place_map, options.json, **figures)
+    return output.finish(done.driven, {}, options.json)

@@ -7,12 +7,12 @@ from __future__ import annotations
 
 import argparse
 
-from netvlad_core.commands import common
+from netvlad_core.commands import arguments, output
 
 
 def add_arguments(command: argparse.ArgumentParser) -> None:
-    common.add_map(command)
-    common.add_json(command)
+    arguments.add_map(command)
+    arguments.add_json(command)
 
 
 def run(options: argparse.Namespace) -> None:
@@ -20,5 +20,5 @@ def run(options: argparse.Namespace) -> None:
     from netvlad_core.mapping.place_map import PlaceMap
 
     place_map = PlaceMap.open(options.map)
-    common.warn_of_units(place_map)
-    common.print_values(summary(place_map), options.json)
+    output.warn_of_units(place_map)
+    output.print_values(summary(place_map), options.json)

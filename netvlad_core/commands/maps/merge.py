@@ -10,23 +10,23 @@ from __future__ import annotations
 
 import argparse
 
-from netvlad_core.commands import common
+from netvlad_core.commands import arguments, output, types
 
 
 def add_arguments(command: argparse.ArgumentParser) -> None:
     add = command.add_argument
-    add("maps", type=common.path, nargs="+", metavar="MAP", help="map folders, two or more")
-    common.add_output_map(command)
+    add("maps", type=types.path, nargs="+", metavar="MAP", help="map folders, two or more")
+    arguments.add_output_map(command)
     way = command.add_mutually_exclusive_group()
     text = "pose of the second map's frame in that of the first, x y z qx qy qz qw; again for a third map"
-    way.add_argument("--transform", type=common.pose, action="append", metavar='"X ..."', help=text)
+    way.add_argument("--transform", type=types.pose, action="append", metavar='"X ..."', help=text)
     text = "the poses of all maps are in one frame, e.g. that of an earlier map in /tf"
     way.add_argument("--same-frame", action="store_true", help=text)
     text = "join the maps by where on earth they are; the poses of all must be of GPS"
     way.add_argument("--gps", action="store_true", help=text)
-    common.add_device(command)
-    common.add_dimension(add)
-    common.add_json(command)
+    arguments.add_device(command)
+    arguments.add_dimension(add)
+    arguments.add_json(command)
 
 
 def run(options: argparse.Namespace) -> None:
@@ -57,4 +57,4 @@ def run(options: argparse.Namespace) -> None:
         pairs = list(zip(maps[1:], found, strict=True))
         parts = [Part.of(maps[0]), *(joint.part(place_map) for place_map, joint in pairs)]
         figures = {f"joint_of_{place_map.path.name}": joint.figures for place_map, joint in pairs}
-    common.print_made(merge_parts(parts, options.output, options.dimension), options.json, **figures)
+    output.print_made(merge_parts(parts, options.output, options.dimension), options.json, **figures)

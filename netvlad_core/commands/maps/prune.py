@@ -13,20 +13,20 @@ from __future__ import annotations
 
 import argparse
 
-from netvlad_core.commands import common
+from netvlad_core.commands import arguments, output, types
 
 
 def add_arguments(command: argparse.ArgumentParser) -> None:
-    common.add_map(command)
-    common.add_output_map(command)
+    arguments.add_map(command)
+    arguments.add_output_map(command)
     budget = command.add_mutually_exclusive_group()
     text = "number of places to keep (default: as few as --loss allows)"
-    budget.add_argument("--places", type=common.at_least(1), metavar="N", help=text)
+    budget.add_argument("--places", type=types.at_least(1), metavar="N", help=text)
     text = "size of the map's files to stay below"
-    budget.add_argument("--bytes", type=common.at_least(1), metavar="B", help=text)
+    budget.add_argument("--bytes", type=types.at_least(1), metavar="B", help=text)
     text = "largest drop of Recall@1, as a share (default: %(default)g)"
-    command.add_argument("--loss", type=common.share, default=0.01, metavar="S", help=text)
-    common.add_json(command)
+    command.add_argument("--loss", type=types.share, default=0.01, metavar="S", help=text)
+    arguments.add_json(command)
 
 
 def run(options: argparse.Namespace) -> None:
@@ -37,7 +37,7 @@ def run(options: argparse.Namespace) -> None:
     place_map = PlaceMap.open(options.map, verify=True)
     check_fit([place_map], options.output)
     pruned = prune(place_map, options.output, options.places, options.bytes, options.loss)
-    common.print_made(
+    output.print_made(
         pruned.place_map,
         options.json,
         places_before=len(place_map),

@@ -10,22 +10,22 @@ from __future__ import annotations
 
 import argparse
 
-from netvlad_core.commands import common
+from netvlad_core.commands import arguments, output, types
 
 
 def add_arguments(command: argparse.ArgumentParser) -> None:
-    common.add_map(command)
-    common.add_output_map(command)
+    arguments.add_map(command)
+    arguments.add_output_map(command)
     add = command.add_argument
     text = "checkpoint or ONNX file, or `packaged` for the package's network (default: fit a network)"
-    add("--weights", type=common.weights_file, metavar="FILE", help=text)
-    common.add_dimension(add)
+    add("--weights", type=types.weights_file, metavar="FILE", help=text)
+    arguments.add_dimension(add)
     text = "images described at once (default: what suits the device)"
-    add("--batch-size", type=common.at_least(1), metavar="N", help=text)
-    common.add_precision(command)
-    common.add_network(command)
-    common.add_quiet(command)
-    common.add_json(command)
+    add("--batch-size", type=types.at_least(1), metavar="N", help=text)
+    arguments.add_precision(command)
+    arguments.add_network(command)
+    arguments.add_quiet(command)
+    arguments.add_json(command)
 
 
 def run(options: argparse.Namespace) -> int:
@@ -39,9 +39,9 @@ def run(options: argparse.Namespace) -> int:
         weights=options.weights,
         batch_size=options.batch_size,
         precision=options.precision,
-        **common.fit_options(options),
+        **arguments.fit_options(options),
     )
     after = redescribe(before, options.output, build_options, progress=not options.quiet)
     model, broken = before.header.model_id, len(before) - len(after)
-    common.print_made(after, options.json, model_before=model, model_id=after.header.model_id)
-    return common.finish(len(after), {"places whose image is broken": broken} if broken else {}, options.json)
+    output.print_made(after, options.json, model_before=model, model_id=after.header.model_id)
+    return output.finish(len(after), {"places whose image is broken": broken} if broken else {}, options.json)

@@ -7,18 +7,18 @@ from __future__ import annotations
 
 import argparse
 
-from netvlad_core.commands import common
+from netvlad_core.commands import arguments, output
 
 
 def add_arguments(command: argparse.ArgumentParser) -> None:
-    common.add_map(command)
-    common.add_output_map(command)
+    arguments.add_map(command)
+    arguments.add_output_map(command)
     part = command.add_mutually_exclusive_group(required=True)
     text = "corners of a rectangle in the frame of the map, metres"
     part.add_argument("--area", type=float, nargs=4, metavar=("X0", "Y0", "X1", "Y1"), help=text)
     text = "name of a session, see `netvlad map info`; repeat it for several"
     part.add_argument("--session", action="append", metavar="NAME", help=text)
-    common.add_json(command)
+    arguments.add_json(command)
 
 
 def run(options: argparse.Namespace) -> None:
@@ -30,4 +30,4 @@ def run(options: argparse.Namespace) -> None:
         made = split_by_area(place_map, options.area, options.output)
     else:
         made = split_by_session(place_map, options.session, options.output)
-    common.print_made(made, options.json)
+    output.print_made(made, options.json)

@@ -10,17 +10,17 @@ from __future__ import annotations
 
 import argparse
 
-from netvlad_core.commands import common
+from netvlad_core.commands import arguments, output
 
 
 def add_arguments(command: argparse.ArgumentParser) -> None:
-    common.add_map(command)
-    common.add_output_map(command)
-    common.add_json(command)
+    arguments.add_map(command)
+    arguments.add_output_map(command)
+    arguments.add_json(command)
 
 
 def run(options: argparse.Namespace) -> None:
     from netvlad_core.mapping.care.split import strip_images
     from netvlad_core.mapping.place_map import PlaceMap
 
-    common.print_made(strip_images(PlaceMap.open(options.map, verify=True), options.output), options.json)
+    output.print_made(strip_images(PlaceMap.open(options.map, verify=True), options.output), options.json)

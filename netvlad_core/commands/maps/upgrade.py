@@ -9,13 +9,13 @@ from __future__ import annotations
 
 import argparse
 
-from netvlad_core.commands import common
+from netvlad_core.commands import arguments, output
 
 
 def add_arguments(command: argparse.ArgumentParser) -> None:
-    common.add_map(command)
-    common.add_dimension(command.add_argument)
-    common.add_json(command)
+    arguments.add_map(command)
+    arguments.add_dimension(command.add_argument)
+    arguments.add_json(command)
 
 
 def run(options: argparse.Namespace) -> None:
@@ -28,7 +28,7 @@ def run(options: argparse.Namespace) -> None:
     size, new_size = (sum(file["bytes"] for file in header.files.values()) for header in (before, after))
     if options.json:
         figures = {"format_before": before.version, "format": after.version, "bytes_before": size}
-        common.print_made(upgraded, True, **figures)
+        output.print_made(upgraded, True, **figures)
         return
     print(
         f"{options.map}: format {before.version} -> {after.version}, {before.stored_dimension} -> "

@@ -10,20 +10,20 @@ from __future__ import annotations
 import argparse
 import json
 
-from netvlad_core.commands import common
+from netvlad_core.commands import arguments, types
 
 _IMAGES = 100
 
 
 def add_arguments(command: argparse.ArgumentParser) -> None:
-    common.add_map(command)
+    arguments.add_map(command)
     text = "number of images to decode, spread over the map, or `all` (default: %(default)s)"
     command.add_argument("--images", type=_count, default=_IMAGES, metavar="N", help=text)
-    common.add_json(command)
+    arguments.add_json(command)
 
 
 def _count(text: str) -> int | None:
-    return None if text == "all" else common.at_least(0)(text)
+    return None if text == "all" else types.at_least(0)(text)
 
 
 def run(options: argparse.Namespace) -> int:

@@ -1,39 +1,29 @@
-"""Arguments and output that several subcommands share."""
+"""Arguments that several subcommands share, and what they say or open."""
 
 from __future__ import annotations
 
 import argparse
-import json
 import sys
-from collections import Counter
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable
 from importlib import import_module
 from pathlib import Path
-from shutil import get_terminal_size
-from textwrap import fill, wrap
+from textwrap import fill
 from typing import TYPE_CHECKING, Any
 
+from netvlad_core.commands import output, types
 from netvlad_core.data.radii import CORRECT_WITHIN
-from netvlad_core.errors import NetvladError
-from netvlad_core.files import user_path
 from netvlad_core.model.backbones import BACKBONES, DEFAULT_BACKBONE
 from netvlad_core.model.spec import PRECISIONS, NetworkSpec
 
 if TYPE_CHECKING:
     from netvlad_core.data.frames import FrameSource
-    from netvlad_core.data.geometry import Pose
     from netvlad_core.data.place_sets.place_set import PlaceSet
     from netvlad_core.data.sources import SourceOptions
     from netvlad_core.localization.localizer import Localizer, LocalizerOptions
     from netvlad_core.mapping.builder import BuildOptions
     from netvlad_core.mapping.keyframes import KeyframeRule
-    from netvlad_core.mapping.place_map import PlaceMap
 
-
-# Exit status of a command that is done, but could not use most of its input.
-MOSTLY_LEFT_OUT = 3
 _COLUMNS = 78
-_IN_METRES = {"spacing", "length", "extent"}
 
 
 def add_commands(commands: Any, names: Iterable[str], package: str) -> None:
@@ -65,10 +55,10 @@ def add_source(
     """Arguments that say where images come from; an `option` takes the place of the positional argument."""
     text = "bag, catalogue CSV (image,x,y,...) or folder of images"
     if option:
-        command.add_argument(option, dest="source", metavar="SOURCE", type=path, help=text)
+        command.add_argument(option, dest="source", metavar="SOURCE", type=types.path, help=text)
     else:
         nargs = "?" if is_optional else None
-        command.add_argument("source", metavar="SOURCE", type=path, nargs=nargs, help=text)
+        command.add_argument("source", metavar="SOURCE", type=types.path, nargs=nargs, help=text)
     add_source_options(command)
 
 
@@ -78,7 +68,7 @@ def add_source_options(command: argparse.ArgumentParser) -> None:
     add("--image-topic", metavar="T", help="topic of the images (default: the only one)")
     text = "topic of odometry, poses, path, GPS fixes or /tf (default: the only one)"
     add("--pose-topic", metavar="T", help=text)
-    add("--trajectory", type=path, metavar="TUM", help="TUM file with poses, instead of a topic")
+    add("--trajectory", type=types.path, metavar="TUM", help="TUM file with poses, instead of a topic")
     add("--base-frame", default="base_link", metavar="F", help="frame of the robot (default: %(default)s)")
     add("--map-frame", metavar="F", help="root frame of the poses in /tf")
     text = "pose of the recorded frame in the base frame (default: that of TF)"
@@ -119,7 +109,7 @@ def add_building(command: argparse.ArgumentParser) -> None:
     """Arguments that say how a map is built, see `BuildOptions`."""
     add = command.add_argument
     text = "checkpoint or ONNX file, or `packaged` for the package's network (default: fit a network)"
-    add("--weights", type=weights_file, metavar="FILE", help=text)
+    add("--weights", type=types.weights_file, metavar="FILE", help=text)
     choices, text = ("none", "thumbnail", "full"), "images kept in the map (default: %(default)s)"
     add("--store-images", choices=choices, default="thumbnail", help=text)
     text = (
@@ -129,7 +119,7 @@ def add_building(command: argparse.ArgumentParser) -> None:
     add("--store-features", metavar="KIND", default="none", help=text)
     add_dimension(add)
     text = "images described at once (default: what suits the device)"
-    add("--batch-size", type=at_least(1), metavar="N", help=text)
+    add("--batch-size", type=types.at_least(1), metavar="N", help=text)
     add_precision(command)
     add_fit(command)
     add_keyframes(command)
@@ -155,9 +145,9 @@ def build_options(options: argparse.Namespace) -> BuildOptions:
 def add_keyframes(command: argparse.ArgumentParser) -> None:
     """Arguments that say which images of a drive become places."""
     add = command.add_argument_group("keyframes (default for recordings: 1 m or 15 degrees)").add_argument
-    add("--distance", type=positive, metavar="M", help="a place every M metres")
-    add("--angle", type=positive, metavar="DEG", help="a place at each turn of DEG degrees")
-    add("--time", type=positive, metavar="S", help="a place every S seconds")
+    add("--distance", type=types.positive, metavar="M", help="a place every M metres")
+    add("--angle", type=types.positive, metavar="DEG", help="a place at each turn of DEG degrees")
+    add("--time", type=types.positive, metavar="S", help="a place every S seconds")
     add("--every-image", action="store_true", help="every image is a place")
 
 
@@ -184,16 +174,16 @@ def add_network(command: argparse.ArgumentParser) -> None:
     text = f"network below the aggregation: {', '.join(BACKBONES)} (default: %(default)s)"
     add("--backbone", metavar="NAME", default=DEFAULT_BACKBONE, help=text)
     text = "its weights: checkpoint, or `imagenet` for installed ones (default: the package's)"
-    add("--backbone-weights", type=path, metavar="FILE", help=text)
+    add("--backbone-weights", type=types.path, metavar="FILE", help=text)
     text = "what makes a descriptor of its feature map: netvlad, hard_vlad or gem (default: %(default)s)"
     add("--aggregation", choices=("netvlad", "hard_vlad", "gem"), default="netvlad", metavar="A", help=text)
     text = "number of clusters (default: %(default)s)"
-    add("--clusters", type=at_least(2), default=64, metavar="K", help=text)
-    add("--whiten", type=at_least(1), metavar="D", help="whiten the descriptor to D dimensions")
+    add("--clusters", type=types.at_least(2), default=64, metavar="K", help=text)
+    add("--whiten", type=types.at_least(1), metavar="D", help="whiten the descriptor to D dimensions")
     text = "assign to clusters by distance (equation 2 of the paper) instead of direction"
     add("--assignment-bias", action="store_true", help=text)
     add("--no-intra-normalization", action="store_true", help="skip intra-normalization")
-    add("--seed", type=at_least(0), default=0, metavar="N", help="random seed (default: %(default)s)")
+    add("--seed", type=types.at_least(0), default=0, metavar="N", help="random seed (default: %(default)s)")
     add_device(group)
 
 
@@ -219,10 +209,15 @@ def add_localization(
 ) -> None:
     """Arguments that say in which map the images of a source are localized, and how; see `add_source`."""
     add = command.add_argument
-    add("map", metavar="MAP", type=path, help="map folder")
-    add("--weights", type=weights_file, metavar="FILE", help="checkpoint or ONNX file (default: the map's)")
+    add("map", metavar="MAP", type=types.path, help="map folder")
+    add(
+        "--weights",
+        type=types.weights_file,
+        metavar="FILE",
+        help="checkpoint or ONNX file (default: the map's)",
+    )
     text = "parameter file of the localizer node; command-line options override it"
-    add("--params", type=path, metavar="YAML", help=text)
+    add("--params", type=types.path, metavar="YAML", help=text)
     text = "compare local features with the images in the map (slower, more precise)"
     add("--verify", action="store_true", help=text)
     text = "judge each image by itself, not as part of a drive whose poses serve as odometry"
@@ -236,11 +231,13 @@ def add_localization(
 
 
 def add_map(command: argparse.ArgumentParser) -> None:
-    command.add_argument("map", type=path, metavar="MAP", help="map folder")
+    command.add_argument("map", type=types.path, metavar="MAP", help="map folder")
 
 
 def add_output_map(command: argparse.ArgumentParser) -> None:
-    command.add_argument("--output", type=path, required=True, metavar="MAP", help="map folder to write")
+    command.add_argument(
+        "--output", type=types.path, required=True, metavar="MAP", help="map folder to write"
+    )
 
 
 def add_store(command: argparse.ArgumentParser) -> None:
@@ -259,7 +256,7 @@ def add_json(command: argparse.ArgumentParser) -> None:
 
 def add_threshold(command: argparse.ArgumentParser) -> None:
     text = "distance within which a place is correct (default: %(default)g)"
-    command.add_argument("--threshold", type=positive, default=CORRECT_WITHIN, metavar="M", help=text)
+    command.add_argument("--threshold", type=types.positive, default=CORRECT_WITHIN, metavar="M", help=text)
 
 
 def localizer_options(options: argparse.Namespace) -> LocalizerOptions:
@@ -283,29 +280,21 @@ def open_localizer(options: argparse.Namespace) -> Localizer:
 
     chosen = localizer_options(options)
     localizer = Localizer.open(options.map, options.weights, options.device, chosen, options.precision)
-    warn_of_units(localizer.place_map)
+    output.warn_of_units(localizer.place_map)
     if localizer.doubt:
         print(f"warning: {localizer.doubt}", file=sys.stderr)
     return localizer
 
 
-def warn_of_units(place_map: PlaceMap) -> None:
-    """Say so if the positions of a map can hardly be metres."""
-    from netvlad_core.data.judges.positions import doubts_about_units
-
-    if place_map.has_poses and (doubt := doubts_about_units(place_map.poses[:, :3])):
-        print(f"warning: {place_map.path}: {doubt}", file=sys.stderr)
-
-
 def add_place_set(command: argparse.ArgumentParser) -> None:
     """Arguments that say which collection of places."""
     add = command.add_argument
-    add("path", type=path, metavar="PATH", help="file or folder of the collection")
+    add("path", type=types.path, metavar="PATH", help="file or folder of the collection")
     add("--split", metavar="NAME", help="train, val or test")
-    add("--queries", type=path, metavar="DIR", help="folder or catalogue; PATH is then the database")
-    add("--ground-truth", type=path, metavar="FILE", help="correct pairs: CSV (query,database) or JSON")
+    add("--queries", type=types.path, metavar="DIR", help="folder or catalogue; PATH is then the database")
+    add("--ground-truth", type=types.path, metavar="FILE", help="correct pairs: CSV (query,database) or JSON")
     text = "largest difference between the headings of a query and a correct place"
-    add("--heading", type=positive, metavar="DEG", help=text)
+    add("--heading", type=types.positive, metavar="DEG", help=text)
     command.add_argument("--quiet", action="store_true", help="show no progress bar")
 
 
@@ -330,7 +319,7 @@ def add_device(group: Any) -> None:
 
 def add_dimension(add: Callable[..., Any]) -> None:
     text = "numbers stored of a descriptor if there are more places; 0: all (default: %(default)s)"
-    add("--dimension", type=at_least(0), default=512, metavar="N", help=text)
+    add("--dimension", type=types.at_least(0), default=512, metavar="N", help=text)
 
 
 def add_precision(group: Any) -> None:
@@ -339,166 +328,6 @@ def add_precision(group: Any) -> None:
     group.add_argument("--precision", choices=choices, default="auto", metavar="P", help=text)
 
 
-def path(text: str, meaning: Callable[[str], Path] = user_path) -> Path:
-    """Type of an argument: a file or folder, see `user_path`."""
-    try:
-        return meaning(text)
-    except NetvladError as error:
-        raise argparse.ArgumentTypeError(str(error)) from error
-
-
-def output_file(text: str) -> Path:
-    """Type of an argument: a file to write."""
-    if text.endswith("/"):
-        raise argparse.ArgumentTypeError(f"{text} names a folder; expected the name of a file to write")
-    return path(text)
-
-
-def weights_file(text: str) -> Path:
-    """Type of an argument: a file, or `packaged` for the network of this package."""
-    from netvlad_core.model.backbones import network_file
-
-    return path(text, network_file)
-
-
-def pose(text: str) -> Pose:
-    """Type of an argument: a pose x y z qx qy qz qw, metres and quaternion, in one word."""
-    from netvlad_core.data.geometry import Pose
-
-    try:
-        x, y, z, *quaternion = map(float, text.replace(",", " ").split())
-        if len(quaternion) != 4:
-            raise ValueError
-        return Pose.from_values([x, y, z], quaternion)
-    except ValueError:
-        raise argparse.ArgumentTypeError(f"expected x y z qx qy qz qw, found {text!r}") from None
-    except NetvladError as error:
-        raise argparse.ArgumentTypeError(str(error)) from error
-
-
-def positive(text: str) -> float:
-    """Type of an argument: a finite number above 0."""
-    value = float(text)
-    if not 0 < value < float("inf"):
-        raise argparse.ArgumentTypeError(f"expected a number above 0, found {text}")
-    return value
-
-
-def share(text: str) -> float:
-    """Type of an argument: a number from 0 to 1."""
-    value = float(text)
-    if not 0 <= value <= 1:
-        raise argparse.ArgumentTypeError(f"expected a number from 0 to 1, found {text}")
-    return value
-
-
-def at_least(minimum: int) -> Callable[[str], int]:
-    """Type of an argument: a whole number, not below the minimum."""
-
-    def parse(text: str) -> int:
-        if not text.isdecimal() or int(text) < minimum:
-            raise argparse.ArgumentTypeError(f"expected a whole number from {minimum}, found {text}")
-        return int(text)
-
-    return parse
-
-
-def print_counts(title: str, counts: Mapping[str, int]) -> None:
-    """One line `title: 3 reason, 1 other reason`; nothing if there are none."""
-    if counts:
-        print(f"{title}: " + ", ".join(f"{count} {reason}" for reason, count in counts.items()))
-
-
 def inputs_of(options: argparse.Namespace) -> list[Path | None]:
     """Files and folders that a command reads which localizes a drive."""
     return [options.source, options.trajectory, options.map, options.weights, options.params]
-
-
-def finish(
-    used: int, left_out: Mapping[str, int], is_json: bool = False, total: int | None = None, remark: str = ""
-) -> int:
-    """Say what was left out, and warn on the last line if it is most of the input.
-
-    Parameters
-    ----------
-    used, total : numbers of images; without a total each reason in `left_out` counts as one image.
-    left_out : reasons and counts.
-    remark : what is known about the cause, e.g. that of a `FrameSource`.
-
-    Returns
-    -------
-    The exit status of the command: 0 or MOSTLY_LEFT_OUT.
-    """
-    if not is_json:
-        print_counts("left out", left_out)
-    total = used + sum(left_out.values()) if total is None else total
-    if 2 * used >= total:
-        return 0
-    causes = "; ".join(f"{count} {reason}" for reason, count in Counter(left_out).most_common(3))
-    said = "; ".join(filter(None, (causes, remark)))
-    sys.stdout.flush()
-    print(f"warning: {total - used} of {total} images were left out: {said}", file=sys.stderr)
-    return MOSTLY_LEFT_OUT
-
-
-def print_made(place_map: PlaceMap, is_json: bool, **figures: Any) -> None:
-    """Say what a map that was made from others holds, after figures about its making."""
-    header = place_map.header
-    size = sum(stated["bytes"] for stated in header.files.values())
-    values = {
-        **figures,
-        "map": str(place_map.path),
-        "map_id": header.map_id,
-        "places": len(place_map),
-        "sessions": len(place_map.drives),
-        "bytes": size,
-    }
-    print_values(values, is_json)
-
-
-def print_values(values: Mapping[str, Any], is_json: bool) -> None:
-    """Print what is known of a map or a network, a line for each entry, or as JSON."""
-    if is_json:
-        print(json.dumps(values, indent=2))
-        return
-    columns = max(get_terminal_size().columns, 60)
-    for key, value in values.items():
-        if value is None or value in ({}, []):
-            continue
-        first, *more = _as_lines(key, value)
-        title = f"{key.replace('_', ' '):>20}  "
-        for line in (first, *more):
-            lines = wrap(line, columns - len(title), break_on_hyphens=False, break_long_words=False)
-            print(title + f"\n{'':22}".join(lines))
-            title = " " * 22
-
-
-def _as_lines(key: str, value: Any) -> list[str]:
-    if key == "files":
-        return [f"{name} ({size_text(stated['bytes'])})" for name, stated in value.items()]
-    if isinstance(value, list) and isinstance(value[0], dict):
-        return [_as_text(entry) for entry in value]
-    if "bytes" in key.split("_"):
-        return [size_text(value)]
-    if key == "extent":
-        value = {axis: f"{least:.4g} to {greatest:.4g}" for axis, (least, greatest) in value.items()}
-    return [_as_text(value) + (" m" if key in _IN_METRES else "")]
-
-
-def _as_text(value: Any) -> str:
-    if isinstance(value, dict):
-        known = {name.replace("_", " "): content for name, content in value.items() if content is not None}
-        return ", ".join(f"{name} {_as_text(content)}" for name, content in known.items())
-    if isinstance(value, (list, tuple)):
-        return " ".join(map(_as_text, value))
-    if isinstance(value, bool):
-        return "yes" if value else "no"
-    return f"{value:.4g}" if isinstance(value, float) else str(value)
-
-
-def size_text(size: float) -> str:
-    """Bytes as a person reads them: "640 bytes", "12 kB", "1.3 MB"."""
-    for unit, least in (("GB", 1e9), ("MB", 1e6), ("kB", 1e3)):
-        if size >= least:
-            return f"{size / least:.3g} {unit}"
-    return f"{size:.0f} bytes"
