@@ -106,8 +106,14 @@ class Answers:
         header = self.header(place_map, moment.header.stamp)
         self._matches.publish(conversions.lost_to_message(reason, place_map, header))
 
-    def publish(self, moment: Moment, answer: Localization, place_map: PlaceMap) -> None:
-        """Tell the answer to one moment, which was found in this map."""
+    def publish(
+        self, moment: Moment, answer: Localization, place_map: PlaceMap, is_current: bool = True
+    ) -> None:
+        """Tell the answer to one moment, which was found in this map.
+
+        The outputs do not hear of an answer that is not current: since its image came, the robot was carried
+        away, or another map opened.
+        """
         header = self.header(place_map, moment.header.stamp)
         self._statistics.count(answer.state.name)
         self._matches.publish(conversions.matches_to_message(answer, place_map, header))
@@ -115,7 +121,7 @@ class Answers:
             pose = conversions.prior_to_message(answer.prior, header)
             self._pose.publish(pose)
             self._publish_path(PoseStamped(header=header, pose=pose.pose.pose))
-        for output in self._outputs:
+        for output in self._outputs if is_current else ():
             output.send(answer, moment, header)
         if self._node.value("publish_descriptor"):
             model_id = place_map.header.model_id

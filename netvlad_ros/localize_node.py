@@ -150,13 +150,15 @@ class LocalizeNode(CameraNode):
                 self.answers.publish_lost(moment, sentence(error), localizer.place_map)
                 raise
         with self.statistics.timed("publish"):
-            self.answers.publish(moment, answer, localizer.place_map)
+            is_current = not self._to_forget.is_set()
+            self.answers.publish(moment, answer, localizer.place_map, is_current)
         self._keep(answer)
         self._record(moment, answer, localizer)
 
     def _begin(self, localizer: Localizer, stamp: int) -> None:
         """Begin a drive, near the last place if one is recalled."""
         localizer.forget()
+        self.answers.forget()  # again: an image that was in work may have been told meanwhile
         recalled, self._recalled = self._recalled, None
         if recalled is not None and recalled.place >= 0:
             try:

@@ -244,7 +244,8 @@ PARAMETERS = (
     NodeParameter(
         "publish_cuvslam_hint",
         False,
-        "Answer visual_slam/trigger_hint of Isaac ROS Visual SLAM with visual_slam/initial_pose.",
+        "Tell Isaac ROS Visual SLAM the first pose on visual_slam/initial_pose, and one for each "
+        "visual_slam/trigger_hint.",
     ),
     NodeParameter(
         "verification_budget",

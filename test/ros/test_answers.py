@@ -106,6 +106,14 @@ def test_answer_without_a_pose_says_why_and_sends_none(place_map: PlaceMap) -> N
     assert support.action == Marker.DELETE
 
 
+def test_outputs_do_not_hear_where_the_robot_was_before_it_was_carried(place_map: PlaceMap) -> None:
+    node, answers = _tell()
+    answers.open_outputs()
+    answers.publish(moment(), _answer(place_map), place_map, is_current=False)
+    assert len(node.sent("~/pose")) == 1
+    assert not node.sent("initialpose")
+
+
 @pytest.mark.parametrize("frame", ["map", ""])
 def test_poses_are_in_the_frame_of_the_map_unless_it_is_renamed(place_map: PlaceMap, frame: str) -> None:
     place_map.header = replace(place_map.header, frame_id="odom")

@@ -2,17 +2,23 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 
 pytest.importorskip("rclpy")
+from geometry_msgs.msg import PoseWithCovarianceStamped
 from std_msgs.msg import Header
 
 from netvlad_core.data.geometry import Pose
 from netvlad_ros.outputs.initial_pose import InitialPose
+from support.amcl import RELEASES, refusal
 from support.answers import SECOND, localized, lost, moment
 from support.recording import RecordingNode
 
 _POSE = Pose.from_xyz_yaw(3.0, 4.0, yaw=0.5)
+_CELLS = (400, 300)  # of AMCL's map
+_MAIN, _FROM_JAZZY = RELEASES[3:], RELEASES[1:]
 
 
 class _Sent:
@@ -95,3 +101,45 @@ def test_it_takes_its_topic_back():
     sent = _Sent()
     sent.output.close()
     assert not sent.node.publishers
+
+
+@pytest.mark.parametrize("release", RELEASES)
+def test_amcl_of_each_release_takes_what_is_sent(release: str) -> None:
+    sent = _Sent()
+    sent.see(1)
+    assert refusal(sent.publisher.sent[0], release, _CELLS) == ""
+
+
+def _covariance(entry: int, value: float) -> dict[str, Any]:
+    return {"pose.covariance": [value if number == entry else 0.0 for number in range(36)]}
+
+
+@pytest.mark.parametrize(
+    ("changes", "rule", "releases"),
+    [
+        ({"header.frame_id": ""}, "no frame", RELEASES),
+        ({"header.frame_id": "odom"}, "frame", RELEASES),
+        ({"header.frame_id": "/map"}, "frame", _MAIN),
+        ({"header.stamp.nanosec": 10**9}, "stamp", RELEASES),
+        ({"pose.pose.position.z": float("nan")}, "not finite", RELEASES),
+        ({"pose.pose.orientation.w": 0.9}, "quaternion", RELEASES),
+        (_covariance(7, float("inf")), "not finite", RELEASES),
+        (_covariance(1, -1e-3), "covariance", _MAIN),
+        (_covariance(35, 2e9), "covariance", _MAIN),
+        ({"pose.pose.position.x": -401.0}, "off the map", _FROM_JAZZY),
+        ({"pose.pose.position.y": 301.0}, "off the map", _FROM_JAZZY),
+    ],
+)
+def test_what_amcl_refuses_depends_on_its_release(
+    changes: dict[str, Any], rule: str, releases: tuple[str, ...]
+) -> None:
+    message = PoseWithCovarianceStamped(header=Header(frame_id="map"))
+    message.pose.pose.orientation.w = 1.0
+    for path, value in changes.items():
+        *parts, last = path.split(".")
+        owner: Any = message
+        for part in parts:
+            owner = getattr(owner, part)
+        setattr(owner, last, value)
+    found = {release: refusal(message, release, _CELLS) for release in RELEASES}
+    assert found == {release: rule if release in releases else "" for release in RELEASES}

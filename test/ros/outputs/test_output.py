@@ -17,8 +17,11 @@ from nav_msgs.msg import Odometry
 from rclpy.qos import QoSProfile, ReliabilityPolicy, qos_profile_sensor_data, qos_profile_services_default
 from rosgraph_msgs.msg import Clock
 from std_msgs.msg import Header
+from std_srvs.srv import Empty
 
 from netvlad_core.data.geometry import Pose
+from netvlad_core.localization.localizer import Localization, Localizer
+from netvlad_core.localization.observation import Observation
 from netvlad_ros.conversions import (
     pose_from_message,
     pose_to_message,
@@ -26,6 +29,7 @@ from netvlad_ros.conversions import (
     stamp_to_nanoseconds,
 )
 from netvlad_ros.outputs import OUTPUTS
+from support.amcl import RELEASES, refusal
 from support.robot import raw, wait_until
 
 _RELIABLE = QoSProfile(depth=10, reliability=ReliabilityPolicy.RELIABLE)
@@ -84,10 +88,31 @@ def test_initialpose_reaches_everybody_who_comes(every_output, street):
         while len(heard) == before and len(asked) < 100:  # discovery has to find the listener first
             asked.append(_localized(robot, street))
         assert _stamp(heard[-1]) in asked
+        assert [refusal(heard[-1], release, (1000, 1000)) for release in RELEASES] == [""] * len(RELEASES)
         told = len(heard)
         for _ in range(3):
             _localized(robot, street)
         assert len(heard) == told
+
+
+def test_nav2_gets_a_new_initialpose_and_none_of_an_image_from_before(every_output, street, monkeypatch):
+    """Its behavior trees call a std_srvs/Empty by that name. An image may be in work just then."""
+    robot = every_output
+    heard = robot.listen("initialpose", PoseWithCovarianceStamped, _RELIABLE)
+    wait_until(lambda: heard or not _localized(robot, street), 20, "the first pose")
+    locate = Localizer.locate
+
+    def carried_meanwhile(localizer: Localizer, observation: Observation) -> Localization:
+        answer = locate(localizer, observation)
+        robot.call(Empty, "reinitialize_global_localization")
+        return answer
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Localizer, "locate", carried_meanwhile)
+        before = _localized(robot, street, place=3)
+    after = _localized(robot, street, place=9)
+    wait_until(lambda: _stamp(heard[-1]) == after, 10, "the pose of the next image")
+    assert before not in map(_stamp, heard)
 
 
 def test_global_pose_and_the_hint_are_the_pose_of_their_image(every_output, street):
@@ -96,16 +121,18 @@ def test_global_pose_and_the_hint_are_the_pose_of_their_image(every_output, stre
     topic = "visual_slam/initial_pose"
     hints = robot.listen(topic, PoseWithCovarianceStamped, qos_profile_services_default)
     trigger = robot.talk("visual_slam/trigger_hint", PoseWithCovarianceStamped, 10)
-    wait_until(lambda: poses or not _localized(robot, street), 20, "global_pose")
+    wait_until(
+        lambda: (poses and hints) or not _localized(robot, street), 20, "global_pose and the first hint"
+    )
     trigger(PoseWithCovarianceStamped())
-    wait_until(lambda: hints or not _localized(robot, street, place=7), 20, "the hint")
+    wait_until(lambda: len(hints) == 2 or not _localized(robot, street, place=7), 20, "the next hint")
     stamp = _localized(robot, street, place=9)
     wait_until(lambda: _stamp(poses[-1]) == stamp, 10, "the pose of the last image")
     assert poses[-1].header.frame_id == "base_link"
     by_stamp = {_stamp(message): message.pose.pose for message in robot.heard["pose"]}
     assert poses[-1].pose.pose == by_stamp[stamp]
     assert hints[-1].pose.pose == by_stamp[_stamp(hints[-1])]
-    assert len(hints) == 1
+    assert len(hints) == 2
 
 
 def test_pose_is_what_robot_localization_takes(every_output, street):
