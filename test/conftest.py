@@ -82,7 +82,7 @@ def street_map(checkpoint: Path, tmp_path_factory: pytest.TempPathFactory) -> Pl
 
     def make(folder: Path) -> None:
         catalogue = write_catalogue(folder / "drive", street(seed=1, metres=80), range(0, 80, 2))
-        options = BuildOptions(weights=checkpoint, device="cpu")
+        options = BuildOptions(weights=checkpoint, device="cpu", store_features="none")
         build_map(CatalogueSource.from_csv(catalogue), folder / "map", options, progress=False)
 
     return PlaceMap.open(made_once(tmp_path_factory, "street", make) / "map")
@@ -132,7 +132,7 @@ def evening_street(
         evening = folder / "evening"
         write_drive(evening, SECOND_DRIVE, start=25.0, length=25.0, image_rate=2.0, size=(320, 240))
         spec = NetworkSpec.of_backbone(clusters=16)
-        options = BuildOptions(KeyframeRule(1.0), "full", spec=spec, device="cpu")
+        options = BuildOptions(KeyframeRule(1.0), "full", spec=spec, device="cpu", store_features="none")
         build_map(BagSource.open(noon_drive), folder / "map", options, progress=False)
 
     folder = made_once(tmp_path_factory, "evening", make)

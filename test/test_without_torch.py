@@ -58,7 +58,7 @@ def place_map(drive: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     network = random_network("alexnet", [view(fronts, x) for x in range(0, 60, 6)], clusters=8)
     folder = tmp_path_factory.mktemp("maps")
     save_checkpoint(network, folder / "fitted.safetensors")
-    options = BuildOptions(weights=folder / "fitted.safetensors", device="cpu")
+    options = BuildOptions(weights=folder / "fitted.safetensors", device="cpu", store_features="none")
     build_map(CatalogueSource.from_csv(drive), folder / "campus", options, progress=False)
     shutil.move(folder / "fitted.safetensors", folder / "campus" / "model.safetensors")
     path = folder / "campus" / "map.json"
@@ -138,7 +138,7 @@ def test_a_precision_that_is_not_there_is_refused(
 def test_map_is_built_in_a_chosen_precision(place_map: Path, drive: Path, tmp_path: Path) -> None:
     weights = place_map / "model.safetensors"
     for precision in ("bfloat16", "int8"):
-        options = BuildOptions(weights=weights, device="cpu", precision=precision)
+        options = BuildOptions(weights=weights, device="cpu", precision=precision, store_features="none")
         build_map(CatalogueSource.from_csv(drive), tmp_path / precision, options, progress=False)
     exact = PlaceMap.open(place_map)
     for precision in ("bfloat16", "int8"):

@@ -33,6 +33,8 @@ def run(options: argparse.Namespace) -> int:
         raise
     header = place_map.header
     print(f"{options.output}: {header.places} places, {header.dimension} dimensions, model {header.model_id}")
+    if place_map.features is not None and header.store_images == "none" and options.store_features == "auto":
+        print("it keeps local features, of which images can be guessed; --store-features none keeps nothing")
     output.warn_of_units(place_map)
     # Images that are no keyframes are never decoded: the share of readable keyframes stands for them.
     broken = sum((Counter(header.skipped) - source.skipped).values())

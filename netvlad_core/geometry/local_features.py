@@ -10,8 +10,6 @@ import numpy as np
 
 from netvlad_core.geometry.features import KINDS
 
-# Of an image in which features are looked for: RootSIFT takes 250 bytes of memory for each of them.
-_MOST_PIXELS = 1_600_000
 # Pixels within which a point is found again in an image of 240 rows; blur grows with the image. Not tuned.
 _TOLERANCE, _REFERENCE_ROWS = 2.0, 240
 
@@ -55,11 +53,11 @@ def no_features(kind: str = "rootsift", size: tuple[int, int] = (1, 1)) -> Local
 def find_features(image: np.ndarray, most: int = 1000, kind: str = "rootsift") -> LocalFeatures:
     """The strongest local features of an image (H, W, 3) uint8 RGB, best first; none in a blank one.
 
-    An image of more than 1.6 million pixels is made smaller first.
+    An image of more pixels than the kind takes is made smaller first.
     """
     height, width = image.shape[:2]
     grey = cv2.cvtColor(image, cv2.COLOR_RGB2GRAY)
-    if (scale := math.sqrt(_MOST_PIXELS / grey.size)) < 1:
+    if (scale := math.sqrt(KINDS[kind].most_pixels / grey.size)) < 1:
         grey = cv2.resize(grey, None, fx=scale, fy=scale, interpolation=cv2.INTER_AREA)
     points, descriptors = KINDS[kind].find(grey, most)
     if scale < 1:

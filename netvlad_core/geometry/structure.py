@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 
 import cv2
 import numpy as np
@@ -25,10 +26,16 @@ class View:
     camera: Camera
     pose: Pose
 
-    @property
+    @cached_property
     def optical(self) -> Pose:
         """map <- optical frame."""
         return self.pose @ self.camera.mounting
+
+    @cached_property
+    def projection(self) -> np.ndarray:
+        """(3, 4), rays <- points of the map."""
+        inverse = self.optical.inverse()
+        return np.column_stack([inverse.rotation.as_matrix(), inverse.position])
 
 
 def triangulate(view: View, others: Sequence[View]) -> np.ndarray:
@@ -46,14 +53,13 @@ def triangulate(view: View, others: Sequence[View]) -> np.ndarray:
         if not len(matches):
             continue
         rays = [v.camera.rays(v.features.points[rows]) for v, rows in zip((view, other), matches.T)]
-        projections = [_projection(v.optical) for v in (view, other)]
-        found = cv2.triangulatePoints(projections[0], projections[1], rays[0].T, rays[1].T)
+        found = cv2.triangulatePoints(view.projection, other.projection, rays[0].T, rays[1].T)
         with np.errstate(divide="ignore", invalid="ignore"):
             found = (found[:3] / found[3]).T
         angle = _angle_between(found - view.optical.position, found - other.optical.position)
         good = np.isfinite(found).all(axis=1) & (angle >= _LEAST_PARALLAX) & (angle > angles[matches[:, 0]])
         for v, ray in zip((view, other), rays):
-            good &= _errors(found, v.optical, ray) * v.camera.focal_length <= v.features.tolerance
+            good &= _errors(found, v.projection, ray) * v.camera.focal_length <= v.features.tolerance
         rows = matches[good, 0]
         points[rows], angles[rows] = found[good] + origin, angle[good]
     return points
@@ -64,16 +70,9 @@ def shifted(pose: Pose, shift: np.ndarray) -> Pose:
     return Pose(pose.position + shift, pose.quaternion)
 
 
-def _projection(optical: Pose) -> np.ndarray:
-    """(3, 4) rays <- points of the map."""
-    inverse = optical.inverse()
-    return np.column_stack([inverse.rotation.as_matrix(), inverse.position])
-
-
-def _errors(points: np.ndarray, optical: Pose, rays: np.ndarray) -> np.ndarray:
+def _errors(points: np.ndarray, projection: np.ndarray, rays: np.ndarray) -> np.ndarray:
     """Distance of the projected points from the rays, infinite behind the camera; (N,)."""
-    inverse = optical.inverse()
-    local = inverse.rotation.apply(np.nan_to_num(points)) + inverse.position
+    local = np.nan_to_num(points) @ projection[:, :3].T + projection[:, 3]
     is_ahead = local[:, 2] > _LEAST_DEPTH
     depths = np.where(is_ahead, local[:, 2], 1.0)[:, None]
     return np.where(is_ahead, np.linalg.norm(local[:, :2] / depths - rays, axis=1), np.inf)

@@ -5,7 +5,8 @@ from __future__ import annotations
 import logging
 import shutil
 from collections.abc import Callable, Iterator
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
+from functools import partial
 from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -16,7 +17,7 @@ from netvlad_core.data.frames import Frame, FrameSource, fingerprint_of
 from netvlad_core.data.images import encode_jpeg, resize_to_fit
 from netvlad_core.errors import NetvladError, SourceError
 from netvlad_core.files import sole_writer
-from netvlad_core.geometry.features import KINDS
+from netvlad_core.geometry.features import KINDS, usual_kind
 from netvlad_core.geometry.local_features import find_features
 from netvlad_core.geometry.packing import PackedFeatures, StoredFeatures
 from netvlad_core.mapping import map_header as layout
@@ -57,7 +58,8 @@ class BuildOptions:
     ----------
     keyframes : rule for places; None takes `default_rule`.
     store_images : "none" (privacy), "thumbnail" (160 pixels) or "full".
-    store_features : "none", or the kind of the local features to keep, a name in `KINDS`.
+    store_features : "none", or the kind of the local features to keep, a name in `KINDS`; "auto" takes
+        `usual_kind`.
     weights : checkpoint or ONNX file; None fits a head on the drive and keeps the network in the map.
     spec, backbone_weights, seed : network to fit if there are no weights, as in `fit_network`.
     keep_network : whether the map holds a copy of the weights, a checkpoint, and of the ONNX file beside it;
@@ -80,7 +82,7 @@ class BuildOptions:
 
     keyframes: KeyframeRule | None = None
     store_images: str = "thumbnail"
-    store_features: str = "none"
+    store_features: str = "auto"
     weights: Path | None = None
     spec: NetworkSpec | None = None
     backbone_weights: Path | None = None
@@ -128,8 +130,10 @@ def build_map(source: FrameSource, output: Path, options: BuildOptions, progress
     (27, True, 'evening@...')
     """
     check_precision(options)
-    if (kind := options.store_features) not in ("none", *KINDS):
-        raise NetvladError(f"there are no local features {kind!r}; there are: none, {', '.join(KINDS)}")
+    if (kind := options.store_features) == "auto":
+        options = replace(options, store_features=usual_kind())
+    elif kind not in ("none", *KINDS):
+        raise NetvladError(f"there are no local features {kind!r}; there are: auto, none, {', '.join(KINDS)}")
     output = output.resolve()  # a link to a map stays a link, and "." has a name
     with sole_writer(output) as work:
         return _build(source, output, options, work, progress)
@@ -186,8 +190,8 @@ def describe_keyframes(
         with bar(title="mapping", total=len(source), unit="frame", show=progress) as shown:
             keyframes = select_keyframes(_counted(source, shown, options.require_poses), rule)
             remaining = islice(keyframes, len(journal.entries), None)
-            for batch in describe_frames(remaining, extractor):
-                _record(batch, options, journal)
+            for batch in describe_frames(remaining, extractor, partial(_stored, options=options)):
+                _record(batch, journal)
                 shown.set_postfix(places=journal.place_count, refresh=False)
     finally:
         journal.close()
@@ -261,20 +265,26 @@ def _check_pose(source: FrameSource, frame: Frame) -> None:
         )
 
 
-def _record(batch: list[DescribedFrame], options: BuildOptions, journal: Journal) -> None:
+def _stored(image: np.ndarray, options: BuildOptions) -> tuple[bytes, bytes]:
+    """What a map keeps of an image: JPEG and packed local features."""
     storage, kind = options.store_images, options.store_features
+    encoded = features = b""
+    if storage != "none":
+        kept = resize_to_fit(image, THUMBNAIL_PIXELS) if storage == "thumbnail" else image
+        encoded = encode_jpeg(kept, _JPEG_QUALITY[storage])
+    if kind != "none":
+        features = PackedFeatures(find_features(image, KINDS[kind].stored, kind)).pack()
+    return encoded, features
+
+
+def _record(batch: list[DescribedFrame], journal: Journal) -> None:
     entries, descriptors, images = [], [], []
     for described in batch:
-        frame, image, descriptor = described.frame, described.image, described.descriptor
-        if image is None or descriptor is None:
+        frame, descriptor = described.frame, described.descriptor
+        if descriptor is None:
             entries.append(Entry(frame.name, frame.stamp, error=described.error or "broken image"))
             continue
-        encoded = features = b""
-        if storage != "none":
-            stored = resize_to_fit(image, THUMBNAIL_PIXELS) if storage == "thumbnail" else image
-            encoded = encode_jpeg(stored, _JPEG_QUALITY[storage])
-        if kind != "none":
-            features = PackedFeatures(find_features(image, KINDS[kind].stored, kind)).pack()
+        encoded, features = described.seen
         images.append(encoded + features)
         journal.image_end += len(images[-1])
         entries.append(Entry.of_place(frame.name, frame.stamp, frame.pose, journal.image_end, len(features)))

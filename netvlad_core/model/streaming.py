@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import logging
 from collections import deque
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from itertools import islice
+from typing import Any
 
 import numpy as np
 
@@ -30,23 +31,31 @@ class DescribedFrame:
     Attributes
     ----------
     image, descriptor : uint8 RGB (H, W, 3) and (D,) float32; both None if the image could not be used.
+    seen : what `look` has made of the image, see `describe_frames`.
     error, detail : `kind` of the ImageError then, and its sentence.
     """
 
     frame: Frame
     image: np.ndarray | None = None
     descriptor: np.ndarray | None = None
+    seen: Any = None
     error: str | None = None
     detail: str | None = None
 
 
-def describe_frames(frames: Iterable[Frame], extractor: Extractor) -> Iterator[list[DescribedFrame]]:
+def describe_frames(
+    frames: Iterable[Frame], extractor: Extractor, look: Callable[[np.ndarray], Any] | None = None
+) -> Iterator[list[DescribedFrame]]:
     """Decode and describe frames in order, a batch at a time.
 
     Each worker takes a batch through decoder and network, with its share of the threads: a small network runs
     at nearly twice the speed of one image on two cores, whose threads would wait for each other at every
     layer. Twice as many batches as workers are in memory, and one with the caller. Broken images come back
     with the kind of their error; the first of each kind is a warning in the log.
+
+    Parameters
+    ----------
+    look : called with each usable image by the workers, for what else is to be made of it.
     """
     told: set[str] = set()
     workers = min(allowed_threads(), _MOST_WORKERS)
@@ -59,7 +68,7 @@ def describe_frames(frames: Iterable[Frame], extractor: Extractor) -> Iterator[l
         try:
             while True:
                 while len(waiting) < 2 * workers and (batch := list(islice(remaining, extractor.batch_size))):
-                    waiting.append(pool.submit(_describe, batch, extractor, told))
+                    waiting.append(pool.submit(_describe, batch, extractor, told, look))
                 if not waiting:
                     return
                 yield waiting.popleft().result()
@@ -68,14 +77,16 @@ def describe_frames(frames: Iterable[Frame], extractor: Extractor) -> Iterator[l
                 future.cancel()
 
 
-def _describe(batch: list[Frame], extractor: Extractor, told: set[str]) -> list[DescribedFrame]:
+def _describe(
+    batch: list[Frame], extractor: Extractor, told: set[str], look: Callable[[np.ndarray], Any] | None
+) -> list[DescribedFrame]:
     decoded = [_decode(frame) for frame in batch]
     images = [content for content in decoded if isinstance(content, np.ndarray)]
     rows = iter(extractor(images)) if images else iter(())
     described = []
     for frame, content in zip(batch, decoded, strict=True):
         if isinstance(content, np.ndarray):
-            described.append(DescribedFrame(frame, content, next(rows)))
+            described.append(DescribedFrame(frame, content, next(rows), look and look(content)))
             continue
         if content.kind not in told:
             told.add(content.kind)

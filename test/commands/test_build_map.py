@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import numpy as np
@@ -9,6 +10,7 @@ import pytest
 
 from netvlad_core.cli import main
 from netvlad_core.commands.output import MOSTLY_LEFT_OUT
+from netvlad_core.geometry.features import usual_kind
 from netvlad_core.mapping.place_map import PlaceMap
 from support.bags import BagWriter, write_bag
 from support.drives import COUNT, SECOND, START, arc
@@ -23,9 +25,10 @@ def drive() -> list[tuple[int, np.ndarray]]:
 
 
 def build(path: Path, output: Path, checkpoint: Path, *more: str) -> int:
-    return main(
-        ["build-map", str(path), "--weights", str(checkpoint), "--output", str(output), "--quiet", *more]
-    )
+    return main([
+        "build-map", str(path), "--weights", str(checkpoint), "--output", str(output), "--quiet",
+        "--store-features", "none", *more,
+    ])  # fmt: skip
 
 
 def test_whole_drive_has_status_0(
@@ -115,4 +118,23 @@ def test_local_features_of_a_kind_are_kept(
     assert features.kind == "xfeat"
     assert len(features[0].features) > 50
     assert build(bag, tmp_path / "other", checkpoint, "--store-features", "orb") == 1
-    assert "there are: none, rootsift, xfeat" in capsys.readouterr().err
+    assert "there are: auto, none, rootsift, xfeat" in capsys.readouterr().err
+
+
+def test_a_map_has_local_features_unless_it_is_told_otherwise(
+    tmp_path: Path, checkpoint: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    bag, output = write_bag(tmp_path / "drive", drive(), arc()), tmp_path / "map"
+    command = ["build-map", str(bag), "--weights", str(checkpoint), "--output", str(output), "--quiet"]
+    assert main(command) == 0
+    assert "images can be guessed" not in capsys.readouterr().out
+    assert PlaceMap.open(output).features.kind == usual_kind()
+    assert main(["map", "info", str(output), "--json"]) == 0
+    told = json.loads(capsys.readouterr().out)["local_features"]
+    assert told["kind"] == usual_kind()
+    assert 10_000 < told["bytes_per_place"] <= 37_008
+    assert main([*command, "--store-images", "none"]) == 0
+    assert "images can be guessed; --store-features none keeps nothing" in capsys.readouterr().out
+    assert build(bag, output, checkpoint, "--store-images", "none") == 0
+    assert "guessed" not in capsys.readouterr().out
+    assert PlaceMap.open(output).features is None

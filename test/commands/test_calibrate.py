@@ -79,7 +79,7 @@ def verified(checkpoint: Path, tmp_path_factory: pytest.TempPathFactory) -> tupl
     folder = tmp_path_factory.mktemp("verified")
     catalogue = write_catalogue(folder / "mapped", _FRONTS, range(0, 80, 4))
     _enlarge(folder / "mapped")
-    options = BuildOptions(weights=checkpoint, device="cpu", store_images="full")
+    options = BuildOptions(weights=checkpoint, device="cpu", store_images="full", store_features="none")
     place_map = build_map(CatalogueSource.from_csv(catalogue), folder / "map", options, progress=False)
     drive = write_catalogue(folder / "drive", _FRONTS, range(2, 78, 6), gain=0.9)
     _enlarge(folder / "drive")

@@ -48,7 +48,7 @@ def test_recall_and_error_of_a_known_drive(localizer: Localizer) -> None:
 
 def test_a_drive_on_a_reduced_map_is_judged(checkpoint: Path, extractor: Extractor, tmp_path: Path) -> None:
     catalogue = write_catalogue(tmp_path / "drive", _FRONTS, range(0, 80, 2))
-    options = BuildOptions(weights=checkpoint, device="cpu", dimension=16)
+    options = BuildOptions(weights=checkpoint, device="cpu", dimension=16, store_features="none")
     place_map = build_map(CatalogueSource.from_csv(catalogue), tmp_path / "map", options, progress=False)
     assert place_map.header.is_reduced
     result = _result(Localizer(place_map, extractor), [5.0, 31.0, 55.0], threshold=5)

@@ -23,7 +23,9 @@ from netvlad_core.mapping.place_map import PlaceMap
 from netvlad_core.model.spec import NetworkSpec
 from support.street import street, write_catalogue
 
-_FITTED = BuildOptions(spec=NetworkSpec.of_backbone(clusters=8), device="cpu", dimension=48)
+_FITTED = BuildOptions(
+    spec=NetworkSpec.of_backbone(clusters=8), device="cpu", dimension=48, store_features="none"
+)
 
 
 def _drives(folder: Path, metres: float = 60.0) -> list[Drive]:
@@ -114,7 +116,7 @@ def no_ray(monkeypatch: pytest.MonkeyPatch) -> list[str]:
 def test_second_run_does_what_is_missing(tmp_path: Path, checkpoint: Path, no_ray: list[str]) -> None:
     drives = _drives(tmp_path / "drives", metres=8.0)
     broken = Drive("broken", tmp_path / "nowhere")
-    options = BuildOptions(weights=checkpoint, device="cpu")
+    options = BuildOptions(weights=checkpoint, device="cpu", store_features="none")
     place = tmp_path / "maps"
     built = build_maps([*drives[:2], broken], place, options, merges=False, progress=False)
     assert (built.made, built.merged, list(built.failures)) == (["monday", "tuesday"], 0, ["broken"])
@@ -132,7 +134,7 @@ def test_second_run_does_what_is_missing(tmp_path: Path, checkpoint: Path, no_ra
 
 def test_same_frame_is_taken_at_its_word(tmp_path: Path, checkpoint: Path, no_ray: list[str]) -> None:
     drives = _drives(tmp_path / "drives", metres=8.0)
-    options = BuildOptions(weights=checkpoint, device="cpu")
+    options = BuildOptions(weights=checkpoint, device="cpu", store_features="none")
     assert build_maps(drives, tmp_path / "maps", options, same_frame=True, progress=False).merged == 12
     merged = PlaceMap.open(tmp_path / "maps" / "merged")
     assert [drive["name"] for drive in merged.drives] == ["monday", "tuesday", "away"]

@@ -65,7 +65,7 @@ def test_the_network_comes_from_the_store(folder: str, checkpoint: Path, tmp_pat
     push(store, made_map(tmp_path / "made", _rows(0)).path, "town", progress=False)
     with pytest.raises(StoreError, match="name it with --weights"):
         open_network(store, tmp_path)
-    options = BuildOptions(weights=checkpoint, device="cpu", keep_network=True)
+    options = BuildOptions(weights=checkpoint, device="cpu", keep_network=True, store_features="none")
     place_map = build_map(drive, tmp_path / "map", options, progress=False)
     push(store, place_map.path, "street", progress=False)
     extractor = open_network(store, tmp_path, "cpu")

@@ -46,7 +46,7 @@ def hood_map(checkpoint: Path, tmp_path_factory: pytest.TempPathFactory) -> Plac
     # A view each image width: the hood stands where it stands.
     places = np.arange(0, _METRES, WIDTH // 8)
     catalogue = write_catalogue(folder / "drive", fronts, places)
-    options = BuildOptions(weights=checkpoint, device="cpu", store_images="full")
+    options = BuildOptions(weights=checkpoint, device="cpu", store_images="full", store_features="none")
     return build_map(CatalogueSource.from_csv(catalogue), folder / "map", options, progress=False)
 
 

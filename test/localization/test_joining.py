@@ -29,7 +29,7 @@ def evening(checkpoint: Path, tmp_path_factory: pytest.TempPathFactory) -> Place
 def _built(checkpoint: Path, folder: Path, seed: int) -> PlaceMap:
     positions = np.arange(5.0, 75.0, 2.0)
     catalogue = write_catalogue(folder / "drive", street(seed=seed, metres=80), positions, gain=0.8)
-    options = BuildOptions(weights=checkpoint, device="cpu")
+    options = BuildOptions(weights=checkpoint, device="cpu", store_features="none")
     built = build_map(CatalogueSource.from_csv(catalogue), folder / "map", options, progress=False)
     return write_parts([Part.of(built, joint=_FRAME.inverse())], folder / "evening", "moved", 0)
 

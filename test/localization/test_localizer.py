@@ -64,7 +64,9 @@ def test_two_places_that_look_the_same_are_ambiguous(
     both = [here[0], *(f"here/{row}" for row in here[1:]), *(f"there/{row}" for row in there[1:])]
     (tmp_path / "both.csv").write_text("\n".join(both))
     source = CatalogueSource.from_csv(tmp_path / "both.csv")
-    place_map = build_map(source, tmp_path / "map", BuildOptions(weights=checkpoint, device="cpu"), False)
+    place_map = build_map(
+        source, tmp_path / "map", BuildOptions(weights=checkpoint, device="cpu", store_features="none"), False
+    )
     answer = Localizer(place_map, extractor, LocalizerOptions(min_similarity=0.0, min_agreement=0.6))(
         view(fronts, 9.0)
     )
@@ -199,7 +201,7 @@ def test_map_without_poses_gives_places_but_no_pose(
 ) -> None:
     catalogue = write_catalogue(tmp_path / "drive", street(seed=1, metres=20), range(0, 20, 2))
     catalogue.unlink()
-    options = BuildOptions(weights=checkpoint, device="cpu", require_poses=False)
+    options = BuildOptions(weights=checkpoint, device="cpu", require_poses=False, store_features="none")
     place_map = build_map(CatalogueSource.from_folder(tmp_path / "drive"), tmp_path / "map", options, False)
     answer = Localizer(place_map, extractor)(view(street(seed=1, metres=20), 10.0))
     assert answer.matches[0].place == 5
@@ -226,7 +228,7 @@ def test_open_names_the_network_that_is_gone(street_map: PlaceMap, checkpoint: P
     place_map = build_map(
         CatalogueSource.from_csv(catalogue),
         tmp_path / "map",
-        BuildOptions(weights=copied, device="cpu"),
+        BuildOptions(weights=copied, device="cpu", store_features="none"),
         False,
     )
     assert place_map.network_path == copied

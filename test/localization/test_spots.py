@@ -52,7 +52,7 @@ def both(checkpoint: Path, street_map: PlaceMap, tmp_path_factory: pytest.TempPa
     """The street in full light and in a quarter of it."""
     folder = tmp_path_factory.mktemp("both")
     catalogue = write_catalogue(folder / "drive", street(seed=1, metres=80), range(0, 80, 2), gain=0.25)
-    options = BuildOptions(weights=checkpoint, device="cpu")
+    options = BuildOptions(weights=checkpoint, device="cpu", store_features="none")
     night = build_map(CatalogueSource.from_csv(catalogue), folder / "night", options, progress=False)
     return merge([street_map, night], [Pose.identity()], folder / "both", 0)
 

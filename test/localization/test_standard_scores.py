@@ -65,7 +65,7 @@ def test_drives_are_judged_by_what_is_usual_in_each(
     """Among places of two looks all those of one are alike, and little would stand out."""
     negative = 255 - street(seed=1, metres=80) // 8
     catalogue = write_catalogue(tmp_path / "drive", negative, range(0, 80, 2))
-    options = BuildOptions(weights=checkpoint, device="cpu")
+    options = BuildOptions(weights=checkpoint, device="cpu", store_features="none")
     other = build_map(CatalogueSource.from_csv(catalogue), tmp_path / "other", options, progress=False)
     both = merge([street_map, other], [Pose.identity()], tmp_path / "both", 0)
     image = view(street(seed=1, metres=80), 21.0)

@@ -43,7 +43,7 @@ def drive(tmp_path: Path) -> CatalogueSource:
 
 @pytest.fixture
 def options(checkpoint: Path) -> BuildOptions:
-    return BuildOptions(weights=checkpoint, device="cpu")
+    return BuildOptions(weights=checkpoint, device="cpu", store_features="none")
 
 
 def _build(source: CatalogueSource, output: Path, options: BuildOptions) -> PlaceMap:
@@ -85,7 +85,7 @@ def test_stored_images(
 
 def test_the_same_drive_gives_the_same_map(drive: CatalogueSource, tmp_path: Path) -> None:
     """The fitted network too: provenance is worth nothing if it cannot be repeated."""
-    options = BuildOptions(spec=NetworkSpec.of_backbone(clusters=4), device="cpu")
+    options = BuildOptions(spec=NetworkSpec.of_backbone(clusters=4), device="cpu", store_features="none")
     maps = [_build(drive, tmp_path / name / "map", options) for name in ("a", "b")]
     assert maps[0].header == maps[1].header
     assert maps[0].header.weights is None
@@ -93,7 +93,9 @@ def test_the_same_drive_gives_the_same_map(drive: CatalogueSource, tmp_path: Pat
 
 
 def test_fitted_network_lies_in_the_map_for_every_engine(drive: CatalogueSource, tmp_path: Path) -> None:
-    options = BuildOptions(spec=NetworkSpec.of_backbone(clusters=64), device="cpu", precision="float32")
+    options = BuildOptions(
+        spec=NetworkSpec.of_backbone(clusters=64), device="cpu", precision="float32", store_features="none"
+    )
     place_map = _build(drive, tmp_path / "map", options)
     assert {"model.safetensors", "model.float32.onnx"} <= place_map.header.files.keys()
     stated = place_map.header.files["model.float32.onnx"]
@@ -132,7 +134,7 @@ def test_maps_share_directions_and_network(drive: CatalogueSource, checkpoint: P
     rows = np.random.default_rng(0).standard_normal((5, Extractor.load(checkpoint, "cpu").dimension))
     directions = np.linalg.qr(rows.T)[0].T.astype(np.float32)
     np.save(tmp_path / "directions.npy", directions)
-    options = BuildOptions(weights=checkpoint, device="cpu", dimension=0)
+    options = BuildOptions(weights=checkpoint, device="cpu", dimension=0, store_features="none")
     whole = build_map(drive, tmp_path / "whole", options, progress=False)
     shared = replace(options, directions=tmp_path / "directions.npy", keep_network=True)
     reduced = build_map(drive, tmp_path / "reduced", shared, progress=False)
@@ -145,7 +147,7 @@ def test_maps_share_directions_and_network(drive: CatalogueSource, checkpoint: P
 def test_a_map_of_the_package_s_network_works_where_the_package_lies_elsewhere(
     drive: CatalogueSource, tmp_path: Path
 ) -> None:
-    options = BuildOptions(weights=PACKAGED_NETWORK, device="cpu")
+    options = BuildOptions(weights=PACKAGED_NETWORK, device="cpu", store_features="none")
     place_map = build_map(drive, tmp_path / "map", options, progress=False)
     assert place_map.header.weights is None
     assert place_map.network_path.read_bytes() == PACKAGED_NETWORK.read_bytes()

@@ -18,7 +18,7 @@ from support.street import street, view, write_catalogue
 
 def built(folder: Path, checkpoint: Path, store_images: str) -> PlaceMap:
     drive = write_catalogue(folder / "drive", street(seed=4, metres=30), (0, 5, 10))
-    options = BuildOptions(weights=checkpoint, device="cpu", store_images=store_images)
+    options = BuildOptions(weights=checkpoint, device="cpu", store_images=store_images, store_features="none")
     return build_map(CatalogueSource.from_csv(drive), folder / "map", options, progress=False)
 
 

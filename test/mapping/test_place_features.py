@@ -92,7 +92,7 @@ def test_a_map_without_features_is_what_it_was(street_map: PlaceMap) -> None:
 
 
 def test_unknown_kind_is_refused_before_anything_is_done(checkpoint: Path, tmp_path: Path) -> None:
-    with pytest.raises(NetvladError, match="there are: none, rootsift, xfeat"):
+    with pytest.raises(NetvladError, match="there are: auto, none, rootsift, xfeat"):
         _build(tmp_path, BuildOptions(weights=checkpoint, store_features="orb"))
     assert not (tmp_path / "map").exists()
 

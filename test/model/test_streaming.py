@@ -36,7 +36,7 @@ def frame_of(index: int, decode: Callable[[], np.ndarray] | None = None) -> Fram
 
 
 def run(frames: list[Frame], extractor: Extractor) -> list[DescribedFrame]:
-    return [described for batch in describe_frames(frames, extractor) for described in batch]
+    return [described for batch in describe_frames(frames, extractor, np.shape) for described in batch]
 
 
 def test_every_frame_comes_back_with_its_own_descriptor(extractor: Extractor) -> None:
@@ -45,6 +45,7 @@ def test_every_frame_comes_back_with_its_own_descriptor(extractor: Extractor) ->
     for index, result in enumerate(results):
         assert result.image is not None
         np.testing.assert_array_equal(result.image, image_of(index))
+        assert result.seen == image_of(index).shape
         np.testing.assert_allclose(result.descriptor, extractor(image_of(index))[0], atol=1e-4)
 
 

@@ -154,5 +154,7 @@ def _build(street: Street, folder: Path, seed: int) -> None:
     from netvlad_core.model.spec import NetworkSpec
 
     source = CatalogueSource.from_csv(street.write(folder / "street"))
-    options = BuildOptions(spec=NetworkSpec.of_backbone(clusters=16), seed=seed, device="cpu")
+    options = BuildOptions(
+        spec=NetworkSpec.of_backbone(clusters=16), seed=seed, device="cpu", store_features="none"
+    )
     build_map(source, folder / "map", options, progress=False)

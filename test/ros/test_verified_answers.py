@@ -89,7 +89,9 @@ def test_map_without_images_does_not_open(start, map_path, tmp_path, street):
     from netvlad_core.mapping.builder import BuildOptions, build_map
 
     source = CatalogueSource.from_csv(street.write(tmp_path / "street"))
-    options = BuildOptions(weights=map_path / "model.safetensors", store_images="none", device="cpu")
+    options = BuildOptions(
+        weights=map_path / "model.safetensors", store_images="none", device="cpu", store_features="none"
+    )
     private = build_map(source, tmp_path / "map", options, progress=False)
     robot = start(map=private.path, verification=True)
     assert robot.state() == "unconfigured"

@@ -73,7 +73,7 @@ def test_maps_are_trained_on(tmp_path: Path, tiny: Path) -> None:
     maps = {}
     for name, drive in (("database", config.database), ("queries", config.queries)):
         source = CatalogueSource.from_csv(drive[0])
-        options = BuildOptions(weights=tiny, device="cpu", store_images="full")
+        options = BuildOptions(weights=tiny, device="cpu", store_images="full", store_features="none")
         maps[name] = (str(build_map(source, tmp_path / name, options, progress=False).path),)
     said: list[str] = []
     reached = train(replace(config, **maps), tmp_path / "run", progress=False, say=said.append)

@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 
 from netvlad_core.data.trajectory import seconds
+from netvlad_core.mapping import map_header as layout
 from netvlad_core.mapping.place_map import PlaceMap
 
 
@@ -28,6 +29,7 @@ def summary(place_map: PlaceMap) -> dict[str, Any]:
         **_way(place_map),
         "sessions": [_session(place_map, number) for number in range(len(place_map.drives))],
         "images": header.store_images,
+        "local_features": _features(place_map),
         "has_camera": place_map.has_camera,
         "source": header.source,
         "history": header.history,
@@ -35,6 +37,18 @@ def summary(place_map: PlaceMap) -> dict[str, Any]:
         "bytes": size,
         "bytes_per_place": round(size / len(place_map)),
         "files": header.files,
+    }
+
+
+def _features(place_map: PlaceMap) -> dict[str, Any] | None:
+    stored = place_map.features
+    if stored is None:
+        return None
+    size = place_map.header.files[layout.FEATURES_FILE]["bytes"]
+    return {
+        "kind": stored.kind,
+        "bytes_per_place": round(size / len(place_map)),
+        "is_calibrated": stored.likelihood is not None,
     }
 
 

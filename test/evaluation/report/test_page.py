@@ -31,7 +31,7 @@ _HOSTILE = "</script><script>alert(1)</script><img src=x onerror=alert(2)>&\udcf
 def imaged_map(checkpoint: Path, tmp_path_factory: pytest.TempPathFactory) -> PlaceMap:
     folder = tmp_path_factory.mktemp("imaged")
     catalogue = write_catalogue(folder / "drive", _FRONTS, range(0, 80, 2))
-    options = BuildOptions(weights=checkpoint, device="cpu", store_images="full")
+    options = BuildOptions(weights=checkpoint, device="cpu", store_images="full", store_features="none")
     return build_map(CatalogueSource.from_csv(catalogue), folder / "map", options, progress=False)
 
 
@@ -166,7 +166,9 @@ def test_the_map_alone_and_maps_without_images_or_poses(
         tab.locator("#colour").select_option("session")
         tab.wait_for_function("(before) => trajectory.canvas.toDataURL() !== before", arg=before)
     write_catalogue(tmp_path / "drive", _FRONTS, range(0, 80, 2))
-    options = BuildOptions(weights=checkpoint, device="cpu", require_poses=False, store_images="none")
+    options = BuildOptions(
+        weights=checkpoint, device="cpu", require_poses=False, store_images="none", store_features="none"
+    )
     source = CatalogueSource.from_folder(tmp_path / "drive")
     bare = build_map(source, tmp_path / "bare", options, progress=False)
     with opened(_write(tmp_path / "bare.html", {**map_report(bare, 1e6), "version": "1"})) as tab:

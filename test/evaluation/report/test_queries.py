@@ -117,7 +117,9 @@ def test_a_map_without_poses_gives_places_only(
 ) -> None:
     write_catalogue(tmp_path / "drive", _FRONTS, range(0, 80, 2))
     source = CatalogueSource.from_folder(tmp_path / "drive")
-    options = BuildOptions(weights=checkpoint, device="cpu", require_poses=False, store_images="none")
+    options = BuildOptions(
+        weights=checkpoint, device="cpu", require_poses=False, store_images="none", store_features="none"
+    )
     place_map = build_map(source, tmp_path / "map", options, progress=False)
     values, rows = _record(Localizer(place_map, extractor), drive)
     assert "verdicts" not in values
@@ -141,7 +143,7 @@ def test_points_are_those_that_verification_agrees_on(
     checkpoint: Path, extractor: Extractor, tmp_path: Path
 ) -> None:
     catalogue = write_catalogue(tmp_path / "drive", _FRONTS, range(0, 80, 8))
-    options = BuildOptions(weights=checkpoint, device="cpu", store_images="full")
+    options = BuildOptions(weights=checkpoint, device="cpu", store_images="full", store_features="none")
     place_map = build_map(CatalogueSource.from_csv(catalogue), tmp_path / "map", options, progress=False)
     localizer = Localizer(place_map, extractor, replace(_SINGLE, verification=VerificationOptions()))
     values, rows = _record(localizer, [_frame(0, view(_FRONTS, 17, 0.9), 17.0)])

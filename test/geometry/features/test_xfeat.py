@@ -71,3 +71,19 @@ def test_damaged_and_foreign_files_are_refused(tmp_path: Path) -> None:
 
 def test_licence_of_the_weights_comes_with_them() -> None:
     assert "Apache License" in xfeat.NETWORK.with_name("LICENSE.xfeat").read_text()
+
+
+def test_large_images_are_made_smaller_first(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The time of a network grows with the pixels; points are still in those of the image."""
+    image = np.random.default_rng(0).integers(0, 256, (960, 1280, 3), np.uint8)
+    network, seen = xfeat._packaged(), []
+
+    def seeing(grey: np.ndarray) -> tuple[np.ndarray, ...]:
+        seen.append(grey.shape)
+        return network(grey)
+
+    monkeypatch.setattr(xfeat, "_packaged", lambda: seeing)
+    found = find_features(image, 200, "xfeat")
+    assert seen == [(480, 640)]
+    assert found.size == (1280, 960)
+    assert found.points.max() > 1000

@@ -33,7 +33,7 @@ from support.street import street, view, write_catalogue
 def fronts_map(checkpoint: Path, tmp_path_factory: pytest.TempPathFactory) -> PlaceMap:
     folder = tmp_path_factory.mktemp("fronts")
     catalogue = write_catalogue(folder / "drive", street(seed=1, metres=80), range(0, 80, 4))
-    options = BuildOptions(weights=checkpoint, device="cpu", store_images="full")
+    options = BuildOptions(weights=checkpoint, device="cpu", store_images="full", store_features="none")
     return build_map(CatalogueSource.from_csv(catalogue), folder / "map", options, progress=False)
 
 
@@ -115,7 +115,7 @@ def test_map_without_images_is_refused_with_a_sentence(
     checkpoint: Path, extractor: Extractor, tmp_path: Path
 ) -> None:
     catalogue = write_catalogue(tmp_path / "drive", street(seed=1, metres=20), range(0, 20, 4))
-    options = BuildOptions(weights=checkpoint, device="cpu", store_images="none")
+    options = BuildOptions(weights=checkpoint, device="cpu", store_images="none", store_features="none")
     place_map = build_map(CatalogueSource.from_csv(catalogue), tmp_path / "map", options, progress=False)
     with pytest.raises(MapError, match="--store-images full"):
         Localizer(place_map, extractor, LocalizerOptions(verification=VerificationOptions()))

@@ -52,7 +52,7 @@ def test_rows_grow_and_every_second_one_goes() -> None:
 def reduced_map(checkpoint: Path, tmp_path_factory: pytest.TempPathFactory) -> PlaceMap:
     folder = tmp_path_factory.mktemp("reduced")
     catalogue = write_catalogue(folder / "drive", street(seed=1, metres=40), range(0, 40, 4))
-    options = BuildOptions(weights=checkpoint, device="cpu", dimension=4)
+    options = BuildOptions(weights=checkpoint, device="cpu", dimension=4, store_features="none")
     return build_map(CatalogueSource.from_csv(catalogue), folder / "map", options, progress=False)
 
 

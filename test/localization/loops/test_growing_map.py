@@ -78,7 +78,7 @@ def test_drive_with_images_becomes_a_map_with_images(tmp_path: Path) -> None:
 def test_images_of_an_earlier_map_come_from_its_file(checkpoint: Path, tmp_path: Path, stored: str) -> None:
     fronts = street(seed=1, metres=20)
     catalogue = write_catalogue(tmp_path / "drive", fronts, range(0, 12, 4))
-    options = BuildOptions(weights=checkpoint, device="cpu", store_images=stored)
+    options = BuildOptions(weights=checkpoint, device="cpu", store_images=stored, store_features="none")
     earlier = build_map(CatalogueSource.from_csv(catalogue), tmp_path / "map", options, progress=False)
     growing = GrowingMap(most=50, earlier=earlier, keeps_images=True)
     growing.camera = CAMERA
@@ -99,7 +99,7 @@ def test_earlier_map_stays_when_the_drive_is_full(checkpoint: Path, tmp_path: Pa
     """Even one of more places than the drive may have."""
     fronts = street(seed=1, metres=40)
     catalogue = write_catalogue(tmp_path / "drive", fronts, range(0, 40, 4))
-    options = BuildOptions(weights=checkpoint, device="cpu")
+    options = BuildOptions(weights=checkpoint, device="cpu", store_features="none")
     earlier = build_map(CatalogueSource.from_csv(catalogue), tmp_path / "map", options, progress=False)
     growing = GrowingMap(most=4, earlier=earlier)
     for step in range(7):
