@@ -229,7 +229,11 @@ def main() -> None:
                 print(f"{case.name}, {case.network}: left out, {error}", flush=True)
                 continue
         measured.append((case, runs))
-        print(f"{case.name}, {case.network}: measured", flush=True)
+        theirs, by_torch, by_default = (1e3 * median(run.seconds) for run in runs)
+        print(
+            f"{case.name}, {case.network}: {theirs:.1f} ms, ours by torch {by_torch:.1f},"
+            f" by the default engine {by_default:.1f}", flush=True,
+        )  # fmt: skip
     if not measured:
         return
     small, large = (f"{width}x{height}" for height, width in (_TIMED, _LARGE))

@@ -9,12 +9,14 @@ from torch import Tensor, fx, nn
 from torch.nn import functional
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
+from netvlad_core.model.gpu_pooling import MaxPool, can_replace
+
 # cuDNN's kernels for channels last take these at a time; fewer are several times as slow.
 _FEWEST_CHANNELS = 8
 
 
 def fuse_layers(backbone: nn.Module) -> nn.Module:
-    """A copy for inference with batch normalisation and ReLU in the convolutions before them.
+    """A copy for inference with batch normalisation and ReLU in the convolutions before them, and MaxPool.
 
     A backbone without such layers comes back as it is.
     """
@@ -24,6 +26,8 @@ def fuse_layers(backbone: nn.Module) -> nn.Module:
     fused = fx.GraphModule(backbone, graph)
     for node in graph.nodes:
         layer = _layer(fused, node)
+        if isinstance(layer, nn.MaxPool2d) and can_replace(layer):
+            _replace(fused, node, MaxPool(layer))
         if not isinstance(layer, nn.BatchNorm2d | nn.ReLU):
             continue
         before = node.args[0]
