@@ -14,7 +14,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-from faults import bags, care, disks, fuzzing, inputs, live, maps, networks, runs, training
+from faults import bags, care, disks, foreign, fuzzing, inputs, live, maps, networks, runs, training
 from faults.trial import FaultClass, Report, run
 
 _of_nodes: list[FaultClass] = []
@@ -42,7 +42,7 @@ CLASSES: dict[str, FaultClass] = {
         maps.map_json, maps.map_files, maps.map_fields, maps.map_contents, maps.map_specials,
         inputs.pictures, inputs.bombs, inputs.messages, inputs.texts, bags.bags, bags.bag_bombs,
         fuzzing.fuzzed,
-        networks.networks, networks.pickles, networks.onnx_of_others,
+        networks.networks, networks.pickles, networks.onnx_of_others, foreign.foreign_networks,
         live.open_maps, *_of_nodes, runs.killed, care.care, runs.together, runs.full_disks, runs.strangers,
         disks.small_disks, disks.saves, training.trainings, training.states, training.tables,
         *_of_fleets,

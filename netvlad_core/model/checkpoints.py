@@ -52,6 +52,11 @@ def load_checkpoint(path: Path) -> PlaceNetwork:
     """
     if not path.is_file():
         raise CheckpointError(f"there is no checkpoint {path}")
+    if path.suffix == ".onnx":
+        raise CheckpointError(
+            f"{path} is an ONNX file, whose network only runs; expected the checkpoint (.safetensors) that "
+            "it was exported from, which a network of another project does not have"
+        )
     try:
         with safe_open(path, framework="pt") as file:
             metadata = file.metadata() or {}

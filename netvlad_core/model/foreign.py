@@ -18,15 +18,19 @@ from netvlad_core.model.spec import FOREIGN, NetworkSpec
 
 _PREFIX = "foreign/"
 _TRIED = (240, 320)  # pixels of the images that a new file is tried with
+_SAME = 1e-4  # most difference of an entry, of descriptors of length 1, between an image alone and in a batch
 _DIGITS = 12  # of a model_id
 
 
 def wrap_network(path: Path, output: Path, preprocessing: Preprocessing, name: str = "") -> NetworkSpec:
     """Write an ONNX file that normalises, runs a foreign network and normalises what it gives.
 
+    A network that takes one image at a time, or whose descriptors depend on the other images of a batch, is
+    run for each image by itself.
+
     Parameters
     ----------
-    path : the network: one input (B, 3, H, W) float32, normalised RGB, and an output with B rows.
+    path : the network: one input (B, 3, H, W) float32, normalised RGB, and an output with B rows; B may be 1.
     preprocessing : what the network expects.
     name : of the output; empty: the only one, or the first.
 
@@ -37,7 +41,8 @@ def wrap_network(path: Path, output: Path, preprocessing: Preprocessing, name: s
     Raises
     ------
     CheckpointError
-        If the file is damaged, is no such network, or does not run on two images at once.
+        If the file is damaged, is no such network, or does not give images of all sizes that the
+        preprocessing allows as many numbers.
     NetvladError
         If the package onnx is missing.
     """
@@ -55,11 +60,14 @@ def wrap_network(path: Path, output: Path, preprocessing: Preprocessing, name: s
         source = _input_of(model, path)
         result = _output_of(model, path, name)
         wrapped = _wrapped(model, source, result, preprocessing)
+        rows = _tried(wrapped, path, preprocessing)
+        if not _is_the_same_in_a_batch(wrapped, rows, preprocessing):
+            wrapped = _wrapped(model, source, result, preprocessing, one_by_one=True)
     except NetvladError:
         raise
     except Exception as error:  # protobuf, onnx and its checker raise classes of their own
         raise CheckpointError(f"{path} is damaged or no ONNX network: {_reason(error)}") from error
-    settings = {"dimension": _dimension(wrapped, path, preprocessing)}
+    settings = {"dimension": rows.shape[1]}
     spec = NetworkSpec(FOREIGN, preprocessing, aggregation=_plain(path.stem), settings=settings)
     digest = hashlib.sha256(wrapped.SerializeToString() + spec.to_json().encode()).hexdigest()[:_DIGITS]
     stated = {"format": FORMAT, "model_id": f"{spec.name}@{digest}", "spec": spec.to_json()}
@@ -67,7 +75,12 @@ def wrap_network(path: Path, output: Path, preprocessing: Preprocessing, name: s
     with written_whole(output) as partial:
         partial.write_bytes(with_sum(wrapped.SerializeToString()))
         engine = OnnxEngine(partial, "cpu")
-        check_descriptors(engine.describe(_pictures()), 2, engine)
+        found = engine.describe(_pictures())
+        check_descriptors(found, 2, engine)
+        if not np.allclose(found, rows[:2], atol=_SAME):
+            raise CheckpointError(
+                f"{path} gives an image another descriptor each time; export it in evaluation mode"
+            )
     return spec
 
 
@@ -91,56 +104,113 @@ def _output_of(model: Any, path: Path, name: str) -> str:
     return name or names[0]
 
 
-def _wrapped(model: Any, source: Any, result: str, preprocessing: Preprocessing) -> Any:
-    import onnx
-    from onnx import TensorProto, helper, numpy_helper
+def _wrapped(
+    model: Any, source: Any, result: str, preprocessing: Preprocessing, one_by_one: bool = False
+) -> Any:
+    """The network between images and descriptors, for all images of a batch at once or for each by itself."""
+    from onnx import TensorProto, compose, helper, numpy_helper
 
-    model = onnx.compose.add_prefix(model, _PREFIX)
+    part = _each_alone if one_by_one else _all_at_once
+    nodes, tensors = part(compose.add_prefix(model, _PREFIX), _PREFIX + source.name, _PREFIX + result)
     constants = {"mean": preprocessing.mean, "std": preprocessing.std}
-    tensors = [
-        numpy_helper.from_array(np.array(values, np.float32), key) for key, values in constants.items()
-    ]
-    before = [
-        helper.make_node("Sub", [INPUT, "mean"], ["centred"]),
-        helper.make_node("Div", ["centred", "std"], ["scaled"]),
-        helper.make_node("Transpose", ["scaled"], [_PREFIX + source.name], perm=[0, 3, 1, 2]),
-    ]
-    after = [
-        helper.make_node("Flatten", [_PREFIX + result], ["rows"], axis=1),
-        helper.make_node("LpNormalization", ["rows"], [OUTPUT], axis=1, p=2),
-    ]
-    images = helper.make_tensor_value_info(INPUT, TensorProto.FLOAT, ["batch", "height", "width", 3])
-    found = helper.make_tensor_value_info(OUTPUT, TensorProto.FLOAT, ["batch", None])
+    tensors += [numpy_helper.from_array(np.array(value, np.float32), key) for key, value in constants.items()]
     graph = helper.make_graph(
-        [*before, *model.graph.node, *after], "network", [images], [found],
-        [*tensors, *model.graph.initializer],
-    )  # fmt: skip
+        [
+            helper.make_node("Sub", [INPUT, "mean"], ["centred"]),
+            helper.make_node("Div", ["centred", "std"], ["scaled"]),
+            helper.make_node("Transpose", ["scaled"], ["normal"], perm=[0, 3, 1, 2]),
+            *nodes,
+            helper.make_node("Flatten", ["found"], ["rows"], axis=1),
+            helper.make_node("LpNormalization", ["rows"], [OUTPUT], axis=1, p=2),
+        ],
+        "network",
+        [helper.make_tensor_value_info(INPUT, TensorProto.FLOAT, ["batch", "height", "width", 3])],
+        [helper.make_tensor_value_info(OUTPUT, TensorProto.FLOAT, ["batch", None])],
+        tensors,
+    )
     wrapped = helper.make_model(graph, opset_imports=model.opset_import, functions=model.functions)
     wrapped.ir_version = model.ir_version
     return wrapped
 
 
-def _dimension(wrapped: Any, path: Path, preprocessing: Preprocessing) -> int:
-    """Entries of the descriptors of two images."""
+def _all_at_once(model: Any, taken: str, given: str) -> tuple[list[Any], list[Any]]:
+    """Nodes and tensors that make `found` of `normal`."""
+    from onnx import helper
+
+    ends = [helper.make_node("Identity", *names) for names in ((["normal"], [taken]), ([given], ["found"]))]
+    return [ends[0], *model.graph.node, ends[1]], list(model.graph.initializer)
+
+
+def _each_alone(model: Any, taken: str, given: str) -> tuple[list[Any], list[Any]]:
+    """The same for each image of the batch: the network is the body of a loop."""
+    from onnx import TensorProto, helper, numpy_helper
+
+    version = next(opset.version for opset in model.opset_import if opset.domain in ("", "ai.onnx"))
+    if version < 13:  # axes are an attribute
+        batch, axes = helper.make_node("Unsqueeze", ["one"], [taken], axes=[0]), []
+    else:
+        batch = helper.make_node("Unsqueeze", ["one", "axes"], [taken])
+        axes = [numpy_helper.from_array(np.array([0]), "axes")]
+    body = helper.make_graph(
+        [batch, *model.graph.node, helper.make_node("Flatten", [given], ["row"], axis=1)],
+        "each",
+        [helper.make_tensor_value_info("one", TensorProto.FLOAT, [3, None, None])],
+        [helper.make_tensor_value_info("row", TensorProto.FLOAT, [None, None])],
+        [*axes, *model.graph.initializer],
+    )
+    return [helper.make_node("Scan", ["normal"], ["found"], body=body, num_scan_inputs=1)], []
+
+
+def _tried(wrapped: Any, path: Path, preprocessing: Preprocessing) -> np.ndarray:
+    """Descriptors (N, D) of single images, of two shapes unless the preprocessing makes them one.
+
+    Raises
+    ------
+    CheckpointError
+        If one of them is not of D numbers, or the network does not run on it.
+    """
+    lying = _pictures()
+    square = lying[0][:, : _TRIED[0]]
+    images = lying if preprocessing.resize == "exact" else [*lying, square]
+    rows: list[np.ndarray] = []
+    for image in images:
+        resized = resize([image], preprocessing)
+        height, width = resized.shape[1:3]
+        try:
+            found = _run(wrapped, resized)
+        except Exception as error:  # ONNX Runtime raises a different class for each reason
+            raise CheckpointError(
+                f"{path} does not run on an image of {width}x{height} pixels: {_reason(error)}; "
+                "state the size that it takes"
+            ) from error
+        if found.ndim != 2 or len(found) != 1:
+            raise CheckpointError(f"{path} gives {found.shape} for one image; expected one row")
+        if rows and found.shape != rows[0].shape:
+            raise CheckpointError(
+                f"{path} gives {found.shape[1]} numbers for an image of {width}x{height} pixels and "
+                f"{rows[0].shape[1]} for one of another shape; state one size for all images"
+            )
+        rows.append(found)
+    return np.concatenate(rows)
+
+
+def _is_the_same_in_a_batch(wrapped: Any, rows: np.ndarray, preprocessing: Preprocessing) -> bool:
+    try:
+        found = _run(wrapped, resize(_pictures(), preprocessing))
+    except Exception:  # as above: it takes one image at a time
+        return False
+    return found.shape == rows[:2].shape and np.allclose(found, rows[:2], atol=_SAME)
+
+
+def _run(wrapped: Any, resized: np.ndarray) -> np.ndarray:
     import onnxruntime
 
-    images = resize(_pictures(), preprocessing).astype(np.float32)
     options = onnxruntime.SessionOptions()
     options.log_severity_level = 4
-    try:
-        session = onnxruntime.InferenceSession(
-            wrapped.SerializeToString(), options, providers=["CPUExecutionProvider"]
-        )
-        found = session.run([OUTPUT], {INPUT: images})[0]
-    except Exception as error:  # ONNX Runtime raises a different class for each reason
-        height, width = images.shape[1:3]
-        raise CheckpointError(
-            f"{path} does not run on two images of {width}x{height} pixels: {_reason(error)}; "
-            "export it with a free first dimension, and state the size that it takes"
-        ) from error
-    if found.ndim != 2 or len(found) != 2:
-        raise CheckpointError(f"{path} gives {found.shape} for two images; expected one row for each")
-    return int(found.shape[1])
+    session = onnxruntime.InferenceSession(
+        wrapped.SerializeToString(), options, providers=["CPUExecutionProvider"]
+    )
+    return session.run([OUTPUT], {INPUT: resized.astype(np.float32)})[0]
 
 
 def _pictures() -> list[np.ndarray]:

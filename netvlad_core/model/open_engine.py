@@ -13,7 +13,8 @@ from safetensors import SafetensorError, safe_open
 
 from netvlad_core.errors import CheckpointError, NetvladError
 from netvlad_core.model.engine import Engine
-from netvlad_core.model.spec import PRECISIONS
+from netvlad_core.model.onnx_engine import OnnxFacts
+from netvlad_core.model.spec import FOREIGN, PRECISIONS
 
 _log = logging.getLogger(__name__)
 
@@ -154,6 +155,11 @@ def _why_not(weights: Path, precision: str, engine: str) -> str:
         return (
             f"{weights} cannot run in bfloat16 here: that takes torch and a checkpoint, or OpenVINO and a "
             "CPU that computes in it"
+        )
+    if weights.suffix == ".onnx" and OnnxFacts.read(weights).spec.backbone == FOREIGN:
+        return (
+            f"{weights} cannot run in {precision}: a network of another project keeps the precision of its "
+            "file; take 'auto'"
         )
     wanted = "float32" if precision == "auto" else precision
     without = "" if find_spec("torch") else " without torch"

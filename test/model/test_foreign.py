@@ -13,6 +13,7 @@ from onnx import TensorProto, helper, numpy_helper
 
 from netvlad_core import Extractor
 from netvlad_core.errors import CheckpointError
+from netvlad_core.model.checkpoints import load_checkpoint
 from netvlad_core.model.foreign import wrap_network
 from netvlad_core.model.preprocessing import Preprocessing
 
@@ -62,6 +63,66 @@ def test_descriptor_is_that_of_the_network_normalised(engine: str, tmp_path: Pat
     assert extractor.model_id.startswith("theirs@")
 
 
+class _Small(torch.nn.Module):
+    """A network of nobody's: its descriptor is that of the image, or depends on the others in the batch."""
+
+    def __init__(self, mixes: bool) -> None:
+        super().__init__()
+        torch.manual_seed(0)
+        self.layers = torch.nn.Sequential(torch.nn.Conv2d(3, 8, 5, 4), torch.nn.ReLU(), torch.nn.AvgPool2d(5))
+        self.mixes = mixes
+
+    def forward(self, images: torch.Tensor) -> torch.Tensor:
+        rows = self.layers(images).flatten(1)
+        return rows - 0.5 * rows.mean(0, keepdim=True) if self.mixes else rows
+
+
+@pytest.mark.parametrize("opset", [11, 17])
+@pytest.mark.parametrize(("batch", "mixes"), [("static", False), ("dynamic", False), ("dynamic", True)])
+def test_exported_network_gives_each_image_its_own_descriptor(
+    batch: str, mixes: bool, opset: int, tmp_path: Path
+) -> None:
+    """Most files of other projects take one image at a time; some networks mix the images of a batch."""
+    network, images = (
+        _Small(mixes).eval(),
+        np.random.default_rng(1).integers(0, 256, (3, 48, 64, 3), np.uint8),
+    )
+    axes = {"x": {0: "b"}, "y": {0: "b"}} if batch == "dynamic" else {}
+    torch.onnx.export(
+        network, (torch.rand(1, 3, 48, 64),), tmp_path / "theirs.onnx", input_names=["x"], output_names=["y"],
+        dynamic_axes=axes, opset_version=opset, dynamo=False,
+    )  # fmt: skip
+    assert wrap_network(tmp_path / "theirs.onnx", tmp_path / "ours.onnx", _EXACT).dimension == 48
+    normal = (images - np.array(_EXACT.mean)) / _EXACT.std
+    with torch.no_grad():
+        expected = [network(torch.tensor(x, dtype=torch.float32).permute(2, 0, 1)[None])[0] for x in normal]
+    expected = [(row / row.norm()).numpy() for row in expected]
+    for engine in ("onnxruntime", "openvino"):
+        extractor = Extractor.load(
+            tmp_path / "ours.onnx", "cpu", batch_size=3, precision="float32", engine=engine
+        )
+        np.testing.assert_allclose(extractor(images), expected, atol=1e-5)
+
+
+@pytest.mark.parametrize("resize", ["keep", "shorter", "multiple"])
+def test_output_whose_length_depends_on_the_image_needs_one_size(resize: str, tmp_path: Path) -> None:
+    node = helper.make_node("AveragePool", ["x"], ["y"], kernel_shape=[8, 8], strides=[8, 8])
+    given, found = (
+        [helper.make_tensor_value_info(name, TensorProto.FLOAT, ["b", 3, f"{name}h", f"{name}w"])]
+        for name in "xy"
+    )
+    graph, opset = helper.make_graph([node], "cells", given, found), helper.make_opsetid("", 17)
+    onnx.save(helper.make_model(graph, opset_imports=[opset], ir_version=9), tmp_path / "theirs.onnx")
+    size = () if resize == "keep" else (80,)
+    with pytest.raises(CheckpointError, match=r"numbers for an image of .* state one size"):
+        wrap_network(
+            tmp_path / "theirs.onnx",
+            tmp_path / "ours.onnx",
+            Preprocessing(resize, size, _EXACT.mean, _EXACT.std),
+        )
+    assert wrap_network(tmp_path / "theirs.onnx", tmp_path / "ours.onnx", _EXACT).dimension == 3 * 6 * 8
+
+
 @pytest.mark.parametrize("name", ["netvlad", "gem", "strange name@1"])
 def test_file_may_have_any_name(name: str, tmp_path: Path) -> None:
     wrap_network(_file(tmp_path / f"{name}.onnx"), tmp_path / "ours.onnx", _EXACT)
@@ -90,7 +151,6 @@ def test_other_output_and_other_preprocessing_are_other_models(tmp_path: Path) -
 @pytest.mark.parametrize(
     ("make", "message"),
     [
-        (lambda path: _file(path, batch=1), "free first dimension"),
         (lambda path: _file(path, kind=TensorProto.FLOAT16), "no images"),
         (lambda path: path.write_bytes(b"\x08\x07" + bytes(100)), "damaged or no ONNX network"),
         (lambda path: None, "there is no ONNX file"),
@@ -103,6 +163,31 @@ def test_what_cannot_be_wrapped_is_refused_and_leaves_no_file(
     with pytest.raises(CheckpointError, match=message):
         wrap_network(tmp_path / "theirs.onnx", tmp_path / "ours.onnx", _EXACT)
     assert not (tmp_path / "ours.onnx").exists()
+
+
+def test_network_in_training_mode_is_refused(tmp_path: Path) -> None:
+    """Dropout that is left on."""
+    nodes = [
+        helper.make_node("GlobalAveragePool", ["x"], ["mean"]),
+        helper.make_node("RandomUniformLike", ["mean"], ["noise"]),
+        helper.make_node("Mul", ["mean", "noise"], ["y"]),
+    ]
+    x = helper.make_tensor_value_info("x", TensorProto.FLOAT, ["b", 3, "h", "w"])
+    y = helper.make_tensor_value_info("y", TensorProto.FLOAT, ["b", 3, 1, 1])
+    graph, opset = helper.make_graph(nodes, "noisy", [x], [y]), helper.make_opsetid("", 17)
+    onnx.save(helper.make_model(graph, opset_imports=[opset], ir_version=9), tmp_path / "theirs.onnx")
+    with pytest.raises(CheckpointError, match="another descriptor each time"):
+        wrap_network(tmp_path / "theirs.onnx", tmp_path / "ours.onnx", _EXACT)
+    assert not (tmp_path / "ours.onnx").exists()
+
+
+@pytest.mark.parametrize("precision", ["int8", "float16"])
+def test_precision_that_its_file_has_not_is_refused(precision: str, tmp_path: Path) -> None:
+    wrap_network(_file(tmp_path / "theirs.onnx"), tmp_path / "ours.onnx", _EXACT)
+    with pytest.raises(CheckpointError, match="keeps the precision of its file"):
+        Extractor.load(tmp_path / "ours.onnx", "cpu", precision=precision)
+    with pytest.raises(CheckpointError, match="is an ONNX file, whose network only runs"):
+        load_checkpoint(tmp_path / "ours.onnx")
 
 
 def test_unknown_output_lists_the_known_ones(tmp_path: Path) -> None:
