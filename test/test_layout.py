@@ -30,7 +30,6 @@ _ELSEWHERE = {
     # Parts that are tested through what they are parts of.
     "netvlad_core/mapping/place_geometry.py": "test/localization/geometry/test_verification.py",
     "netvlad_core/localization/loops/sequence_matcher.py": "test/localization/loops/test_loop_closure.py",
-    "netvlad_core/model/dinov2.py": "test/model/test_export.py",
     "netvlad_core/model/importers/parts.py": "test/model/importers/test_torch_layouts.py",
     "netvlad_core/training/views.py": "test/training/test_sources.py",
     "netvlad_ros/launching.py": "test/ros/test_launch.py",

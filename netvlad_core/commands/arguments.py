@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from netvlad_core.commands import output, types
 from netvlad_core.data.radii import CORRECT_WITHIN
+from netvlad_core.model.aggregations import AGGREGATIONS
 from netvlad_core.model.backbones import BACKBONES, DEFAULT_BACKBONE
 from netvlad_core.model.spec import PRECISIONS, NetworkSpec
 
@@ -176,8 +177,9 @@ def add_network(command: argparse.ArgumentParser) -> None:
     add("--backbone", metavar="NAME", default=DEFAULT_BACKBONE, help=text)
     text = "its weights: checkpoint, or `imagenet` for installed ones (default: the package's)"
     add("--backbone-weights", type=types.path, metavar="FILE", help=text)
-    text = "what makes a descriptor of its feature map: netvlad, hard_vlad or gem (default: %(default)s)"
-    add("--aggregation", choices=("netvlad", "hard_vlad", "gem"), default="netvlad", metavar="A", help=text)
+    untrained = [name for name, entry in AGGREGATIONS.items() if not entry.needs_training]
+    text = f"what makes a descriptor of its feature map: {', '.join(untrained)} (default: %(default)s)"
+    add("--aggregation", choices=untrained, default="netvlad", metavar="A", help=text)
     text = "number of clusters (default: %(default)s)"
     add("--clusters", type=types.at_least(2), default=64, metavar="K", help=text)
     add("--whiten", type=types.at_least(1), metavar="D", help="whiten the descriptor to D dimensions")

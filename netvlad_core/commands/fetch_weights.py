@@ -35,4 +35,5 @@ def run(options: argparse.Namespace) -> None:
     if published.backbone:
         print(f"use it with: netvlad build-map ... --backbone {published.backbone} --backbone-weights {file}")
     else:
-        print(f"use it with: netvlad import-weights {file} --output {options.name}.safetensors")
+        beside = " --backbone-weights dinov2_vitg14_pretrain.pth" if options.name.startswith("anyloc") else ""
+        print(f"use it with: netvlad import-weights {file}{beside} --output {options.name}.safetensors")

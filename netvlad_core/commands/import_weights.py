@@ -1,9 +1,11 @@
 """Convert the weights of another project into a checkpoint.
 
 Recognised by their content: .mat files of hloc, checkpoints of Nanne/pytorch-NetVlad, Patch-NetVLAD, the
-deep-VG benchmark, OpenIBL, CosPlace, EigenPlaces, SALAD, MegaLoc and BoQ. Nothing in the file is executed.
+deep-VG benchmark, OpenIBL, CosPlace, EigenPlaces, SALAD, CliqueMining, MegaLoc, BoQ and MixVPR, and AnyLoc's
+cluster centres with DINOv2's own file. Nothing in the files is executed.
 
     netvlad import-weights Pitts30K_struct.mat --output pitts30k.safetensors
+    netvlad import-weights c_centers.pt --backbone-weights dinov2_vitg14_pretrain.pth --output any.safetensors
 
 Any network in an ONNX file that gives one vector an image is wrapped, with the preprocessing that you state;
 the new file runs everywhere where a network of `netvlad export` runs:
@@ -27,6 +29,8 @@ def add_arguments(command: argparse.ArgumentParser) -> None:
     add("file", type=types.path, metavar="WEIGHTS", help="file as the project published it")
     text = "checkpoint to write (.safetensors)"
     add("--output", type=types.output_file, required=True, metavar="FILE", help=text)
+    text = "of a file without its backbone, AnyLoc's: weights of DINOv2 as published"
+    add("--backbone-weights", type=types.path, metavar="FILE", help=text)
     text = "keep the first D entries of a whitened descriptor (default: all)"
     add("--dimension", type=types.at_least(1), metavar="D", help=text)
     add = command.add_argument_group("preprocessing of an ONNX file").add_argument
@@ -61,8 +65,8 @@ def run(options: argparse.Namespace) -> None:
     from netvlad_core.model.checkpoints import CHECKPOINT_FORMAT, save_checkpoint
     from netvlad_core.model.importers import import_weights
 
-    check_outputs({options.output: CHECKPOINT_FORMAT}, (options.file,))
-    network, project = import_weights(options.file)
+    check_outputs({options.output: CHECKPOINT_FORMAT}, (options.file, options.backbone_weights))
+    network, project = import_weights(options.file, options.backbone_weights)
     if options.dimension:
         network = network.crop(options.dimension)
     model_id = save_checkpoint(network, options.output)
@@ -73,6 +77,7 @@ def run(options: argparse.Namespace) -> None:
     print(f"  whitening      {f'to {spec.whitened_dimension}' if spec.whitened_dimension else 'none'}")
     print(f"  dimension      {spec.dimension}")
     print(f"  preprocessing  {spec.preprocessing}")
+    print(f"  origin         {spec.origin}")
     print(f"{options.output}: model {model_id}")
 
 

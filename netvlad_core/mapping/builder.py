@@ -240,10 +240,11 @@ def copy_network(weights: Path, folder: Path) -> None:
 
 def _export(network: PlaceNetwork, path: Path, has_packaged_backbone: bool) -> None:
     """Write the ONNX file that fast engines run; without it torch runs the checkpoint."""
-    from netvlad_core.model.export import export, missing_packages
+    from netvlad_core.model.export import export, missing_packages, too_large
 
-    if missing := missing_packages():
-        _log.info("the map gets no ONNX file: pip install %s", " ".join(missing))
+    missing = missing_packages()
+    if reason := f"pip install {' '.join(missing)}" if missing else too_large(network):
+        _log.info("the map gets no ONNX file: %s", reason)
         return
     is_like_packaged = has_packaged_backbone and network.spec == NetworkSpec.of_backbone()
     export(network, path, template=variant_path(PACKAGED_NETWORK, "float32") if is_like_packaged else None)

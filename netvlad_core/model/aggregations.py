@@ -26,6 +26,8 @@ class Aggregation:
     has_clusters : whether its clusters are fitted by k-means over local descriptors.
     takes_token : whether it needs a backbone with a token for the whole image.
     gives_unit_length : whether what it gives is L2-normalised.
+    needs_training : whether it describes nothing before it was trained.
+    has_fixed_size : whether it has weights for each cell of the map, so that images must be of one size.
     """
 
     dimension: Callable[[int, Options], int]
@@ -33,6 +35,8 @@ class Aggregation:
     has_clusters: bool = False
     takes_token: bool = False
     gives_unit_length: bool = True
+    needs_training: bool = False
+    has_fixed_size: bool = False
 
 
 def _netvlad(channels: int, options: Options) -> nn.Module:
@@ -66,6 +70,18 @@ def _boq(channels: int, options: Options) -> nn.Module:
     return BoQ(channels, *(options[name] for name in ("width", "queries", "layers", "rows")))
 
 
+def _mixvpr(channels: int, options: Options) -> nn.Module:
+    from netvlad_core.model.mixvpr import MixVPR
+
+    return MixVPR(channels, *(options[name] for name in ("cells", "mixers", "hidden", "width", "rows")))
+
+
+def _class_token(channels: int, options: Options) -> nn.Module:
+    from netvlad_core.model.class_token import ClassToken
+
+    return ClassToken()
+
+
 def _vlad_dimension(channels: int, options: Options) -> int:
     return options["clusters"] * channels
 
@@ -74,12 +90,22 @@ def _salad_dimension(channels: int, options: Options) -> int:
     return options["clusters"] * options["cluster_dimension"] + options["token_dimension"]
 
 
+def _reduced_dimension(channels: int, options: Options) -> int:
+    return options["width"] * options["rows"]
+
+
+def _channels(channels: int, options: Options) -> int:
+    return channels
+
+
 AGGREGATIONS: dict[str, Aggregation] = {
     "netvlad": Aggregation(_vlad_dimension, _netvlad, has_clusters=True),
     "hard_vlad": Aggregation(_vlad_dimension, _hard_vlad, has_clusters=True),
-    "gem": Aggregation(lambda channels, options: channels, _gem, gives_unit_length=False),
-    "salad": Aggregation(_salad_dimension, _salad, takes_token=True),
-    "boq": Aggregation(lambda channels, options: options["width"] * options["rows"], _boq),
+    "gem": Aggregation(_channels, _gem, gives_unit_length=False),
+    "salad": Aggregation(_salad_dimension, _salad, takes_token=True, needs_training=True),
+    "boq": Aggregation(_reduced_dimension, _boq, needs_training=True),
+    "mixvpr": Aggregation(_reduced_dimension, _mixvpr, needs_training=True, has_fixed_size=True),
+    "class_token": Aggregation(_channels, _class_token, takes_token=True, gives_unit_length=False),
 }
 
 

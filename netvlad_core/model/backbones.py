@@ -97,10 +97,10 @@ def _efficientnet_lite0() -> nn.Module:
     return EfficientNetLite0()
 
 
-def _dinov2(channels: int, heads: int, **options: bool) -> nn.Module:
+def _dinov2(channels: int, heads: int, blocks: int, **options: bool) -> nn.Module:
     from netvlad_core.model.dinov2 import DinoV2
 
-    return DinoV2(channels, heads, **options)
+    return DinoV2(channels, heads, blocks, **options)
 
 
 _LITE0_240 = Preprocessing("shorter", (240,), (127.0,) * 3, (128.0,) * 3)
@@ -119,15 +119,45 @@ BACKBONES: dict[str, Backbone] = {
     "resnet18_layer4": Backbone(512, 32, _IMAGENET_480, lambda: _resnet("resnet18", 4)),
     "resnet50_layer4": Backbone(2048, 32, _IMAGENET_480, lambda: _resnet("resnet50", 4)),
     "resnet101_layer4": Backbone(2048, 32, _IMAGENET_480, lambda: _resnet("resnet101", 4)),
-    # Normalised patch tokens of the last block.
-    "dinov2_vits14": Backbone(384, 14, _IMAGENET_322, lambda: _dinov2(384, 6)),
-    "dinov2_vitb14": Backbone(768, 14, _IMAGENET_322, lambda: _dinov2(768, 12)),
-    "dinov2_vitb14_token": Backbone(
-        768, 14, _IMAGENET_322, lambda: _dinov2(768, 12, has_token=True), has_token=True
-    ),
-    # Patch tokens before the last normalisation.
-    "dinov2_vitb14_raw": Backbone(768, 14, _IMAGENET_322, lambda: _dinov2(768, 12, is_normalized=False)),
+    "resnet152_layer4": Backbone(2048, 32, _IMAGENET_480, lambda: _resnet("resnet152", 4)),
 }
+
+
+@dataclass(frozen=True)
+class _Transformer:
+    """A size of DINOv2: channels, heads, blocks, and the block whose values AnyLoc takes."""
+
+    channels: int
+    heads: int
+    blocks: int
+    of_values: int
+    has_gates: bool = False
+
+    def entry(self, blocks: int | None = None, has_token: bool = False, **options: bool) -> Backbone:
+        size = (self.channels, self.heads, blocks or self.blocks)
+        options = {**options, "has_token": has_token, "has_gates": self.has_gates}
+        return Backbone(
+            self.channels, 14, _IMAGENET_322, lambda: _dinov2(*size, **options), has_token=has_token
+        )
+
+
+DINOV2 = {
+    "dinov2_vits14": _Transformer(384, 6, 12, of_values=10),
+    "dinov2_vitb14": _Transformer(768, 12, 12, of_values=10),
+    "dinov2_vitl14": _Transformer(1024, 16, 24, of_values=20),
+    "dinov2_vitg14": _Transformer(1536, 24, 40, of_values=31, has_gates=True),
+}
+
+for _name, _size in DINOV2.items():
+    BACKBONES |= {
+        # Normalised patch tokens of the last block, and with the token of the whole image.
+        _name: _size.entry(),
+        f"{_name}_token": _size.entry(has_token=True),
+        # Patch tokens before the last normalisation.
+        f"{_name}_raw": _size.entry(is_normalized=False),
+        # Values of a block's attention, whose number counts from 0.
+        f"{_name}_value": _size.entry(_size.of_values + 1, gives_values=True),
+    }
 
 
 def backbone_named(name: str) -> Backbone:

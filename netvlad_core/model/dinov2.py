@@ -7,6 +7,7 @@ names of the published checkpoints; registers and masks are not used.
 from __future__ import annotations
 
 from collections import OrderedDict
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -27,8 +28,16 @@ _CUBIC = -0.75
 class DinoV2(nn.Module):
     """Images (B, 3, H, W) -> patch tokens (B, D, H // 14, W // 14) after the last normalisation, or before.
 
-    With `has_token` the classification token (B, D) comes with them. Images whose sides are no multiples of
-    14 are cropped about their centre. ViT-S has D = 384 channels and 6 heads, ViT-B 768 and 12.
+    Images whose sides are no multiples of 14 are cropped about their centre.
+
+    Parameters
+    ----------
+    channels, heads, blocks : D and the rest of the size: 384, 6, 12 of ViT-S, 768, 12, 12 of ViT-B, 1024, 16,
+        24 of ViT-L and 1536, 24, 40 of ViT-g.
+    has_token : whether the classification token (B, D) comes with the patch tokens.
+    is_normalized : whether the last normalisation is applied.
+    has_gates : whether the perceptrons are gated (SwiGLU), those of ViT-g.
+    gives_values : whether the patches have the values of the last block's attention instead of its tokens.
     """
 
     def __init__(
@@ -38,18 +47,24 @@ class DinoV2(nn.Module):
         blocks: int = _BLOCKS,
         has_token: bool = False,
         is_normalized: bool = True,
+        has_gates: bool = False,
+        gives_values: bool = False,
     ) -> None:
         super().__init__()
         self._has_token = has_token
         self.cls_token = nn.Parameter(torch.zeros(1, 1, channels))
         self.pos_embed = nn.Parameter(0.02 * torch.randn(1, 1 + _GRID**2, channels))
         self.patch_embed = nn.ModuleDict({"proj": nn.Conv2d(3, channels, _PATCH, _PATCH)})
-        self.blocks = nn.Sequential(*(_Block(channels, heads) for _ in range(blocks)))
+        whole = blocks - gives_values
+        self.blocks = nn.Sequential(*(_Block(channels, heads, has_gates) for _ in range(whole)))
+        if gives_values:
+            self.blocks.append(_Values(channels))
+        is_normalized = is_normalized and not gives_values
         self.norm = nn.LayerNorm(channels, _LAYER_NORM_EPSILON) if is_normalized else nn.Identity()
 
     def forward(self, images: Tensor) -> Tensor | tuple[Tensor, Tensor]:
         rows, columns = images.shape[2] // _PATCH, images.shape[3] // _PATCH
-        top, left = images.shape[2] % _PATCH // 2, images.shape[3] % _PATCH // 2
+        top, left = (_half(side % _PATCH) for side in images.shape[2:])
         cropped = images[:, :, top : top + rows * _PATCH, left : left + columns * _PATCH]
         patches = self.patch_embed["proj"](cropped).flatten(2).transpose(1, 2)
         patches = patches + self._positions(rows, columns).to(patches.dtype)
@@ -65,6 +80,11 @@ class DinoV2(nn.Module):
         offset = _CELL_OFFSET * torch.sym_min(1, (rows - _GRID) ** 2 + (columns - _GRID) ** 2)
         down, across = (_cubic_weights(cells, offset, grid) for cells in (rows, columns))
         return torch.einsum("ri,cj,ijd->rcd", down, across, grid).flatten(0, 1)
+
+
+def _half(pixels: int) -> int:
+    """Half of the pixels to crop; that of an odd number is rounded to an even one, as in torchvision."""
+    return pixels // 2 + pixels % 4 // 3
 
 
 def _cubic_weights(cells: int, offset: float, like: Tensor) -> Tensor:
@@ -85,21 +105,54 @@ def _cubic_weights(cells: int, offset: float, like: Tensor) -> Tensor:
 class _Block(nn.Module):
     """Attention, then a perceptron, each normalised before and scaled by channel after."""
 
-    def __init__(self, channels: int, heads: int) -> None:
+    def __init__(self, channels: int, heads: int, has_gates: bool) -> None:
         super().__init__()
         self.norm1 = nn.LayerNorm(channels, _LAYER_NORM_EPSILON)
         self.attn = _Attention(channels, heads)
         self.ls1 = nn.ParameterDict({"gamma": torch.ones(channels)})
         self.norm2 = nn.LayerNorm(channels, _LAYER_NORM_EPSILON)
-        wide = _MLP_RATIO * channels
-        self.mlp = nn.Sequential(
-            OrderedDict(fc1=nn.Linear(channels, wide), gelu=nn.GELU(), fc2=nn.Linear(wide, channels))
-        )
+        self.mlp: nn.Module = _Gated(channels) if has_gates else _perceptron(channels)
         self.ls2 = nn.ParameterDict({"gamma": torch.ones(channels)})
 
     def forward(self, tokens: Tensor) -> Tensor:
         tokens = tokens + self.attn(self.norm1(tokens)) * self.ls1["gamma"]
         return tokens + self.mlp(self.norm2(tokens)) * self.ls2["gamma"]
+
+
+class _Values(nn.Module):
+    """The values (B, n, D) that a block's attention would weigh."""
+
+    def __init__(self, channels: int) -> None:
+        super().__init__()
+        self.norm1 = nn.LayerNorm(channels, _LAYER_NORM_EPSILON)
+        # Queries and keys are not used, but stand in one tensor with the values.
+        self.attn = nn.ModuleDict({"qkv": nn.Linear(channels, 3 * channels)})
+
+    def forward(self, tokens: Tensor) -> Tensor:
+        qkv: Any = self.attn["qkv"]
+        rows = slice(-tokens.shape[2], None)
+        return functional.linear(self.norm1(tokens), qkv.weight[rows], qkv.bias[rows])
+
+
+def _perceptron(channels: int) -> nn.Module:
+    wide = _MLP_RATIO * channels
+    return nn.Sequential(
+        OrderedDict(fc1=nn.Linear(channels, wide), gelu=nn.GELU(), fc2=nn.Linear(wide, channels))
+    )
+
+
+class _Gated(nn.Module):
+    """A perceptron whose hidden units are gated (Shazeer, 2020), with as many weights as the plain one."""
+
+    def __init__(self, channels: int) -> None:
+        super().__init__()
+        wide = (_MLP_RATIO * channels * 2 // 3 + 7) // 8 * 8
+        self.w12 = nn.Linear(channels, 2 * wide)
+        self.w3 = nn.Linear(wide, channels)
+
+    def forward(self, tokens: Tensor) -> Tensor:
+        gates, values = self.w12(tokens).chunk(2, dim=-1)
+        return self.w3(functional.silu(gates) * values)
 
 
 class _Attention(nn.Module):

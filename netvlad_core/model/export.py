@@ -20,6 +20,7 @@ from torch import Tensor, nn
 
 from netvlad_core.errors import NetvladError
 from netvlad_core.files import written_whole
+from netvlad_core.model.aggregations import aggregation_named
 from netvlad_core.model.network import PlaceNetwork
 from netvlad_core.model.onnx_engine import FORMAT, INPUT, OUTPUT, OnnxEngine, with_sum
 from netvlad_core.model.preprocessing import Preprocessing, resize
@@ -86,16 +87,19 @@ def export(
     if precision == "int8" and not samples:
         raise NetvladError("int8 is calibrated on your own images: name a drive, a catalogue or a folder")
     graph = _Graph(network).eval()
+    is_fixed = aggregation_named(network.spec.aggregation).has_fixed_size
     if template is not None:
         model = _refitted(template, network)
     else:
-        model = _traced(graph if precision == "int8" else _Graph(network, precision).eval())
+        traced = graph if precision == "int8" else _Graph(network, precision).eval()
+        model = _traced(traced, preprocessing.size if is_fixed else None)
     if precision == "int8":
         model = _quantized(model, samples, _aggregation_of(network))
     _describe(model, network, precision)
     with written_whole(path) as partial:
         partial.write_bytes(with_sum(model.SerializeToString()))
-        agreement = _compare(OnnxEngine(partial, "cpu"), graph, samples or _random_pictures(preprocessing))
+        samples = samples or _random_pictures(preprocessing)
+        agreement = _compare(OnnxEngine(partial, "cpu"), graph, samples, is_fixed)
         if not agreement.similarity >= _LOWEST_SIMILARITY[precision]:
             raise NetvladError(
                 f"the exported network in {precision} is not the one that torch runs: similarity of their "
@@ -138,25 +142,42 @@ def _check_possible(network: PlaceNetwork, precision: str) -> None:
         )
     if missing := missing_packages():
         raise NetvladError(f"the export needs packages that are missing: pip install {' '.join(missing)}")
-    size = sum(tensor.numel() * tensor.element_size() for tensor in network.state_dict().values())
-    if size > _LARGEST_FILE_BYTES:
-        raise NetvladError(
-            f"the network has {size / 1e9:.1f} GB of weights and an ONNX file holds 2 GB; most are in the "
-            "whitening: whiten to fewer dimensions"
-        )
+    if reason := too_large(network, precision):
+        raise NetvladError(reason)
 
 
-def _traced(graph: _Graph) -> Any:
-    """ModelProto with free batch, height and width."""
-    height, width = (torch.export.Dim(name, min=_SMALLEST_TRACED_SIDE) for name in ("height", "width"))
+def too_large(network: PlaceNetwork, precision: str = "float32") -> str:
+    """Why the network does not fit into an ONNX file, and what to do; empty if it does."""
+    backbone = _bytes_of(network.backbone) // (2 if precision == "float16" else 1)
+    whitening = _bytes_of(network.whitening)
+    size = backbone + _bytes_of(network.aggregation) + whitening
+    if size <= _LARGEST_FILE_BYTES:
+        return ""
+    part, remedy = "backbone", "export float16 if that is half enough, or run it by torch"
+    if whitening > backbone:
+        part, remedy = "whitening", "whiten to fewer dimensions"
+    return (
+        f"the network has {size / 1e9:.1f} GB of weights and an ONNX file holds 2 GB; most are in the "
+        f"{part}: {remedy}"
+    )
+
+
+def _bytes_of(module: nn.Module) -> int:
+    return sum(tensor.numel() * tensor.element_size() for tensor in module.state_dict().values())
+
+
+def _traced(graph: _Graph, size: tuple[int, ...] | None) -> Any:
+    """ModelProto with free batch, and with free height and width or these."""
+    sides = (torch.export.Dim(name, min=_SMALLEST_TRACED_SIDE) for name in ("height", "width"))
+    free = {} if size else dict(enumerate(sides, start=1))
     with _silence():
         program = torch.onnx.export(
             graph,
-            (torch.zeros(2, 98, 126, 3),),
+            (torch.zeros(2, *(size or (98, 126)), 3),),
             dynamo=True,
             input_names=[INPUT],
             output_names=[OUTPUT],
-            dynamic_shapes=({0: torch.export.Dim("batch"), 1: height, 2: width},),
+            dynamic_shapes=({0: torch.export.Dim("batch"), **free},),
             opset_version=_OPSET,
             verbose=False,
         )
@@ -237,13 +258,18 @@ def _random_pictures(preprocessing: Preprocessing) -> list[np.ndarray]:
     return [resize([picture.repeat(20, axis=0).repeat(20, axis=1)], preprocessing) for picture in blocks]
 
 
-def _compare(engine: OnnxEngine, graph: _Graph, samples: list[np.ndarray]) -> Agreement:
-    """Compare on a whole image, and on a wide and a high part of images, in batches of one, two and three."""
+def _compare(engine: OnnxEngine, graph: _Graph, samples: list[np.ndarray], is_fixed: bool) -> Agreement:
+    """Compare on a whole image, and on a wide and a high part of images, in batches of one, two and three.
+
+    If the size is fixed, the parts are whole images, too.
+    """
     alike = [sample for sample in samples if sample.shape == samples[0].shape]
     chosen = np.resize(np.arange(len(alike)), 3)  # the first ones again if there are fewer
     pixels = np.concatenate([alike[index] for index in chosen]).astype(np.float32)
     height, width = pixels.shape[1:3]
     wide, high = max(_SMALLEST_TRACED_SIDE, height // 2 + 1), max(_SMALLEST_TRACED_SIDE, width // 3 + 2)
+    if is_fixed:
+        wide, high = height, width
     similarities, differences = [], []
     for batch in (pixels[:1], pixels[:2, :wide], pixels[:, :, :high]):
         with torch.inference_mode():

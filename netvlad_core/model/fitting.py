@@ -66,7 +66,7 @@ def fit_network(
             )
         layer: Any = network.aggregation
         layer.initialize(cluster(samples, spec.clusters, seed), samples)
-    elif spec.settings:
+    elif aggregation_named(spec.aggregation).needs_training:
         raise NetvladError(f"{spec.aggregation} has to be trained: import weights, netvlad import-weights")
     if spec.whitened_dimension is None:
         return network.eval()

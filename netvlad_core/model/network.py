@@ -45,6 +45,8 @@ class PlaceNetwork(nn.Module):
                 f"{spec.backbone} has {'one' if backbone.has_token else 'none'}"
             )
         aggregated = spec.aggregated_dimension  # raises where a setting is missing
+        if aggregation.has_fixed_size:
+            _check_size(spec)
         self.backbone = backbone.build()
         self.add_module(spec.aggregation, aggregation.build(backbone.channels, spec.options))
         self.whitening: nn.Module = nn.Identity()
@@ -62,7 +64,7 @@ class PlaceNetwork(nn.Module):
 
     def aggregate(self, features: Features) -> Tensor:
         """Descriptors of the backbone's output, in any precision: all that comes after the backbone."""
-        kind = next(self.aggregation.parameters()).dtype
+        kind = next((weight.dtype for weight in self.aggregation.parameters()), torch.float32)
         single = features.to(kind) if isinstance(features, Tensor) else tuple(f.to(kind) for f in features)
         aggregated = self.aggregation(single)
         if self._normalizes:
@@ -90,13 +92,29 @@ class PlaceNetwork(nn.Module):
 
     def fingerprint(self) -> str:
         """model_id: the name and a short hash over description and weights, by which descriptors compare."""
-        digest = hashlib.sha256(self.spec.to_json().encode())
+        digest = hashlib.sha256(self.spec.identity().encode())
         for key, tensor in sorted(self.state_dict().items()):
             if key.endswith("num_batches_tracked"):  # bookkeeping of training, no part of the function
                 continue
             digest.update(f"{key} {tensor.dtype} {tuple(tensor.shape)}".encode())
             digest.update(tensor.detach().cpu().contiguous().numpy().tobytes())
         return f"{self.spec.name}@{digest.hexdigest()[:12]}"
+
+
+def _check_size(spec: NetworkSpec) -> None:
+    """Raise CheckpointError unless images give as many cells as the aggregation has weights for."""
+    cells, found = spec.options["cells"], None
+    if spec.preprocessing.resize == "exact":
+        with torch.device("meta"), torch.inference_mode():  # shapes only
+            features = (
+                backbone_named(spec.backbone).build().eval()(torch.empty(1, 3, *spec.preprocessing.size))
+            )
+        found = features.shape[2] * features.shape[3]
+    if found != cells:
+        raise CheckpointError(
+            f"{spec.aggregation} has weights for {cells} cells, and images of {spec.preprocessing} have "
+            f"{found or 'any number of them'}"
+        )
 
 
 class Whitening(nn.Module):

@@ -10,6 +10,7 @@ from pathlib import Path
 from netvlad_core.download import download
 from netvlad_core.errors import CheckpointError, DownloadError
 from netvlad_core.files import sha256_of
+from netvlad_core.model.backbones import DINOV2
 
 RECORD_FILE = "checksums.json"
 
@@ -38,6 +39,7 @@ _HLOC_LICENCE = "MIT (the authors' own); its host states none"
 _OPENIBL = "https://github.com/yxgeee/OpenIBL/releases/download/v0.1.0-beta"
 _PATCH = "https://huggingface.co/TobiasRobotics/Patch-NetVLAD/resolve/main"
 _TORCHVISION = "https://download.pytorch.org/models"
+_ANYLOC = "https://github.com/AnyLoc/DINO/releases/download/v1"
 _DINOV2 = "https://dl.fbaipublicfiles.com/dinov2"
 _COSPLACE = "https://github.com/gmberton/CosPlace/releases/download/v1.0"
 _EIGENPLACES = "https://github.com/gmberton/EigenPlaces/releases/download/v1.0"
@@ -68,6 +70,7 @@ PUBLISHED = {
             ("ResNet18", (32, 64, 128, 256, 512)),
             ("ResNet50", (32, 64, 128, 256, 512, 1024, 2048)),
             ("ResNet101", (32, 64, 128, 256, 512, 1024, 2048)),
+            ("ResNet152", (32, 64, 128, 256, 512, 1024, 2048)),
         )
         for size in sizes
     },
@@ -98,15 +101,20 @@ PUBLISHED = {
             ("mobilenet_v3", "mobilenet_v3_large", "8738ca79"),
         )
     },
+    **{model: _published(f"{_DINOV2}/{model}/{model}_pretrain.pth", "Apache-2.0", model) for model in DINOV2},
     **{
-        model: _published(f"{_DINOV2}/{model}/{model}_pretrain.pth", "Apache-2.0", model)
-        for model in ("dinov2_vits14", "dinov2_vitb14")
+        f"anyloc-{domain}": _published(
+            f"{_ANYLOC}/dinov2_vitg14_l31_value_c32_{domain}_c_centers.pt", "BSD-3-Clause"
+        )
+        for domain in ("indoor", "urban", "aerial", "structured", "unstructured", "global")
     },
 }
 # Google Drive gives large files only to browsers.
 BY_HAND = {
     "Nanne/pytorch-NetVlad": "https://github.com/Nanne/pytorch-NetVlad",
     "the deep-VG benchmark": "https://github.com/gmberton/deep-visual-geo-localization-benchmark",
+    "MixVPR": "https://github.com/amaralibey/MixVPR",
+    "CliqueMining": "https://github.com/serizba/cliquemining",
 }
 
 

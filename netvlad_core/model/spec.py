@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
 from netvlad_core.errors import CheckpointError
@@ -24,6 +24,7 @@ FOREIGN = "onnx"
 _LATER = ("aggregation", "settings")
 _OF_NETVLAD = ("assignment_bias", "intra_normalization")
 _LARGEST_SETTING = 2**16
+_LONGEST_ORIGIN = 200
 
 
 @dataclass(frozen=True)
@@ -39,6 +40,7 @@ class NetworkSpec:
     whitened_dimension : output of the PCA whitening, or None without whitening.
     aggregation : key of the table of aggregations.
     settings : what else the aggregation's constructor takes, SALAD's and BoQ's for two: whole numbers.
+    origin : project and licence of imported weights, for display; no part of what the network computes.
     """
 
     backbone: str
@@ -49,11 +51,14 @@ class NetworkSpec:
     whitened_dimension: int | None = None
     aggregation: str = "netvlad"
     settings: Mapping[str, int] = field(default_factory=dict)
+    origin: str = field(default="", compare=False)
 
     def __post_init__(self) -> None:
         for name, value in self.settings.items():
             if type(value) is not int or not 0 < value <= _LARGEST_SETTING:
                 raise CheckpointError(f"the setting {name} of {self.aggregation} is {value!r}")
+        if not isinstance(self.origin, str) or len(self.origin) > _LONGEST_ORIGIN:
+            raise CheckpointError(f"the origin of the weights is no short text: {str(self.origin)[:40]!r}")
 
     @classmethod
     def of_backbone(cls, name: str = DEFAULT_BACKBONE, **options: Any) -> NetworkSpec:
@@ -93,12 +98,18 @@ class NetworkSpec:
     def to_json(self) -> str:
         return json.dumps(self.stated(), sort_keys=True)
 
+    def identity(self) -> str:
+        """The text that tells networks apart: all but their origin."""
+        return replace(self, origin="").to_json()
+
     def stated(self) -> dict[str, Any]:
         """The fields that have a meaning for this aggregation."""
         if self.backbone == FOREIGN or not aggregation_named(self.aggregation).has_clusters:
             unused: tuple[str, ...] = ("clusters", *_OF_NETVLAD)
         else:
             unused = _LATER if self.aggregation == "netvlad" else _OF_NETVLAD
+        if not self.origin:
+            unused = (*unused, "origin")
         return {name: value for name, value in asdict(self).items() if name not in unused}
 
     @classmethod

@@ -51,6 +51,7 @@ class TrainingConfig:
     weights: str = setting("", "Checkpoint to begin with, or packaged; empty: clusters are fitted.")
     backbone: str = setting(DEFAULT_BACKBONE, "Backbone of the network that is fitted.")
     backbone_weights: str = setting("", "File with its weights, or imagenet; empty: the package's own.")
+    aggregation: str = setting("netvlad", "Its aggregation: netvlad, hard_vlad, gem or class_token.")
     clusters: int = setting(64, "Clusters of the network that is fitted.", 2)
     positive_radius: float = setting(POSITIVE_WITHIN, "Metres; a nearer image may be a positive.", 0)
     min_distance: float = setting(1.0, "Metres; a positive is farther than this.", 0)

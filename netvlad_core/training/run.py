@@ -135,7 +135,9 @@ def _initial_network(config: TrainingConfig, database: Views, run: Run) -> Place
     if run.processes.is_first and not path.is_file():
         network = fit_network(
             lambda: _sample(database),
-            NetworkSpec.of_backbone(config.backbone, clusters=config.clusters),
+            NetworkSpec.of_backbone(
+                config.backbone, clusters=config.clusters, aggregation=config.aggregation
+            ),
             Path(config.backbone_weights) if config.backbone_weights else None,
             config.seed,
             str(run.processes.device),

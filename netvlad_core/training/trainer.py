@@ -211,10 +211,11 @@ class Trainer:
 
 
 def train_only(network: PlaceNetwork, trainable: str | int) -> list[nn.Parameter]:
-    """Let a part of the network learn and freeze the rest; raises NetvladError if it has fewer blocks.
+    """Let a part of the network learn and freeze the rest.
 
     `trainable` is "head" (all behind the backbone), "all", or the number of last blocks of the backbone that
-    learn with the head. With VGG16, 3 is the paper's "from conv5_1 up".
+    learn with the head. With VGG16, 3 is the paper's "from conv5_1 up". Raises NetvladError if there are
+    fewer blocks, or nothing learns.
     """
     network.requires_grad_(trainable == "all")
     network.aggregation.requires_grad_(True)
@@ -227,7 +228,13 @@ def train_only(network: PlaceNetwork, trainable: str | int) -> list[nn.Parameter
             )
         for block in found[-trainable:]:
             block.requires_grad_(True)
-    return [parameter for parameter in network.parameters() if parameter.requires_grad]
+    learning = [parameter for parameter in network.parameters() if parameter.requires_grad]
+    if not learning:
+        raise NetvladError(
+            f"{network.spec.aggregation} has no weights and the backbone is frozen: set trainable to the "
+            "number of its last blocks that shall learn, or to all"
+        )
+    return learning
 
 
 def blocks(module: nn.Module) -> list[nn.Module]:

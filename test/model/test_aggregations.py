@@ -20,8 +20,11 @@ from netvlad_core.model.spec import NetworkSpec
 _SETTINGS = {
     "salad": {"clusters": 3, "cluster_dimension": 4, "token_dimension": 5},
     "boq": {"width": 64, "queries": 2, "layers": 1, "rows": 3},
+    "mixvpr": {"cells": 63, "mixers": 2, "hidden": 5, "width": 6, "rows": 2},
 }
-_DIMENSIONS = {"netvlad": 448, "hard_vlad": 448, "gem": 112, "salad": 17, "boq": 192}
+_DIMENSIONS = {
+    "netvlad": 448, "hard_vlad": 448, "gem": 112, "salad": 17, "boq": 192, "mixvpr": 12, "class_token": 64,
+}  # fmt: skip
 
 
 def _spec(name: str, monkeypatch: pytest.MonkeyPatch) -> NetworkSpec:
@@ -30,7 +33,10 @@ def _spec(name: str, monkeypatch: pytest.MonkeyPatch) -> NetworkSpec:
         backbone = "dinov2_vitb14_token"
         small = replace(BACKBONES[backbone], channels=64, build=lambda: DinoV2(64, 2, 1, has_token=True))
         monkeypatch.setitem(BACKBONES, backbone, small)
-    return NetworkSpec.of_backbone(backbone, clusters=4, aggregation=name, settings=_SETTINGS.get(name, {}))
+    spec = NetworkSpec.of_backbone(backbone, clusters=4, aggregation=name, settings=_SETTINGS.get(name, {}))
+    if AGGREGATIONS[name].has_fixed_size:
+        spec = replace(spec, preprocessing=replace(spec.preprocessing, resize="exact", size=(112, 140)))
+    return spec
 
 
 @pytest.mark.parametrize("name", AGGREGATIONS)
@@ -71,6 +77,20 @@ def test_backbone_must_give_what_the_aggregation_takes() -> None:
         pytest.raises(CheckpointError, match="wants a backbone with one of the tokens"),
     ):
         PlaceNetwork(spec)
+
+
+@pytest.mark.parametrize("size", [(112,), (112, 156)])
+def test_aggregation_of_one_size_wants_images_of_that_size(
+    size: tuple[int, ...], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    spec = _spec("mixvpr", monkeypatch)
+    rule = "exact" if len(size) == 2 else "shorter"
+    other = replace(spec, preprocessing=replace(spec.preprocessing, resize=rule, size=size))
+    with (
+        torch.device("meta"),
+        pytest.raises(CheckpointError, match=r"weights for 63 cells, .* have (70|any)"),
+    ):
+        PlaceNetwork(other)
 
 
 @pytest.mark.parametrize("value", [0, -1, 2**20, 1.5, True, "3"])

@@ -17,6 +17,7 @@ from netvlad_core.model.importers.parts import Parts
 from netvlad_core.model.preprocessing import Preprocessing
 
 NAME = "hloc's export of the authors' MATLAB network"
+LICENCE = "MIT (the authors' own)"
 _LONGEST_SIDE = 1024
 _MOST_COMPRESSION = 8  # trained weights are noise, which hardly compresses
 _CONVOLUTIONS = (0, 2, 5, 7, 10, 12, 14, 17, 19, 21, 24, 26, 28)

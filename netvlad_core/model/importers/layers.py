@@ -75,6 +75,24 @@ def _boq_options(tensors: Mapping[str, Tensor]) -> dict[str, Any]:
     }
 
 
+def _mixvpr(found: set[str]) -> dict[str, str]:
+    mixers = {name for name in found if name.startswith("mix.")}
+    names = {f"mixers.{name.removeprefix('mix.')}": name for name in mixers}
+    return names | _with_kinds({"by_channel": "channel_proj", "by_cell": "row_proj"})
+
+
+def _mixvpr_options(tensors: Mapping[str, Tensor]) -> dict[str, Any]:
+    return {
+        "settings": {
+            "cells": _length(tensors, "mixers.0.mix.0.bias", 400),
+            "mixers": max(1, sum(name.endswith("mix.0.bias") for name in tensors)),
+            "hidden": _length(tensors, "mixers.0.mix.1.bias", 400),
+            "width": _length(tensors, "by_channel.bias", 1024),
+            "rows": _length(tensors, "by_cell.bias", 4),
+        }
+    }
+
+
 def _with_kinds(names: Mapping[str, str]) -> dict[str, str]:
     return {f"{ours}.{kind}": f"{theirs}.{kind}" for ours, theirs in names.items() for kind in _KINDS}
 
@@ -89,4 +107,5 @@ LAYERS = {
     "gem": Layer("p", lambda found: {"p": "p"}, lambda tensors: {}),
     "salad": Layer("dust_bin", _salad, _salad_options),
     "boq": Layer("boqs.0.queries", _boq, _boq_options),
+    "mixvpr": Layer("row_proj.weight", _mixvpr, _mixvpr_options),
 }

@@ -37,13 +37,14 @@ class Parts:
     unused: tuple[str, ...] = ()
     options: Mapping[str, Any] = field(default_factory=dict)
 
-    def assemble(self, path: Path, layout: str) -> PlaceNetwork:
+    def assemble(self, path: Path, layout: str, licence: str) -> PlaceNetwork:
         """Build the network in float32; raises CheckpointError that names file, layout and misfits."""
         whitening = self.tensors.get("whitening.projection.bias")
         spec = NetworkSpec(
             self.backbone,
             self.preprocessing,
             whitened_dimension=None if whitening is None else whitening.numel(),
+            origin=f"{layout}; licence of the weights: {licence}",
             **self.options,
         )
         with torch.device("meta"):

@@ -14,16 +14,18 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from netvlad_core.model.backbones import IMAGENET_MEAN, IMAGENET_STD, backbone_named
+from netvlad_core.model.backbones import DINOV2, IMAGENET_MEAN, IMAGENET_STD, backbone_named
 from netvlad_core.model.importers.layers import LAYERS
 from netvlad_core.model.importers.parts import Parts
 from netvlad_core.model.preprocessing import Preprocessing
 
 # Backbones that those projects number.
 _NUMBERED = (
-    "vgg16", "alexnet", "resnet18", "resnet50", "resnet18_layer4", "resnet50_layer4", "resnet101_layer4",
-)  # fmt: skip
-_DINO_TOKEN, _DINO_RAW = ("dinov2_vitb14_token",), ("dinov2_vitb14_raw",)
+    *("vgg16", "alexnet", "resnet18", "resnet50"),
+    *(f"resnet{layers}_layer4" for layers in (18, 50, 101, 152)),
+)
+_RESNETS = tuple(name for name in _NUMBERED if name.startswith("resnet"))
+_DINO_TOKEN, _DINO_RAW = (tuple(f"{size}_{kind}" for size in DINOV2) for kind in ("token", "raw"))
 # Tensors of DINOv2 that a network cut out of it does not use.
 _UNUSED = ("mask_token", "norm.weight", "norm.bias")
 _KEEP = Preprocessing("keep", (), IMAGENET_MEAN, IMAGENET_STD)
@@ -36,6 +38,8 @@ _MULTIPLE_14 = replace(_KEEP, resize="multiple", size=(14,), filter="antialias-u
 _EXACT_322 = replace(_KEEP, resize="exact", size=(322, 322))
 _BICUBIC_322 = replace(_EXACT_322, filter="bicubic")
 _BICUBIC_384 = replace(_BICUBIC_322, size=(384, 384))
+_EXACT_320 = replace(_EXACT_322, size=(320, 320))
+_NO_LICENCE = "none stated"
 _VG = "the deep-VG benchmark"
 
 
@@ -48,9 +52,11 @@ class TorchLayout:
     name : name of the project.
     backbone, layer, whitening : prefixes of their tensors; no whitening: empty.
     preprocessing : resizing and normalisation of the project; no file records it.
+    licence : of the published weights, as the project states it.
     beside : what this project alone writes beside the tensors, if its names are those of another one, too.
     aggregation : key of the table of aggregations.
     backbones : keys of the table of backbones.
+    is_numbered : whether the layers of ResNet and the like have numbers instead of torchvision's names.
     """
 
     name: str
@@ -58,9 +64,11 @@ class TorchLayout:
     layer: str
     whitening: str
     preprocessing: Preprocessing
+    licence: str = "MIT"
     beside: str = ""
     aggregation: str = "netvlad"
     backbones: tuple[str, ...] = _NUMBERED
+    is_numbered: bool = True
 
     def matches(self, state: Mapping[str, Tensor]) -> int:
         """How many tensors of the state lie under this layout's prefixes."""
@@ -78,7 +86,7 @@ class TorchLayout:
 
     def take(self, state: Mapping[str, Tensor]) -> Parts:
         """Find each tensor; what is missing is left out."""
-        backbones = {name: _names_in_file(name, self.backbone) for name in self.backbones}
+        backbones = {name: self._names_in_file(name) for name in self.backbones}
         in_file = {key: tensor for key, tensor in state.items() if key.startswith(self.backbone)}
         backbone = max(backbones, key=lambda name: _agreement(backbones[name], in_file))
         names = {f"backbone.{key}": name for key, (name, _) in backbones[backbone].items()}
@@ -99,11 +107,23 @@ class TorchLayout:
         options["aggregation"] = self.aggregation
         return Parts(backbone, self.preprocessing, tensors, names, tuple(unused), options)
 
+    def _names_in_file(self, name: str) -> dict[str, tuple[str, tuple[int, ...]]]:
+        """Name in the file and shape of each tensor of a backbone."""
+        with torch.device("meta"):
+            module = backbone_named(name).build()
+        numbers = {child: str(number) for number, (child, _) in enumerate(module.named_children())}
+        names = {}
+        for key, tensor in module.state_dict().items():
+            child, _, rest = key.partition(".")
+            in_file = f"{numbers[child]}.{rest}" if self.is_numbered and name in _NUMBERED else key
+            names[key] = (self.backbone + in_file, tuple(tensor.shape))
+        return names
+
 
 LAYOUTS = (
     TorchLayout("Patch-NetVLAD", "encoder.", "pool.", "WPCA.0.", _EXACT_480),
     TorchLayout("Patch-NetVLAD, without WPCA", "encoder.", "pool.", "", _EXACT_480, beside="not_improved"),
-    TorchLayout("Nanne/pytorch-NetVlad", "encoder.", "pool.", "", _KEEP),
+    TorchLayout("Nanne/pytorch-NetVlad", "encoder.", "pool.", "", _KEEP, _NO_LICENCE),
     TorchLayout("OpenIBL", "base_model.base.", "net_vlad.", "pca_layer.", _EXACT_480_UNSCALED),
     TorchLayout(
         "CosPlace or EigenPlaces", "backbone.", "aggregation.1.", "aggregation.3.", _KEEP, aggregation="gem"
@@ -112,7 +132,25 @@ LAYOUTS = (
     TorchLayout(f"{_VG}, with a linear layer", "backbone.", "aggregation.0.", "aggregation.1.", _UNROUNDED),
     TorchLayout(_VG, "backbone.", "aggregation.", "", _UNROUNDED),
     TorchLayout(
-        "SALAD", "backbone.model.", "aggregator.", "", _EXACT_322, aggregation="salad", backbones=_DINO_TOKEN
+        "SALAD or CliqueMining",
+        "backbone.model.",
+        "aggregator.",
+        "",
+        _EXACT_322,
+        "GPL-3.0",
+        aggregation="salad",
+        backbones=_DINO_TOKEN,
+    ),
+    TorchLayout(
+        "MixVPR",
+        "backbone.model.",
+        "aggregator.",
+        "",
+        _EXACT_320,
+        _NO_LICENCE,
+        aggregation="mixvpr",
+        backbones=_RESNETS,
+        is_numbered=False,
     ),
     TorchLayout(
         "MegaLoc",
@@ -134,19 +172,6 @@ LAYOUTS = (
     ),
     TorchLayout("BoQ, ResNet", "backbone.net.", "aggregator.", "", _BICUBIC_384, aggregation="boq"),
 )
-
-
-def _names_in_file(name: str, prefix: str) -> dict[str, tuple[str, tuple[int, ...]]]:
-    """Name in the file and shape of each tensor of a backbone."""
-    with torch.device("meta"):
-        module = backbone_named(name).build()
-    numbers = {child: str(number) for number, (child, _) in enumerate(module.named_children())}
-    names = {}
-    for key, tensor in module.state_dict().items():
-        child, _, rest = key.partition(".")
-        in_file = f"{numbers[child]}.{rest}" if name in _NUMBERED else key
-        names[key] = (prefix + in_file, tuple(tensor.shape))
-    return names
 
 
 def _agreement(wanted: Mapping[str, tuple[str, tuple[int, ...]]], in_file: Mapping[str, Tensor]) -> float:

@@ -1,4 +1,4 @@
-"""CosPlace, SALAD, MegaLoc and BoQ: each project's names and shapes become the network that it computes."""
+"""CosPlace, SALAD, MegaLoc, BoQ, MixVPR: the names of a file become the network of its project."""
 
 from __future__ import annotations
 
@@ -15,6 +15,7 @@ from torch import Tensor, nn
 
 from netvlad_core.errors import CheckpointError
 from netvlad_core.model.backbones import BACKBONES, torchvision_model
+from netvlad_core.model.checkpoints import load_checkpoint, save_checkpoint
 from netvlad_core.model.dinov2 import DinoV2
 from netvlad_core.model.importers import import_weights
 from netvlad_core.model.network import PlaceNetwork
@@ -97,9 +98,21 @@ def _boq_resnet() -> State:
     return _under("backbone.net.", _numbered(3)) | _under("aggregator.", _boq_layer(256))
 
 
+def _mixvpr() -> State:
+    """ResNet by torchvision's names, cut behind its third stage; 20x20 cells."""
+    children = list(torchvision_model("resnet18").named_children())[:7]
+    state = _under("backbone.model.", nn.Sequential(OrderedDict(children)).state_dict())
+    layer = _linear("channel_proj", 6, 256) | _linear("row_proj", 2, 400)
+    for n in (0, 1):
+        layer |= _linear(f"mix.{n}.mix.1", 5, 400) | _linear(f"mix.{n}.mix.3", 400, 5)
+        layer |= {f"mix.{n}.mix.0.weight": torch.rand(400), f"mix.{n}.mix.0.bias": torch.randn(400)}
+    return state | _under("aggregator.", layer)
+
+
 _FILES: dict[str, tuple[Callable[[], State], str, str, int, str]] = {
     "cosplace": (_cosplace, "CosPlace or EigenPlaces", "resnet18_layer4", 24, "size kept"),
-    "salad": (_salad, "SALAD", "dinov2_vitb14_token", 26, "exactly 322x322"),
+    "mixvpr": (_mixvpr, "MixVPR", "resnet18", 12, "exactly 320x320"),
+    "salad": (_salad, "SALAD or CliqueMining", "dinov2_vitb14_token", 26, "exactly 322x322"),
     "megaloc": (_megaloc, "MegaLoc", "dinov2_vitb14_token", 10, "multiples of 14"),
     "boq-dino": (_boq_dino, "BoQ, DINOv2", "dinov2_vitb14_raw", 192, "exactly 322x322"),
     "boq-resnet": (_boq_resnet, "BoQ, ResNet", "resnet18", 192, "exactly 384x384"),
@@ -127,7 +140,7 @@ def test_file_becomes_a_network(name: str, suffix: str, tmp_path: Path) -> None:
     assert (network.spec.backbone, network.spec.dimension) == (backbone, dimension)
     assert preparation in str(network.spec.preprocessing)
     with torch.inference_mode():
-        descriptors = network(torch.randn(2, 3, 140, 168))
+        descriptors = network(torch.randn(2, 3, *((320, 320) if name == "mixvpr" else (140, 168))))
     assert descriptors.shape == (2, dimension)
     torch.testing.assert_close(descriptors.norm(dim=1), torch.ones(2))
     _same_tensors(network, state)
@@ -167,6 +180,16 @@ def test_cosplace_computes_its_formula(tmp_path: Path) -> None:
     weight, bias = (state[f"aggregation.3.{kind}"].double().numpy() for kind in ("weight", "bias"))
     expected = weight @ mean + bias
     np.testing.assert_allclose(found, expected / np.linalg.norm(expected), atol=1e-5)
+
+
+def test_licence_is_recorded_in_the_file_and_changes_no_name(tmp_path: Path) -> None:
+    state = _cosplace()
+    network, _ = import_weights(_written(state, tmp_path / "weights.pth"))
+    model_id = save_checkpoint(network, tmp_path / "ours.safetensors")
+    again = load_checkpoint(tmp_path / "ours.safetensors")
+    assert again.spec.origin == "CosPlace or EigenPlaces; licence of the weights: MIT"
+    again.spec = replace(again.spec, origin="")
+    assert again.fingerprint() == model_id
 
 
 def test_truncated_safetensors_is_refused(tmp_path: Path) -> None:
