@@ -8,7 +8,7 @@ image may be absent: a stand-in takes the place, which fails as soon as it is us
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from importlib import import_module
@@ -24,9 +24,9 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from benchmarks._later_peers import LATER_PROJECTS
 from benchmarks._measure import peak_megabytes
-
-Describe = Callable[[np.ndarray], np.ndarray]  # image (H, W, 3) uint8 RGB -> descriptor (D,)
+from benchmarks._peer_project import Describe, Project, load, save
 
 CLUSTERS = 64
 _HLOC_NAME = "VGG16-NetVLAD-Pitts30K"
@@ -51,22 +51,6 @@ class Task:
     options: Mapping[str, Any]
     device: str
     writes: bool = False
-
-
-@dataclass(frozen=True)
-class Project:
-    """How to use the code of a project; the current folder is where its weights lie.
-
-    Attributes
-    ----------
-    write : write random weights in the project's own format, to the path that it returns.
-    read : open them as the project does.
-    unused : modules that the project imports and does not use to describe an image.
-    """
-
-    write: Callable[[Mapping[str, Any]], Path]
-    read: Callable[[Mapping[str, Any], str], Describe]
-    unused: tuple[str, ...] = ()
 
 
 # hloc: NetVLAD by MATLAB's weights.
@@ -128,13 +112,13 @@ def _nanne(options: Mapping[str, Any]) -> nn.Module:
 
 def _write_nanne(options: Mapping[str, Any]) -> Path:
     model: Any = _nanne(options)
-    return _save("state_dict", _randomise(model, model.encoder, model.pool).state_dict())
+    return save("state_dict", _randomise(model, model.encoder, model.pool).state_dict())
 
 
 def _read_nanne(options: Mapping[str, Any], device: str) -> Describe:
     from torchvision import transforms
 
-    model = _load(_nanne(options), "state_dict", device)
+    model = load(_nanne(options), "state_dict", device)
     prepare = transforms.Compose(
         [transforms.ToTensor(), transforms.Normalize((0.485, 0.456, 0.406), (0.229, 0.224, 0.225))]
     )
@@ -158,7 +142,7 @@ def _patch(options: Mapping[str, Any]) -> nn.Module:
 def _write_patch(options: Mapping[str, Any]) -> Path:
     beside = {"not_improved": 0} if options["numbers"] == "0" else {"num_pcs": options["numbers"]}
     model: Any = _patch(options)
-    return _save("state_dict", _randomise(model, model.encoder, model.pool).state_dict(), **beside)
+    return save("state_dict", _randomise(model, model.encoder, model.pool).state_dict(), **beside)
 
 
 def _read_patch(options: Mapping[str, Any], device: str) -> Describe:
@@ -166,7 +150,7 @@ def _read_patch(options: Mapping[str, Any], device: str) -> Describe:
 
     models = import_module("patchnetvlad.models.models_generic")
     prepare = import_module("patchnetvlad.tools.datasets").input_transform()
-    model = _load(_patch(options), "state_dict", device)
+    model = load(_patch(options), "state_dict", device)
 
     def describe(image: np.ndarray) -> np.ndarray:
         vlad = model.pool(model.encoder(prepare(Image.fromarray(image))[None].to(device)))
@@ -196,7 +180,7 @@ def _vprbench(options: Mapping[str, Any]) -> nn.Module:
 def _write_vprbench(options: Mapping[str, Any]) -> Path:
     model: Any = _vprbench(options)
     model = nn.DataParallel(_randomise(model, model.backbone, model.aggregation))  # as it is trained
-    return _save("model_state_dict", model.state_dict())
+    return save("model_state_dict", model.state_dict())
 
 
 def _read_vprbench(options: Mapping[str, Any], device: str) -> Describe:
@@ -205,7 +189,7 @@ def _read_vprbench(options: Mapping[str, Any], device: str) -> Describe:
 
     prepare = import_module("datasets_ws").base_transform
     model = nn.DataParallel(_vprbench(options))
-    model = _load(model, "model_state_dict", device).module
+    model = load(model, "model_state_dict", device).module
 
     def describe(image: np.ndarray) -> np.ndarray:
         inputs = resize(prepare(Image.fromarray(image)), [480, 640])
@@ -214,7 +198,7 @@ def _read_vprbench(options: Mapping[str, Any], device: str) -> Describe:
     return describe
 
 
-PROJECTS = {
+PROJECTS = LATER_PROJECTS | {
     "hloc": Project(_write_hloc, _read_hloc),
     "nanne": Project(_write_nanne, _read_nanne, ("sklearn.neighbors",)),
     "patch": Project(_write_patch, _read_patch, ("sklearn.neighbors", "faiss")),
@@ -268,16 +252,6 @@ def _randomise(model: Any, backbone: nn.Module, layer: Any) -> Any:
         layer.conv.weight.copy_(assignment[:, :, None, None])
         layer.centroids.copy_(centroids)
     return model
-
-
-def _save(key: str, state: Mapping[str, Tensor], **beside: Any) -> Path:
-    torch.save({key: state, **beside}, path := Path("weights.pth"))
-    return path
-
-
-def _load(model: Any, key: str, device: str) -> Any:
-    model.load_state_dict(torch.load("weights.pth", map_location="cpu")[key])
-    return model.eval().to(device)
 
 
 @contextmanager

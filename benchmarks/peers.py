@@ -3,10 +3,11 @@
 The projects lie in folders of yours and stay there; one without a folder is left out. Random weights are
 written in each project's own format, `netvlad import-weights` reads them, and both describe the same images,
 each with its own preprocessing and in a process of its own. The first table has the largest difference of an
-entry: ours by torch at two sizes, and by the default engine, which may compute in bfloat16. The second has
+entry: ours by torch at three sizes, and by the default engine, which may compute in bfloat16. The second has
 times and memory for an image of 640x480 pixels, uint8 to descriptor; the networks take turns. The first
 number of the memory is the peak of the whole process, the second that of describing alone. What a project
-imports without using it to describe an image need not be installed.
+imports without using it to describe an image need not be installed; AnyLoc's needs einops and
+fast_pytorch_kmeans. With --rounds 0 nothing is timed, and the default engine does not run.
 
 example:
   git clone https://github.com/cvg/Hierarchical-Localization hloc
@@ -14,6 +15,11 @@ example:
   git clone https://github.com/QVPR/Patch-NetVLAD patch
   git clone https://github.com/gmberton/deep-visual-geo-localization-benchmark vprbench
   python -m benchmarks.peers --hloc hloc --nanne nanne --patch patch --vprbench vprbench
+  git clone https://github.com/gmberton/CosPlace cosplace
+  git clone https://github.com/gmberton/MegaLoc megaloc
+  git clone https://github.com/serizba/salad
+  git clone https://github.com/facebookresearch/dinov2
+  python -m benchmarks.peers --cosplace cosplace --megaloc megaloc --salad salad --dinov2 dinov2 --rounds 0
 """
 
 from __future__ import annotations
@@ -23,7 +29,7 @@ import subprocess
 import sys
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from multiprocessing import Pipe
 from multiprocessing.connection import Connection
 from pathlib import Path
@@ -43,18 +49,23 @@ from netvlad_core.model.open_engine import variant_path
 
 _ROOT = Path(__file__).resolve().parents[1]
 _WANTED = 1e-5  # largest difference of an entry
-_TIMED, _LARGE = (480, 640), (720, 1280)
+_TIMED, _SMALL, _LARGE = (480, 640), (240, 320), (720, 1280)
+_ODD = (373, 501)  # for transformers, which take long for large images
 _OURS = ({"engine": "torch", "precision": "float32"}, {"engine": "auto", "precision": "auto"})
 
 
 @dataclass(frozen=True)
 class Case:
-    """One network of a project: option of the folder, names for the table, options of the project's code."""
+    """One network of a project: option of the folder, names for the table, options of the project's code.
+
+    The `largest` image has this height and width.
+    """
 
     project: str
     name: str
     network: str
     options: Mapping[str, Any] = field(default_factory=dict)
+    largest: tuple[int, int] = _LARGE
 
 
 CASES = (
@@ -65,6 +76,30 @@ CASES = (
     Case("patch", "Patch-NetVLAD", "VGG16, WPCA", {"numbers": "512"}),
     Case("vprbench", "deep-VG benchmark", "VGG16", {"backbone": "vgg16"}),
     Case("vprbench", "deep-VG benchmark", "ResNet18", {"backbone": "resnet18conv4"}),
+    *(
+        Case(name.lower(), name, f"{backbone}", {"backbone": backbone, "dimension": dimension}, _ODD)
+        for name, networks in {
+            "CosPlace": (
+                *(
+                    ("VGG16", 64),
+                    ("ResNet18", 32),
+                    ("ResNet50", 2048),
+                    ("ResNet101", 128),
+                    ("ResNet152", 512),
+                ),
+            ),
+            "EigenPlaces": (("VGG16", 512), ("ResNet18", 256), ("ResNet50", 2048), ("ResNet101", 128)),
+        }.items()
+        for backbone, dimension in networks
+    ),
+    Case("mixvpr", "MixVPR", "ResNet50", {"width": 1024, "rows": 4}, _ODD),
+    Case("mixvpr", "MixVPR", "ResNet50", {"width": 64, "rows": 2}, _ODD),
+    Case("salad", "SALAD", "DINOv2 ViT-B/14", {}, _ODD),
+    Case("cliquemining", "CliqueMining", "DINOv2 ViT-B/14", {}, _ODD),
+    Case("megaloc", "MegaLoc", "DINOv2 ViT-B/14", {}, _ODD),
+    Case("boq", "BoQ", "ResNet50", {"backbone": "resnet50"}, _ODD),
+    Case("boq", "BoQ", "DINOv2 ViT-B/14", {"backbone": "dinov2"}, _ODD),
+    Case("anyloc", "AnyLoc", "values of DINOv2 ViT-S/14", {"size": "dinov2_vits14", "layer": 10}, _ODD),
 )
 
 
@@ -109,7 +144,7 @@ def running(task: Task, work: Path) -> Iterator[Runner]:
         **os.environ,
         "OMP_NUM_THREADS": threads,
         "TORCH_HOME": str(work),
-        "PYTHONPATH": str(_ROOT),
+        "PYTHONPATH": os.pathsep.join(filter(None, (str(_ROOT), os.environ.get("PYTHONPATH")))),
     }
     process = subprocess.Popen(
         [sys.executable, "-m", "benchmarks._peer", str(theirs.fileno())],
@@ -147,10 +182,10 @@ class Run:
         return median(theirs / mine for mine, theirs in zip(self.seconds, other.seconds, strict=True))
 
 
-def pictures() -> list[np.ndarray]:
-    """Random images (H, W, 3) uint8 with patterns of all sizes: two that are timed, and a larger one."""
+def pictures(largest: tuple[int, int]) -> list[np.ndarray]:
+    """Random images (H, W, 3) uint8 with patterns of all sizes: a timed, a small and a large one."""
     rng = np.random.default_rng(0)
-    return [_picture(rng, *size) for size in (_TIMED, _TIMED, _LARGE)]
+    return [_picture(rng, *size) for size in (_TIMED, _SMALL, largest)]
 
 
 def _picture(rng: np.random.Generator, height: int, width: int) -> np.ndarray:
@@ -162,34 +197,36 @@ def _picture(rng: np.random.Generator, height: int, width: int) -> np.ndarray:
 
 
 def compare(case: Case, folder: Path, device: str, rounds: int, work: Path) -> list[Run]:
-    """Their network, ours by torch and ours by the default engine; raises PeerError."""
+    """Their network, ours by torch and, in timed rounds, ours by the default engine; raises PeerError."""
     with running(Task(case.project, folder, case.options, device, writes=True), work) as writer:
         weights = writer.weights
-    network, _ = import_weights(weights)
+    beside = next(weights.parent.glob("*_pretrain.pth"), None)
+    network, _ = import_weights(weights, beside)
     checkpoint = work / "ours.safetensors"
     save_checkpoint(network, checkpoint)
-    export(network, variant_path(checkpoint, "float32"))
+    if rounds:
+        export(network, variant_path(checkpoint, "float32"))
     tasks = [Task(case.project, folder, case.options, device)]
-    tasks += [Task("ours", checkpoint, options, device) for options in _OURS]
+    tasks += [Task("ours", checkpoint, options, device) for options in _OURS[: 2 if rounds else 1]]
     with ExitStack() as stack:
         runners = [stack.enter_context(running(task, work)) for task in tasks]
         if runners[0].absent:
             print(f"{case.name}: runs without {', '.join(runners[0].absent)}, not used here", flush=True)
-        images = pictures()
+        images = pictures(case.largest)
         described = [[runner.describe(image)[0] for image in images[:-1]] for runner in runners]
         times = [[runner.describe(images[0])[1] for runner in runners] for _ in range(rounds)]
         peaks = [runner.peak_megabytes() for runner in runners]
         for descriptors, runner in zip(described, runners):
             descriptors.append(runner.describe(images[-1])[0])
-    return [Run(*run) for run in zip(described, list(zip(*times)), peaks)]
+    return [Run(*run) for run in zip(described, list(zip(*times)) or [()] * len(tasks), peaks)]
 
 
 def agreement_row(case: Case, runs: Sequence[Run]) -> list[str]:
-    theirs, by_torch, by_default = runs
-    differences = [by_torch.difference(theirs, image) for image in range(len(theirs.descriptors))]
-    rounded = max(by_default.difference(theirs, image) for image in range(len(theirs.descriptors)))
-    shown = [f"{max(differences[:-1]):.1e}", f"{differences[-1]:.1e}", f"{rounded:.1e}"]
-    return [case.name, case.network, str(len(theirs.descriptors[0])), *shown]
+    theirs, *ours = runs
+    images = range(len(theirs.descriptors))
+    differences = [f"{ours[0].difference(theirs, image):.1e}" for image in images]
+    rounded = [f"{max(run.difference(theirs, image) for image in images):.1e}" for run in ours[1:]]
+    return [case.name, case.network, str(len(theirs.descriptors[0])), *differences, *rounded]
 
 
 def cost_row(case: Case, runs: Sequence[Run]) -> list[str]:
@@ -201,8 +238,18 @@ def cost_row(case: Case, runs: Sequence[Run]) -> list[str]:
     return [case.name, case.network, *cells, *memory]
 
 
+def told(runs: Sequence[Run]) -> str:
+    """One line for a case that is done: its times, or without timed rounds its largest difference."""
+    theirs, by_torch, *by_default = runs
+    if not by_default:
+        images = range(len(theirs.descriptors))
+        return f"largest difference {max(by_torch.difference(theirs, image) for image in images):.1e}"
+    times = [f"{1e3 * median(run.seconds):.1f}" for run in runs]
+    return f"{times[0]} ms, ours by torch {times[1]}, by the default engine {times[2]}"
+
+
 def agree(runs: Sequence[Run]) -> bool:
-    theirs, by_torch, _ = runs
+    theirs, by_torch, *_ = runs
     return all(by_torch.difference(theirs, image) <= _WANTED for image in range(len(theirs.descriptors)))
 
 
@@ -210,8 +257,15 @@ def main() -> None:
     arguments = parser(__doc__)
     for project in dict.fromkeys(case.project for case in CASES):
         name = next(case.name for case in CASES if case.project == project)
-        arguments.add_argument(f"--{project}", type=Path, metavar="DIR", help=f"the code of {name}")
+        arguments.add_argument(
+            f"--{project}",
+            type=Path,
+            metavar="DIR",
+            help=f"the code of {name}{', its folder demo' * (project == 'anyloc')}",
+        )
     arguments.add_argument("--device", default="cpu", help="of torch (default: %(default)s)")
+    text = "DINOv2's own code, which others download"
+    arguments.add_argument("--dinov2", type=Path, metavar="DIR", help=text)
     arguments.add_argument("--rounds", type=int, default=7, help="timed rounds (default: %(default)s)")
     options = arguments.parse_args()
     print_conditions()
@@ -224,28 +278,29 @@ def main() -> None:
             continue
         with TemporaryDirectory() as work:
             try:
-                runs = compare(case, folder.resolve(), options.device, options.rounds, Path(work))
+                dinov2 = options.dinov2 and options.dinov2.resolve()
+                ready = replace(case, options={**case.options, "dinov2": dinov2})
+                runs = compare(ready, folder.resolve(), options.device, options.rounds, Path(work))
             except PeerError as error:
                 print(f"{case.name}, {case.network}: left out, {error}", flush=True)
                 continue
         measured.append((case, runs))
-        theirs, by_torch, by_default = (1e3 * median(run.seconds) for run in runs)
-        print(
-            f"{case.name}, {case.network}: {theirs:.1f} ms, ours by torch {by_torch:.1f},"
-            f" by the default engine {by_default:.1f}", flush=True,
-        )  # fmt: skip
+        print(f"{case.name}, {case.network}: {told(runs)}", flush=True)
     if not measured:
         return
-    small, large = (f"{width}x{height}" for height, width in (_TIMED, _LARGE))
+    sizes = [f"{width}x{height}" for height, width in (_TIMED, _SMALL)]
     print()
-    header = ["project", "network", "numbers", small, large, "default engine"]
+    header = ["project", "network", "numbers", *sizes, "1280x720 or 501x373"]
+    header += ["default engine"] if options.rounds else []
     print_table(header, [agreement_row(*each) for each in measured])
+    if not all(agree(runs) for _, runs in measured):
+        raise SystemExit(f"a difference is larger than {_WANTED:g}: the descriptors do not agree")
+    if not options.rounds:
+        return
     print()
     header = ["project", "network", "ms", "torch ms", "times as fast", "default ms", "times as fast"]
     header += ["MB, with loading / without", "torch MB", "default MB"]
     print_table(header, [cost_row(*each) for each in measured])
-    if not all(agree(runs) for _, runs in measured):
-        raise SystemExit(f"a difference is larger than {_WANTED:g}: the descriptors do not agree")
 
 
 if __name__ == "__main__":

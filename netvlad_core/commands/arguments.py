@@ -289,10 +289,11 @@ def open_localizer(options: argparse.Namespace) -> Localizer:
     return localizer
 
 
-def add_place_set(command: argparse.ArgumentParser) -> None:
-    """Arguments that say which collection of places."""
+def add_place_set(command: argparse.ArgumentParser, several: bool = False) -> None:
+    """Arguments that say which collection of places; with `several`, `path` is a list of them."""
     add = command.add_argument
-    add("path", type=types.path, metavar="PATH", help="file or folder of the collection")
+    text, nargs = "file or folder of the collection", "+" if several else None
+    add("path", type=types.path, metavar="PATH", nargs=nargs, help=text)
     add("--split", metavar="NAME", help="train, val or test")
     add("--queries", type=types.path, metavar="DIR", help="folder or catalogue; PATH is then the database")
     add("--ground-truth", type=types.path, metavar="FILE", help="correct pairs: CSV (query,database) or JSON")

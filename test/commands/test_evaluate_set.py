@@ -79,3 +79,50 @@ def test_a_collection_that_is_mostly_unreadable_has_a_status_of_its_own(
         path.write_bytes(b"\x89PNG")
     assert main(arguments) == MOSTLY_LEFT_OUT
     assert "warning: 6 of 10 images were left out" in capsys.readouterr().err
+
+
+def test_table_has_a_line_for_each_network_on_each_set(
+    checkpoint: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    write_street_set(tmp_path / "street")
+    write_msls(tmp_path / "msls")
+    images = tmp_path / "msls" / "train_val" / "cph"
+    for number, x in enumerate((0, 30, 60)):
+        write_view(images / "database" / "images" / f"cphd{number}.jpg", FRONTS, x)
+        write_view(images / "query" / "images" / f"cphq{number}.jpg", FRONTS, 0 if number == 1 else x + 2)
+    both = ["evaluate-set", str(tmp_path / "street"), str(tmp_path / "msls"), "--quiet", "--weights"]
+    both += [str(checkpoint), "packaged", "--device", "cpu"]
+    assert main([*both, "--json"]) == 0
+    found = json.loads(capsys.readouterr().out)
+    assert [values["set"] for values in found] == ["street", "MSLS cph"] * 2
+    assert [values["dimension"] for values in found[2:]] == [7168, 7168]
+    alone = [*both[:2], "--quiet", "--json", "--weights", str(checkpoint), "--device", "cpu"]
+    assert main(alone) == 0
+    assert json.loads(capsys.readouterr().out) == found[0]
+    assert main([*both, "--protocol", "msls-740"]) == 1
+    assert "names one for each PATH; found 1 for 2" in capsys.readouterr().err
+    assert main([*both, "--csv", str(tmp_path / "a.csv")]) == 1
+    assert "are for one network on one set" in capsys.readouterr().err
+
+
+def test_protocol_says_what_counts(
+    checkpoint: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    write_msls(tmp_path)
+    images = tmp_path / "train_val" / "cph"
+    for number, x in enumerate((0, 30, 60)):
+        write_view(images / "database" / "images" / f"cphd{number}.jpg", FRONTS, x)
+        write_view(images / "query" / "images" / f"cphq{number}.jpg", FRONTS, 0 if number == 1 else x + 2)
+    arguments = ["evaluate-set", str(tmp_path), "--protocol", "msls-740", "--quiet", "--device", "cpu"]
+    weights = ["--weights", str(checkpoint), str(checkpoint)]
+    assert main([*arguments, *weights]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert [cell.strip() for cell in lines[0].split("|")[1:-1]] == [
+        *("set", "queries", "method", "backbone", "dimension", "R@1", "R@5", "R@10", "R@20")
+    ]
+    assert lines[2] == lines[3]
+    assert [cell.strip() for cell in lines[2].split("|")[1:4]] == ["msls-740", "2", "netvlad"]
+    assert lines[2].split("|")[6].strip() == "50.0"
+    assert lines[4] == "MSLS cph: 2 queries count here, and 740 in the published set"
+    assert main([*arguments, "--threshold", "5"]) == 1
+    assert "a protocol says what counts; without it take --threshold" in capsys.readouterr().err

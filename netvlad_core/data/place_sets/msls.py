@@ -49,6 +49,20 @@ def read(path: Path, split: str | None) -> PlaceSet:
     )
 
 
+def is_of_subtask(images: PlaceImages) -> np.ndarray:
+    """(N,) bool, which images of one side, of whole cities, are of the subtask "all"; see `read`."""
+    folders = sorted({Path(name).parents[1] for name in images.names})
+    keys = {key for folder in folders for key in _subtask_keys(images.folder / folder)}
+    return np.array([Path(name).stem in keys for name in images.names], dtype=bool)
+
+
+def _subtask_keys(side: Path) -> list[str]:
+    if not (side / "subtask_index.csv").is_file():
+        raise SourceError(f"{side} has no subtask_index.csv, which says what MSLS's own tools count")
+    table = Table.read(side / "subtask_index.csv", ("key", "all"))
+    return [key for key, is_of_it in zip(table["key"], table.choices("all", FLAGS)) if is_of_it]
+
+
 def _cities(path: Path) -> list[Path]:
     path = path.absolute()
     if (path / _TABLE).is_file():
