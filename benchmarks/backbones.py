@@ -232,7 +232,7 @@ def main() -> None:
             shop = Workshop(options.data.resolve(), options.work.resolve(), has_town=True)
             for light in ("noon", "evening"):
                 shop.rendered(_TOWN, light)
-            sets[name] = rendered_places(shop.folder)
+            sets[name] = rendered_places(shop.folder, step=1)  # every image, to tell half a point
         elif options.data.is_dir():
             sets[name] = real_places(name, options.data.resolve(), with_dusk=False)
         else:

@@ -101,11 +101,12 @@ def real_places(name: str, data: Path, with_dusk: bool) -> Places:
     return Places(database, lights, radius)
 
 
-def rendered_places(folder: Path) -> Places:
+def rendered_places(folder: Path, step: int = _TOWN_QUERY_STEP) -> Places:
+    """The town at noon, and every so many images of its evening as queries."""
     shots = []
-    for name, step in (("noon", 1), ("evening", _TOWN_QUERY_STEP)):
+    for name, every in (("noon", 1), ("evening", step)):
         source = BagSource.open(folder / name)
-        frames = list(select_keyframes(source, default_rule(source)))[::step]
+        frames = list(select_keyframes(source, default_rule(source)))[::every]
         shots.append([Shot(f.decode, *f.pose.position[:2].tolist()) for f in frames if f.pose])
     return Places(shots[0], {"evening": shots[1]}, radius=POSITIVE_WITHIN)
 
