@@ -23,7 +23,7 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, fields, replace
 from difflib import get_close_matches
 from pathlib import Path
@@ -77,6 +77,7 @@ class Setting:
     source : where the default comes from, the range that was tried, what breaks outside of it.
     name : name in parameter files and in ROS; empty: prefix of the group and name of the field.
     none : value in files that stands for None, in the type of the field; None if the field is never None.
+    formerly : pairs of a value that older files have, and the one that it stands for.
     """
 
     default: Any
@@ -87,10 +88,11 @@ class Setting:
     source: str = ""
     name: str = ""
     none: Any = None
+    formerly: tuple[tuple[Any, Any], ...] = ()
 
     def check(self, value: Any) -> Any:
         """The value as a file has it, a tuple as a list; raises SettingError with one sentence."""
-        value = list(value) if isinstance(value, tuple) else value
+        value = list(value) if isinstance(value, tuple) else today(value, self.formerly)
         if type(value) is int and type(self.default) is float and _is_of_ros(value):
             raise SettingError(f"{self.name} is the whole number {value}; write it as {value}.0")
         parts, defaults = ([one] if type(one) is not list else one for one in (value, self.default))
@@ -130,6 +132,8 @@ class _Group:
     prefix: str
     default: Any
     switch: Setting | None
+    state_of: Callable[[Any], Any]
+    in_state: Callable[[Any, Any], Any]
 
 
 def _is_of_ros(value: int) -> bool:
@@ -145,6 +149,11 @@ def shown(value: Any) -> str:
         return "a number of very many digits"
 
 
+def today(value: Any, formerly: tuple[tuple[Any, Any], ...]) -> Any:
+    """What a value of an older file stands for, see `Setting.formerly`; any other value as it is."""
+    return next((new for old, new in formerly if value is old), value)
+
+
 def setting(
     default: Any, description: str, low: float | None = None, high: float | None = None, **more: Any
 ) -> Any:
@@ -152,14 +161,31 @@ def setting(
     return field(default=default, metadata={_SETTING: Setting(default, description, low, high, **more)})
 
 
-def group(prefix: str, default: Any, switch: Any = None) -> Any:
+def _is_on(options: Any) -> Any:
+    return options is not None
+
+
+def _if_on(options: Any, state: Any) -> Any:
+    return options if state else None
+
+
+def group(
+    prefix: str,
+    default: Any,
+    switch: Any = None,
+    state_of: Callable[[Any], Any] = _is_on,
+    in_state: Callable[[Any, Any], Any] = _if_on,
+) -> Any:
     """A field with nested options, whose names begin with `prefix` and a dot.
 
-    `switch` is a `setting` of its own: the field is None while it is false, and `default` when it is true.
+    `switch` is a `setting` of its own. By default the field is None while it is false, and `default` when it
+    is true. Of another kind of switch `state_of` gives the value for the options at hand, or for None, and
+    `in_state` the options for a value, or None.
     """
     declared = None if switch is None else switch.metadata[_SETTING]
-    is_on = declared is None or declared.default
-    return field(default=default if is_on else None, metadata={_GROUP: _Group(prefix, default, declared)})
+    chosen = default if declared is None else in_state(default, declared.default)
+    group = _Group(prefix, default, declared, state_of, in_state)
+    return field(default=chosen, metadata={_GROUP: group})
 
 
 def settings_of(options: Any, prefix: str = "") -> dict[str, Setting]:
@@ -172,7 +198,7 @@ def settings_of(options: Any, prefix: str = "") -> dict[str, Setting]:
             found[name] = replace(declared, name=name, default=value)
         elif nested:
             if nested.switch:
-                found[nested.switch.name] = replace(nested.switch, default=value is not None)
+                found[nested.switch.name] = replace(nested.switch, default=nested.state_of(value))
             found |= settings_of(nested.default if value is None else value, nested.prefix)
     return found
 
@@ -192,12 +218,12 @@ def with_settings(options: Options, values: Mapping[str, Any], prefix: str = "")
             given = tuple(given) if isinstance(given, list) else given
             changes[field_name] = None if declared.none is not None and given == declared.none else given
         elif nested:
-            is_on = value is not None
-            if nested.switch and nested.switch.name in values:
-                is_on = known[nested.switch.name].check(values[nested.switch.name])
             # Checked even when switched off.
             inner = with_settings(nested.default if value is None else value, values, nested.prefix)
-            changes[field_name] = inner if is_on else None
+            if switch := nested.switch:
+                state = values.get(switch.name, nested.state_of(value))
+                inner = nested.in_state(inner, known[switch.name].check(state))
+            changes[field_name] = inner
     return replace(options, **changes)  # type: ignore[type-var]
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from contextlib import nullcontext
 from dataclasses import replace
 from pathlib import Path
 from threading import Event
@@ -27,7 +26,7 @@ from netvlad_ros.open_map import OpenMap
 from netvlad_ros.parameters import PARAMETERS, SETTINGS
 from netvlad_ros.robot_input import sentence
 from netvlad_ros.services import folder_of, maps_folder
-from netvlad_ros.verification_budget import SKIPPED, VerificationBudget
+from netvlad_ros.verification_budget import USUAL_TIME, VerificationBudget
 
 _NO_MAP = "no map is open; call the service load_map or set the parameter map"
 
@@ -136,24 +135,32 @@ class LocalizeNode(CameraNode):
             if self._recorded is not None:
                 self._recorded.forget()
         observe = localizer.observe
-        is_verified = observe.features > 0 and self._budget.allows(1e-3 * self.value("verification_budget"))
-        if observe.features and not is_verified:
+        budget = self._budget
+        if observe.features and not budget.begin(self._verification_time(localizer)):
             observe = replace(observe, features=0)
-            self.statistics.count(SKIPPED)
-        timed = self._budget.timer(self.statistics.timed)
+        timed = budget.timer(self.statistics.timed)
         observation = observe(moment.image, moment.stamp, moment.odometry, moment.camera, timed=timed)
-        with self.statistics.timed("search"), self._budget.counted() if is_verified else nullcontext():
-            is_drive = localizer.options.sequence_filter
+        with self.statistics.timed("search"):
+            judge = localizer.track if localizer.options.sequence_filter else localizer.locate
             try:
-                answer = localizer.track(observation) if is_drive else localizer.locate(observation)
+                answer = judge(observation, budget.has_time)
             except MapError as error:  # another program has written into the map
                 self.answers.publish_lost(moment, sentence(error), localizer.place_map)
                 raise
+        if localizer.observe.features and (left_out := budget.end()):
+            self.statistics.count(left_out)
         with self.statistics.timed("publish"):
             is_current = not self._to_forget.is_set()
             self.answers.publish(moment, answer, localizer.place_map, is_current)
         self._keep(answer)
         self._record(moment, answer, localizer)
+
+    def _verification_time(self, localizer: Localizer) -> float:
+        """Seconds that verification may add to an image; 0 is no bound."""
+        options, bound = localizer.options.verification, self.value("verification_budget")
+        if bound < 0:
+            return USUAL_TIME if options is not None and options.needs_features else 0.0
+        return 1e-3 * bound
 
     def _begin(self, localizer: Localizer, stamp: int) -> None:
         """Begin a drive, near the last place if one is recalled."""

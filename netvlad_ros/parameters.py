@@ -18,7 +18,7 @@ from rclpy.parameter import Parameter
 from netvlad_core.errors import NetvladError
 from netvlad_core.localization.localizer import LocalizerOptions
 from netvlad_core.model.spec import PRECISIONS
-from netvlad_core.settings import Setting, settings_of
+from netvlad_core.settings import Setting, settings_of, today
 
 
 @dataclass(frozen=True)
@@ -29,6 +29,7 @@ class NodeParameter:
     ----------
     lowest, highest : bounds of a number, both included.
     choices : allowed values of a text.
+    formerly : as in `Setting`; these values may be of another type.
     is_live : a change takes effect at once; otherwise when the node is configured the next time.
     is_fixed : the value is read once at the start.
     """
@@ -41,18 +42,25 @@ class NodeParameter:
     choices: tuple[str, ...] = ()
     is_live: bool = False
     is_fixed: bool = False
+    formerly: tuple[tuple[Any, Any], ...] = ()
 
     @classmethod
     def of_setting(cls, setting: Setting, is_live: bool) -> NodeParameter:
         """Make a parameter of a setting of the core."""
-        bounds = setting.low, setting.high
-        return cls(setting.name, setting.default, setting.description, *bounds, setting.choices, is_live)
+        bounds, formerly = (setting.low, setting.high), setting.formerly
+        return cls(
+            setting.name, setting.default, setting.description, *bounds, setting.choices, is_live,
+            formerly=formerly,
+        )  # fmt: skip
 
     def descriptor(self) -> ParameterDescriptor:
         """What `ros2 param describe` tells."""
         when = "Live." if self.is_live else "Fixed." if self.is_fixed else "Read when the node is configured."
         descriptor = ParameterDescriptor(
-            name=self.name, description=f"{self.description} {when}", read_only=self.is_fixed
+            name=self.name,
+            description=f"{self.description} {when}",
+            read_only=self.is_fixed,
+            dynamic_typing=bool(self.formerly),
         )
         if self.choices:
             descriptor.additional_constraints = "one of: " + ", ".join(self.choices)
@@ -70,7 +78,7 @@ class NodeParameter:
 
     def check(self, value: Any) -> str:
         """Say what is wrong with a value that types and ranges do not catch; empty if nothing is."""
-        if self.choices and value not in self.choices:
+        if self.choices and today(value, self.formerly) not in self.choices:
             return f"{self.name} is {value!r}; expected one of {', '.join(self.choices)}"
         if isinstance(self.default, list) and len(value) != len(self.default):
             return f"{self.name} has {len(value)} numbers; expected {len(self.default)}"
@@ -111,7 +119,7 @@ class ParameterTable:
     def value(self, name: str) -> Any:
         """Value of a parameter that counts now; that of an array is a list."""
         value = self._kept[name] if name in self._kept else self._node.get_parameter(name).value
-        return list(value) if isinstance(value, array) else value
+        return list(value) if isinstance(value, array) else today(value, self._parameters[name].formerly)
 
     def _on_change(self, changes: list[Parameter]) -> SetParametersResult:
         later = []
@@ -249,10 +257,10 @@ PARAMETERS = (
     ),
     NodeParameter(
         "verification_budget",
-        0.0,
-        "With verification: milliseconds for each image on average; images that would take more are not "
-        "verified and counted in /diagnostics. 0.0: no bound.",
-        0.0,
+        -1.0,
+        "With verification: milliseconds that it may add to an image; what is not done by then is left out "
+        "and counted in /diagnostics. 0.0: no bound; -1.0: 100 with auto, no bound with always.",
+        -1.0,
         60_000.0,
         is_live=True,
     ),

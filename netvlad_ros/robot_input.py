@@ -298,7 +298,9 @@ class RobotInput:
             age=monotonic() - self._opened,
             odometry_remarks=[odometry.frames_remark if is_mixed else "", odometry.unjoined_remark],
             odometry_wait=self._value("odometry_wait"),
-            missing_calibration=self.camera.problem if self._value("verification") else "",
+            missing_calibration=self.camera.problem
+            if self._value("verification") in (True, "always")
+            else "",
         )
         return problems_of(state, self._node)
 

@@ -1,6 +1,6 @@
 """Settings declared once: their names, their checks, and the ROS parameter files that hold them."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import pytest
@@ -63,6 +63,35 @@ def test_names_are_flat_or_those_of_their_group() -> None:
     ]  # fmt: skip
     assert _KNOWN["sequence.sharpness"].source == "0.3 to 1.2 tried"
     assert "closures.features" in settings_of(Geometry(), "closures")
+
+
+@dataclass(frozen=True)
+class Chosen:
+    """A switch of more than two states, which was one of two."""
+
+    verification: Geometry | None = group(
+        "geometry",
+        Geometry(),
+        setting(
+            "some", "Compare.", name="verification", choices=("some", "all", "none"),
+            formerly=((True, "all"), (False, "none")),
+        ),
+        lambda one: "none" if one is None else "all" if one.features else "some",
+        lambda one, state: None if state == "none" else replace(one, features=10 if state == "all" else 0),
+    )  # fmt: skip
+
+
+def test_a_switch_may_have_more_than_two_states() -> None:
+    assert Chosen().verification == Geometry(features=0)
+    assert settings_of(Chosen())["verification"].default == "some"
+    for value, features in (("all", 10), ("some", 0), (True, 10)):
+        changed = with_settings(Chosen(), {"verification": value, "min_inliers": 40})
+        assert changed.verification == Geometry(40, features)
+    for value in ("none", False):
+        changed = with_settings(Chosen(), {"verification": value})
+        assert settings_of(changed)["verification"].default == "none"
+    with pytest.raises(SettingError, match="verification is 1; expected one of some, all, none"):
+        with_settings(Chosen(), {"verification": 1})
 
 
 def test_defaults_are_those_of_the_options_at_hand() -> None:

@@ -221,8 +221,11 @@ def add_localization(
     )
     text = "parameter file of the localizer node; command-line options override it"
     add("--params", type=types.path, metavar="YAML", help=text)
-    text = "compare local features with the images in the map (slower, more precise)"
-    add("--verify", action="store_true", help=text)
+    text = (
+        "compare local features with those of the map, or with its images (default: if the map has local "
+        "features)"
+    )
+    add("--verify", action=argparse.BooleanOptionalAction, help=text)
     text = "judge each image by itself, not as part of a drive whose poses serve as odometry"
     add("--single-image", action="store_true", help=text)
     if not is_calibration:  # which proposes it
@@ -273,8 +276,8 @@ def localizer_options(options: argparse.Namespace) -> LocalizerOptions:
         values["min_similarity"] = options.min_similarity
     if options.single_image:
         values["sequence_filter"] = False
-    if options.verify:
-        values["verification"] = True
+    if options.verify is not None:
+        values["verification"] = "always" if options.verify else "never"
     return with_settings(usual, values)
 
 

@@ -18,7 +18,16 @@ from netvlad_core.data.geometry import Pose
 from netvlad_core.data.radii import POSITIVE_WITHIN
 from netvlad_core.errors import ImageError, MapError
 from netvlad_core.localization.appearances import Appearances
-from netvlad_core.localization.geometry.verification import Seen, VerificationOptions, VerifiedMatch, Verifier
+from netvlad_core.localization.geometry.verification import (
+    HasTime,
+    Seen,
+    VerificationOptions,
+    VerifiedMatch,
+    Verifier,
+    in_state,
+    state_of,
+    unbounded,
+)
 from netvlad_core.localization.last_place import LastPlace
 from netvlad_core.localization.observation import Observation, Observer, observe_frames
 from netvlad_core.localization.pose_prior import PosePrior, agrees, estimate_pose
@@ -102,12 +111,17 @@ class LocalizerOptions:
     sequence: SequenceOptions = group("sequence", SequenceOptions())
     verification: VerificationOptions | None = group(
         "geometry",
-        VerificationOptions(),
+        VerificationOptions(needs_features=True),
         setting(
-            False,
-            "Compare local features with those of the map; a calibrated camera gives metric poses.",
+            "auto",
+            "Compare local features with those of the map; a calibrated camera gives metric poses. auto: if "
+            "the map has some and has learned from them; always: else with its images; never: do not.",
             name="verification",
+            choices=("auto", "always", "never"),
+            formerly=((True, "always"), (False, "never")),
         ),
+        state_of,
+        in_state,
     )
 
 
@@ -218,7 +232,7 @@ class Localizer:
 
     def _prepare_geometry(self) -> None:
         """Keep the verifier as long as the options allow it; what it has found in the map is worth much."""
-        options, known = self.options.verification, self._verifier
+        options, known = self.verification, self._verifier
         features, kind = 0, self.observe.kind
         if options:
             self._verifier = (
@@ -228,10 +242,17 @@ class Localizer:
         self.observe = replace(self.observe, features=features, kind=kind)
 
     @property
+    def verification(self) -> VerificationOptions | None:
+        """Options of geometry if images are verified in this map, else None."""
+        options, stored = self.options.verification, self.place_map.features
+        has_learned = stored is not None and stored.likelihood is not None
+        return None if options is None or (options.needs_features and not has_learned) else options
+
+    @property
     def doubt(self) -> str:
         """What in the map keeps the options from their full effect, one sentence; empty if nothing does."""
         header = self.place_map.header
-        if self.options.verification is None or header.store_images == "full" or self.place_map.features:
+        if self.verification is None or header.store_images == "full" or self.place_map.features:
             return ""
         return (
             f"verification compares with {header.store_images} images of the map {header.map_id}, which are "
@@ -268,7 +289,7 @@ class Localizer:
     @property
     def min_similarity(self) -> float:
         """The threshold in force on the score of a single image: the option, or the map's own."""
-        verifier = self._verifier if self.options.verification else None
+        verifier = self._verifier if self.verification else None
         if self.options.min_similarity is None and verifier is not None and verifier.likelihood is not None:
             return verifier.likelihood.threshold
         return self._least_similarity
@@ -282,19 +303,23 @@ class Localizer:
     @property
     def counts_inliers(self) -> bool:
         """Whether a single image is judged by inliers: with verification in a map without a likelihood."""
-        verifier = self._verifier if self.options.verification else None
+        verifier = self._verifier if self.verification else None
         return verifier is not None and verifier.likelihood is None
 
     def __call__(self, image: np.ndarray, stamp: int = 0) -> Localization:
         """Localize one image, uint8 RGB (H, W, 3); raises ImageError for anything else."""
         return self.locate(self.observe(image, stamp))
 
-    def locate(self, observation: Observation) -> Localization:
+    def locate(self, observation: Observation, has_time: HasTime = unbounded) -> Localization:
         """Localize one image by itself.
 
         With verification the scores of the matches count, which inliers raise, and a pose that is measured
         counts in any case. In a map without a likelihood geometry decides: LOCALIZED if it confirms a place
         and none elsewhere as well, AMBIGUOUS if places are similar enough.
+
+        Parameters
+        ----------
+        has_time : bounds the time of verification, see `Verifier.see`.
         """
         query = self.place_map.reduced(observation.descriptor[None])
         is_one_drive = len(self.place_map.drives) == 1
@@ -302,7 +327,7 @@ class Localizer:
         best = self._best_views(query[0], similarities, places)[: self.options.top_k]
         matches: Sequence[Match] = self.place_map.matches(places[best], similarities[best])
         is_similar = matches[0].similarity >= self._least_similarity
-        if (seen := self._see(observation, matches)) is not None:
+        if (seen := self._see(observation, matches, has_time)) is not None:
             matches = seen.matches
         if seen is not None and not seen.is_calibrated:
             prior, reason = self._seen_prior(seen)
@@ -315,10 +340,14 @@ class Localizer:
             observation.stamp, state, matches, prior, observation.descriptor, confidence, None, reason
         )
 
-    def track(self, observation: Observation) -> Localization:
+    def track(self, observation: Observation, has_time: HasTime = unbounded) -> Localization:
         """Localize the next image of a drive, by what the images before it have shown as well.
 
         A stamp before the last one starts anew.
+
+        Parameters
+        ----------
+        has_time : bounds the time of verification, see `Verifier.see`.
 
         Raises
         ------
@@ -334,7 +363,7 @@ class Localizer:
         scores = self._scores(query[0], similarities, places)
         best = self._best_views(query[0], similarities, places)
         matches: Sequence[Match] = self.place_map.matches(places[best][:top_k], similarities[best][:top_k])
-        if (seen := self._see(observation, matches)) is not None:
+        if (seen := self._see(observation, matches, has_time)) is not None:
             matches, weights = seen.matches, seen.weights  # what geometry has seen counts for the drive, too
             scores = scores + np.array([weights.get(int(place), 0.0) for place in places])
         novelty = self._novelty(descriptor)
@@ -427,16 +456,17 @@ class Localizer:
             return np.arange(len(places))
         return self._appearances.ranked(places, similarities, self._standard.means(query))
 
-    def _see(self, observation: Observation, matches: Sequence[Match]) -> Seen | None:
+    def _see(self, observation: Observation, matches: Sequence[Match], has_time: HasTime) -> Seen | None:
         """What geometry says of the image, if it is asked."""
-        if self.options.verification is None or self._verifier is None or observation.features is None:
+        if self.verification is None or self._verifier is None or observation.features is None:
             return None
-        return self._verifier.see(observation, matches, self.options.agreement_radius)
+        return self._verifier.see(observation, matches, self.options.agreement_radius, has_time)
 
     def _scored_prior(self, matches: Sequence[Match], seen: Seen | None) -> tuple[PosePrior | None, str]:
         """Pose prior of the matches if the best score is high enough, or the reason why there is none."""
         measured = seen.verified if seen and seen.verified and seen.verified.is_metric else None
-        is_similar = matches[0].score >= self.min_similarity
+        least = self.min_similarity if seen else self._least_similarity
+        is_similar = matches[0].score >= least
         if measured is None and not is_similar:
             return None, NOT_SIMILAR
         prior = self._estimate(matches)

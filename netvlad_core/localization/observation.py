@@ -80,6 +80,7 @@ class Observer:
         camera: Camera | None = None,
         *,
         descriptor: np.ndarray | None = None,
+        features: LocalFeatures | None = None,
         timed: StageTimer = untimed,
     ) -> Observation:
         """Observe an image; raises ImageError if it is no such array.
@@ -87,27 +88,31 @@ class Observer:
         Parameters
         ----------
         image : (H, W, 3) uint8 RGB.
-        descriptor : (D,) float32 if the network has seen the image already, e.g. in a batch.
+        descriptor, features : (D,) float32, and what `look` gives, if they are known, e.g. of a batch.
         timed : context manager for the stages "network" and "local features".
         """
         if descriptor is None:
             with self.network_lock, timed("network"):
                 descriptor = self.extractor(image)[0]
-        features = None
-        if self.features:
+        if features is None and self.features:
             with timed("local features"):
-                features = find_features(image, self.features, self.kind)
+                features = self.look(image)
         return Observation(stamp, descriptor, odometry, features, camera)
+
+    def look(self, image: np.ndarray) -> LocalFeatures | None:
+        """Local features of an image, None if they are not asked for."""
+        return find_features(image, self.features, self.kind) if self.features else None
 
 
 def observe_frames(
     observe: Observer, frames: Iterable[Frame], left_out: Counter[str]
 ) -> Iterator[tuple[Frame, Observation]]:
     """Observe a recorded drive, its poses as odometry; broken images are counted in `left_out`."""
-    for batch in describe_frames(frames, observe.extractor):
+    for batch in describe_frames(frames, observe.extractor, observe.look):
         for described in batch:
             frame, image, descriptor = described.frame, described.image, described.descriptor
             if image is None or descriptor is None:
                 left_out[described.error or "broken image"] += 1
             else:
-                yield frame, observe(image, frame.stamp, frame.pose, descriptor=descriptor)
+                seen = observe(image, frame.stamp, frame.pose, descriptor=descriptor, features=described.seen)
+                yield frame, seen

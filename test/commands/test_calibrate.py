@@ -56,7 +56,7 @@ def test_the_file_holds_thresholds_that_evaluate_takes(
     assert values == read_parameters(output, settings_of(LocalizerOptions()))
     assert 0 < values["min_similarity"] < 1
     assert 0.05 <= values["min_belief"] <= 1
-    assert (values["sequence_filter"], values["verification"], values["min_inliers"]) == (True, False, 30)
+    assert (values["sequence_filter"], values["verification"], values["min_inliers"]) == (True, "auto", 30)
     assert output.with_suffix(".png").read_bytes().startswith(b"\x89PNG")
     result = _evaluate(capsys, street_map.path, drive, "--params", output, "--threshold", "5")
     assert result["settings"] | values == result["settings"]
@@ -94,10 +94,10 @@ def test_with_verification_the_filter_keeps_the_number_that_it_weighs_by(
     proposed = json.loads(capsys.readouterr().out)["proposed"]
     assert (proposed["min_inliers"]["threshold"], proposed["min_inliers"]["precision"]) == (30, 1.0)
     values = read_parameters(output, settings_of(LocalizerOptions()))
-    assert (values["verification"], values["min_inliers"]) == (True, 30)
+    assert (values["verification"], values["min_inliers"]) == ("always", 30)
     assert "min_similarity" not in values  # geometry decides in its place
     result = _evaluate(capsys, verified[0].path, verified[1], "--params", output, "--threshold", "5")
-    assert result["settings"]["verification"] is True
+    assert result["settings"]["verification"] == "always"
     assert result["localized_at_a_correct_place"] == result["states"]["LOCALIZED"]
 
 
@@ -112,7 +112,7 @@ def test_with_verification_single_images_have_a_number_of_inliers(
     exact = ("--params", str(params), "--threshold", "0.001")
     assert _calibrate(*verified, output, *exact) == 0
     values = read_parameters(output, settings_of(LocalizerOptions()))
-    assert (values["sequence_filter"], values["verification"]) == (False, True)
+    assert (values["sequence_filter"], values["verification"]) == (False, "always")
     assert values["min_inliers"] > 100
     arguments = (verified[0].path, verified[1], "--threshold", "0.001", "--params")
     loose, strict = (_evaluate(capsys, *arguments, file) for file in (params, output))

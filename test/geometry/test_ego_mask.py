@@ -95,7 +95,8 @@ def test_hood_does_not_confirm_another_place(hood_map: PlaceMap) -> None:
 
     def is_confirmed(verifier: Verifier, features: LocalFeatures) -> bool:
         observation = Observation(0, np.zeros(1, np.float32), features=features)
-        return bool(verifier.see(observation, matches, 10.0).confirmed)
+        seen = verifier.see(observation, matches, 10.0)
+        return seen is not None and bool(seen.confirmed)
 
     assert is_confirmed(unaware, elsewhere)
     assert not is_confirmed(knowing, elsewhere)

@@ -59,7 +59,7 @@ def test_both_kinds_of_evidence_are_never_less_than_similarity(
     features_map: PlaceMap, extractor: Extractor
 ) -> None:
     with_geometry = Localizer(features_map, extractor, _OPTIONS)
-    without = Localizer(features_map, extractor)
+    without = Localizer(features_map, extractor, LocalizerOptions(verification=None))
     for x in range(1, 79, 6):
         image = view(street(seed=1, metres=80), x, 0.5)
         plain, both = without(image), with_geometry(image)

@@ -58,6 +58,7 @@ def test_every_setting_of_the_core_is_a_parameter():
     for name, setting in settings_of(LocalizerOptions()).items():
         assert declared[name].default == setting.default
         assert declared[name].is_live == (name != "verification")
+        assert declared[name].formerly == setting.formerly
 
 
 @pytest.mark.parametrize("value", [[-2.0, 3.0], [-1.5, 4.0]])

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from copy import copy
 from dataclasses import dataclass, replace
 from functools import cached_property
@@ -41,9 +41,29 @@ _UNMEASURED = 0.5
 _AROUND, _POOLED, _POOLED_FEWEST, _POOLED_SHARE = 6.0, 4, 20, 0.3
 
 
+# Share of the time for comparisons; the rest is for the pose. By design, not tuned.
+_COMPARING = 0.7
+
+# Asked before each step whether less than a share of the time for geometry is used.
+HasTime = Callable[[float], bool]
+
+
+def unbounded(share: float) -> bool:
+    """Take all the time it needs."""
+    return True
+
+
 @dataclass(frozen=True)
 class VerificationOptions:
-    """When geometry confirms a place."""
+    """When geometry confirms a place.
+
+    Attributes
+    ----------
+    needs_features : whether only maps with local features that have taught a likelihood are verified; if not,
+        those with images are, too, which takes ten times as long.
+    """
+
+    needs_features: bool = False
 
     min_inliers: int = setting(
         30,
@@ -77,6 +97,16 @@ class VerificationOptions:
         100_000,
         source="a bound of time: matching grows with its square; not tuned",
     )
+
+
+def state_of(options: VerificationOptions | None) -> str:
+    """Value of the setting `verification` for options."""
+    return "never" if options is None else "auto" if options.needs_features else "always"
+
+
+def in_state(options: VerificationOptions, state: str) -> VerificationOptions | None:
+    """Options for a value of the setting `verification`."""
+    return None if state == "never" else replace(options, needs_features=state == "auto")
 
 
 @dataclass(frozen=True, eq=False)
@@ -193,23 +223,34 @@ class Verifier:
         changed.options = options
         return changed
 
-    def see(self, observation: Observation, matches: Sequence[Match], radius: float) -> Seen:
-        """Compare an image with its matches.
+    def see(
+        self,
+        observation: Observation,
+        matches: Sequence[Match],
+        radius: float,
+        has_time: HasTime = unbounded,
+    ) -> Seen | None:
+        """Compare an image with its matches; None if there is no time to compare it with any.
 
         Parameters
         ----------
         observation : with local features.
         matches : best first.
         radius : metres; a camera further from the place is somewhere else, though it may see it.
+        has_time : says when to stop: matches that are not compared stay as they are, and no pose is measured.
         """
         assert observation.features is not None
         camera = fitting(observation.camera or self._places.camera, observation.features)
         query = replace(observation, camera=camera)
         elsewhere = Elsewhere(radius)
-        ranked, rows = self._rank(observation.features, matches)
+        ranked, rows = self._rank(observation.features, matches, has_time)
+        if not rows:
+            return None
         confirmed = [match for match in ranked if self._is_confirmed(match)]
-        verified = self._measure(query, ranked, rows, elsewhere)
-        if verified is None and confirmed:
+        may_measure, verified = has_time(1.0), None
+        if may_measure:
+            verified = self._measure(query, ranked, rows, elsewhere)
+        if may_measure and verified is None and confirmed:
             verified = self._verify(query, ranked, confirmed, elsewhere)
         return Seen(ranked, confirmed, verified, self, query, elsewhere)
 
@@ -226,14 +267,17 @@ class Verifier:
         return np.hstack(seen)
 
     def _rank(
-        self, query: LocalFeatures, matches: Sequence[Match]
+        self, query: LocalFeatures, matches: Sequence[Match], has_time: HasTime
     ) -> tuple[list[Match], dict[int, np.ndarray]]:
         """Matches with their inliers, the best score first, and the rows of the inliers by place."""
-        compared, others = matches[: self.options.most_places], matches[self.options.most_places :]
-        # Without cameras: a fundamental matrix is found in a tenth of the time of an essential one.
-        views = [compare(query, self._geometry.features_of(match.place)) for match in compared]
-        rows = {match.place: view.inliers for match, view in zip(compared, views)}
-        counted = [self._counted(match, len(rows[match.place])) for match in compared]
+        rows: dict[int, np.ndarray] = {}
+        for match in matches[: self.options.most_places]:
+            if not has_time(_COMPARING):
+                break
+            # Without cameras: a fundamental matrix is found in a tenth of the time of an essential one.
+            rows[match.place] = compare(query, self._geometry.features_of(match.place)).inliers
+        others = matches[len(rows) :]
+        counted = [self._counted(match, len(rows[match.place])) for match in matches[: len(rows)]]
         ranked = sorted(counted, key=lambda match: -match.score)
         if self.likelihood is None:  # scores with and without inliers have nothing in common
             return [*ranked, *others], rows

@@ -204,7 +204,8 @@ class LoopCloser:
             if away[nearest] <= self.options.radius and nearest not in rows:
                 rows = [nearest, *rows[:-1]]
         matches = self._map.matches(rows, similarities[rows])
-        return verifier.see(observation, matches, self.options.radius).verified
+        seen = verifier.see(observation, matches, self.options.radius)
+        return seen.verified if seen else None
 
     def _by_geometry(self) -> PosedMatch | None:
         """The verified match of the current image, if enough of the window and most of it agree."""

@@ -38,7 +38,10 @@ def fronts_map(checkpoint: Path, tmp_path_factory: pytest.TempPathFactory) -> Pl
 
 
 def _see(verifier: Verifier, image: np.ndarray, matches: list[Match]) -> Seen:
-    return verifier.see(Observation(0, np.zeros(1, np.float32), features=find_features(image)), matches, 10.0)
+    observation = Observation(0, np.zeros(1, np.float32), features=find_features(image))
+    seen = verifier.see(observation, matches, 10.0)
+    assert seen is not None
+    return seen
 
 
 def test_true_place_comes_first_and_others_are_not_confirmed(fronts_map: PlaceMap) -> None:
@@ -268,3 +271,43 @@ def test_pose_that_two_distant_places_give_is_none() -> None:
     one, both = (street.matches(np.arange(count), np.full(count, 0.5)) for count in (2, 3))
     assert Verifier(street).see(observation, one, _RADIUS).verified is not None
     assert Verifier(street).see(observation, both, _RADIUS).verified is None
+
+
+def test_images_are_verified_by_default_in_maps_that_have_learned(
+    features_map: PlaceMap, street_map: PlaceMap, extractor: Extractor
+) -> None:
+    image = view(street(seed=1, metres=80), 20.0)
+    usual, never = LocalizerOptions(), LocalizerOptions(verification=None)
+    verified, untold = Localizer(features_map, extractor, usual), Localizer(street_map, extractor, usual)
+    assert verified(image).matches[0].inliers > 30
+    assert untold.verification is None
+    assert untold(image).matches[0].inliers == 0
+    assert verified.with_options(never)(image).matches[0].inliers == 0
+    unlearned = PlaceMap.open(features_map.path)
+    assert unlearned.features is not None
+    unlearned.features = replace(unlearned.features, likelihood=None)
+    assert Localizer(unlearned, extractor, usual).verification is None
+
+
+@pytest.mark.parametrize("compared", [0, 1, 3])
+def test_what_there_is_no_time_for_stays_as_it_is(
+    compared: int, features_map: PlaceMap, extractor: Extractor
+) -> None:
+    localizer = Localizer(features_map, extractor)
+    observation = localizer.observe(view(street(seed=1, metres=80), 20.0, 0.6))
+    asked: list[float] = []
+
+    def has_time(share: float) -> bool:
+        asked.append(share)
+        return len(asked) <= compared
+
+    plain = localizer.with_options(LocalizerOptions(verification=None)).locate(observation)
+    answer = localizer.locate(observation, has_time)
+    inliers = {match.place: match.inliers for match in answer.matches}
+    assert [inliers[match.place] > 0 for match in plain.matches] == [True] * compared + [False] * (
+        10 - compared
+    )
+    if compared == 0:
+        assert (answer.state, answer.confidence) == (plain.state, plain.confidence)
+    assert len(asked) == compared + (1 if compared == 0 else 2)
+    assert localizer.track(observation, lambda share: False).belief is not None
