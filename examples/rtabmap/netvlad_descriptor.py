@@ -3,7 +3,8 @@
 RTAB-Map runs it in its own process: `init` once, then `extract` for each image. It needs neither ROS nor
 torch.
 
-    rtabmap --PyDescriptor/Path /path/to/netvlad_descriptor.py --PyDescriptor/Dim 512
+    rtabmap --Mem/GlobalDescriptorStrategy 1 --PyDescriptor/Path /path/to/netvlad_descriptor.py \\
+        --PyDescriptor/Dim 512 --Kp/TfIdfLikelihoodUsed false --Mem/RehearsalSimilarity 1
 
 PyDescriptor/Dim keeps the first entries of a whitened descriptor; others come whole. The environment says the
 rest:
@@ -48,11 +49,19 @@ def init(dimension: int) -> None:
 
 
 def extract(image: np.ndarray) -> np.ndarray:
-    """Descriptor (1, D) float32, L2-normalised, of a BGR or grey image (H, W, C), its bytes signed or not."""
+    """Descriptor (1, D) float32, L2-normalised, of a BGR or grey image (H, W, C), its bytes signed or not.
+
+    RTAB-Map ends when one node has a descriptor and another has none, so an image that cannot be described
+    gets zeros, which resemble nothing.
+    """
     if _extractor is None:
         raise RuntimeError(_failure or "init has not been called")
     pixels = image.view(np.uint8)
     if pixels.shape[2] == 3:
         pixels = pixels[:, :, ::-1]
-    descriptor = _extractor(np.ascontiguousarray(pixels))[:, :_dimension]
+    try:
+        descriptor = _extractor(np.ascontiguousarray(pixels))[:, :_dimension]
+    except NetvladError as error:
+        print(f"netvlad_descriptor: no descriptor: {error}", file=sys.stderr)
+        return np.zeros((1, _dimension), np.float32)
     return np.ascontiguousarray(descriptor / np.linalg.norm(descriptor, axis=1, keepdims=True))

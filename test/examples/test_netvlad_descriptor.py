@@ -69,7 +69,8 @@ def _picture(channels: int) -> np.ndarray:
 
 
 def test_descriptor_is_the_extractors(library: Path, tmp_path: Path) -> None:
-    bgr = _picture(3)
+    bgr = _picture(3).repeat(2, axis=0).repeat(2, axis=1)
+    assert bgr.shape == (480, 640, 3)
     found = _described(library, bgr, 128, tmp_path)
     expected = Extractor.load(device="cpu")(bgr[:, :, ::-1].copy())[0]
     np.testing.assert_allclose(found, expected, atol=1e-5)
@@ -90,6 +91,12 @@ def test_whitened_descriptor_is_cropped(library: Path, tmp_path: Path) -> None:
     found = _described(library, bgr, 8, tmp_path, NETVLAD_WEIGHTS=str(weights))
     expected = Extractor.load(weights, "cpu")(bgr[:, :, ::-1].copy())[0, :8]
     np.testing.assert_allclose(found, expected / np.linalg.norm(expected), atol=1e-5)
+
+
+def test_image_that_cannot_be_described_gets_zeros(library: Path, tmp_path: Path) -> None:
+    """RTAB-Map ends when one node has a descriptor and another has none."""
+    found = _described(library, np.zeros((8, 8, 3), np.uint8), 128, tmp_path)
+    np.testing.assert_array_equal(found, np.zeros(7168))
 
 
 def test_network_that_is_missing_ends_nothing_but_the_descriptor(library: Path, tmp_path: Path) -> None:

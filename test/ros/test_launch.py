@@ -15,7 +15,8 @@ import yaml
 
 pytest.importorskip("launch_ros")
 pytest.importorskip("rclpy")
-from launch.actions import DeclareLaunchArgument, OpaqueFunction
+from launch.actions import DeclareLaunchArgument, IncludeLaunchDescription, OpaqueFunction
+from launch.utilities import normalize_to_list_of_substitutions, perform_substitutions
 
 from launch import LaunchContext
 from netvlad_core.commands import build_map
@@ -194,3 +195,44 @@ def test_builder_gets_what_is_given_and_understands_it():
 def test_builder_gets_no_option_that_is_not_given():
     node = _start("build_map.launch.py", source="drive", output="map")
     assert node["arguments"] == ["drive", "--output", "map"]
+
+
+def _beside_nav2(**given: str) -> tuple[dict[str, str], list[dict[str, Any]]]:
+    """What nav2.launch.py hands on to localize.launch.py, and the other nodes that it starts."""
+    module, context = _load("nav2.launch.py"), LaunchContext()
+    context.launch_configurations.update(given)
+    nodes: list[dict[str, Any]] = []
+
+    def note(**made: Any) -> OpaqueFunction:
+        nodes.append(made)
+        return OpaqueFunction(function=list)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(module, "Node", note)
+        entities = module.generate_launch_description().entities
+    for argument in entities:
+        if isinstance(argument, DeclareLaunchArgument):
+            argument.execute(context)
+    (localize,) = (entity for entity in entities if isinstance(entity, IncludeLaunchDescription))
+    described = localize.launch_description_source.get_launch_description(context)
+    known = {argument.name: argument for argument in described.get_launch_arguments()}
+    handed = {
+        name: perform_substitutions(context, normalize_to_list_of_substitutions(value))
+        for name, value in localize.launch_arguments
+    }
+    assert all(value in (known[name].choices or [value]) for name, value in handed.items())
+    return handed, [node for node in nodes if node["condition"].evaluate(context)]
+
+
+def test_beside_nav2_the_localizer_tells_amcl_and_comes_up_by_itself():
+    assert _beside_nav2() == (
+        {"publish_initialpose": "true", "autostart": "true", "respawn": "true"},
+        [],
+    )
+
+
+def test_a_manager_of_nav2_waits_for_no_bond():
+    handed, (manager,) = _beside_nav2(lifecycle_manager="true")
+    assert handed == {"publish_initialpose": "true", "autostart": "false", "respawn": "false"}
+    assert manager["parameters"][0]["node_names"] == ["localizer"]
+    assert manager["parameters"][0]["bond_timeout"] == 0.0
