@@ -22,6 +22,7 @@ from netvlad_ros.match_image import draw_match
 from netvlad_ros.moment import Moment
 from netvlad_ros.msg import GlobalDescriptor, MapInfo, PlaceMatches
 from netvlad_ros.outputs import Output, open_outputs
+from netvlad_ros.outputs.route_place import RoutePlaces
 
 _QOS = QoSProfile(depth=10)
 _PICTURE_QOS = QoSProfile(depth=1, history=HistoryPolicy.KEEP_LAST, reliability=ReliabilityPolicy.BEST_EFFORT)
@@ -47,6 +48,7 @@ class Answers:
         self._node = node
         self._statistics = statistics
         self._outputs: list[Output] = []
+        self._routes: RoutePlaces | None = None
         self._path: deque[PoseStamped] = deque(maxlen=_MOST_POSES)
         publisher = node.create_lifecycle_publisher
         self._matches = publisher(PlaceMatches, "~/matches", _QOS)
@@ -62,11 +64,15 @@ class Answers:
     def open_outputs(self) -> None:
         """Start the outputs that the parameters ask for."""
         self._outputs = open_outputs(self._node, self._statistics.count)
+        self._routes = RoutePlaces(self._node) if self._node.value("publish_route_place") else None
 
     def close_outputs(self) -> None:
         """Take their topics back."""
         while self._outputs:
             self._outputs.pop().close()
+        if self._routes is not None:
+            self._routes.close()
+            self._routes = None
 
     def forget(self) -> None:
         """Another map is open, the odometry starts anew or the robot was carried: begin a new path."""
@@ -123,6 +129,8 @@ class Answers:
             self._publish_path(PoseStamped(header=header, pose=pose.pose.pose))
         for output in self._outputs if is_current else ():
             output.send(answer, moment, header)
+        if self._routes is not None and is_current:
+            self._routes.send(answer, place_map, header)
         if self._node.value("publish_descriptor"):
             model_id = place_map.header.model_id
             described = conversions.descriptor_to_message(answer.descriptor, model_id, moment.header)

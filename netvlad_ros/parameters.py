@@ -248,6 +248,12 @@ PARAMETERS = (
     ),
     NodeParameter("publish_map_to_odom", False, "Broadcast the transform map -> odom; needs the topic odom."),
     NodeParameter("map_to_odom_planar", False, "Drop z, roll and pitch from map -> odom, for a 2D stack."),
+    NodeParameter(
+        "publish_route_place",
+        False,
+        "Publish ~/route_place, the number of the place along its drive and the heading there, for "
+        "topological navigation.",
+    ),
     NodeParameter("publish_rtabmap_global_pose", False, "Publish global_pose for RTAB-Map."),
     NodeParameter(
         "publish_cuvslam_hint",

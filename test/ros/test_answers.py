@@ -30,6 +30,7 @@ _PARAMETERS = {
     "publish_initialpose": True,
     "publish_map_to_odom": True,
     "map_to_odom_planar": False,
+    "publish_route_place": False,
     "publish_rtabmap_global_pose": False,
     "publish_cuvslam_hint": False,
 }

@@ -24,7 +24,7 @@ _ELSEWHERE = {
     "subscribe": {"/clock", "/image/compressed", "/parameter_events", "/tf_static"},
     "reply": {"/%s/get_type_description"},  # since Iron
 }
-_OUTPUTS = ("initialpose", "map_to_odom", "rtabmap_global_pose", "cuvslam_hint")
+_OUTPUTS = ("initialpose", "map_to_odom", "route_place", "rtabmap_global_pose", "cuvslam_hint")
 
 
 def _allowed(node: str, rule: str) -> set[str]:
