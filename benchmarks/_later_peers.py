@@ -18,15 +18,18 @@ from torch import Tensor, nn
 from benchmarks._peer_project import Describe, Project, load, save
 
 Options = Mapping[str, Any]
+Prepare = Callable[[np.ndarray], Tensor]  # image (H, W, 3) uint8 RGB -> (3, h, w), normalised
+Unused = tuple[str, ...]
 
 _CENTRES = Path("c_centers.pt")
 _DINOV2 = Path("dinov2_pretrain.pth")
 _CLUSTERS = 32
 
 
-def _project(build: Callable[[Options], nn.Module], key: str = "", **rest: Any) -> Project:
-    """A project whose network is built from options, with its images resized by `prepare`."""
-    prepare = rest.pop("prepare", lambda image: image)
+def _project(
+    build: Callable[[Options], nn.Module], key: str = "", prepare: Prepare | None = None, unused: Unused = ()
+) -> Project:
+    """A project whose network is built from options, and takes images as `prepare` makes them."""
 
     def write(options: Options) -> Path:
         return save(key, _randomised(build(options)).state_dict())
@@ -35,23 +38,35 @@ def _project(build: Callable[[Options], nn.Module], key: str = "", **rest: Any) 
         model = load(build(options), key, device)
 
         def describe(image: np.ndarray) -> np.ndarray:
-            found = model(_normalised(prepare(image))[None].to(device))
+            found = model((prepare or _normalised)(image)[None].to(device))
             return (found[0] if isinstance(found, tuple) else found)[0].cpu().numpy()
 
         return describe
 
-    return Project(write, read, **rest)
+    return Project(write, read, unused)
 
 
-def _resized(side: int, is_bicubic: bool = False) -> Callable[[np.ndarray], np.ndarray]:
-    """The projects' own transform of a Pillow image to a square."""
+def _resized(side: int) -> Prepare:
+    """A Pillow image scaled to a square, then made a tensor."""
 
-    def prepare(image: np.ndarray) -> np.ndarray:
+    def prepare(image: np.ndarray) -> Tensor:
         from PIL import Image
         from torchvision import transforms
 
-        kind = transforms.InterpolationMode.BICUBIC if is_bicubic else transforms.InterpolationMode.BILINEAR
-        return np.asarray(transforms.Resize((side, side), interpolation=kind)(Image.fromarray(image)))
+        return _normalised(np.asarray(transforms.Resize((side, side))(Image.fromarray(image))))
+
+    return prepare
+
+
+def _resized_tensor(side: int) -> Prepare:
+    """A tensor scaled to a square by cubic pieces, then normalised."""
+
+    def prepare(image: np.ndarray) -> Tensor:
+        from torchvision import transforms
+
+        kind = transforms.InterpolationMode.BICUBIC
+        tensor = transforms.Resize((side, side), kind, antialias=True)(transforms.ToTensor()(image.copy()))
+        return _normalise(tensor)
 
     return prepare
 
@@ -59,8 +74,13 @@ def _resized(side: int, is_bicubic: bool = False) -> Callable[[np.ndarray], np.n
 def _normalised(image: np.ndarray) -> Tensor:
     from torchvision import transforms
 
-    normalise = transforms.Normalize((0.485, 0.456, 0.406), (0.229, 0.224, 0.225))
-    return normalise(transforms.ToTensor()(image.copy()))
+    return _normalise(transforms.ToTensor()(image.copy()))
+
+
+def _normalise(tensor: Tensor) -> Tensor:
+    from torchvision import transforms
+
+    return transforms.Normalize((0.485, 0.456, 0.406), (0.229, 0.224, 0.225))(tensor)
 
 
 @torch.no_grad()
@@ -156,7 +176,7 @@ def _boq(options: Options) -> nn.Module:
 
 def _read_boq(options: Options, device: str) -> Describe:
     side = 322 if options["backbone"] == "dinov2" else 384
-    return _project(_boq, prepare=_resized(side, is_bicubic=True)).read(options, device)
+    return _project(_boq, prepare=_resized_tensor(side)).read(options, device)
 
 
 # AnyLoc: DINOv2 as it is published, a file of centres, and the steps of its demo.

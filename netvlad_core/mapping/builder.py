@@ -37,7 +37,7 @@ from netvlad_core.mapping.projection import STORED_DIMENSION
 from netvlad_core.model.backbones import PACKAGED_NETWORK
 from netvlad_core.model.extractor import Extractor
 from netvlad_core.model.open_engine import variant_path
-from netvlad_core.model.spec import NetworkSpec
+from netvlad_core.model.spec import ONNX_PRECISIONS, NetworkSpec
 from netvlad_core.model.streaming import DescribedFrame, describe_frames
 from netvlad_core.progress import bar
 
@@ -231,8 +231,12 @@ def fitted_weights(
 
 
 def copy_network(weights: Path, folder: Path) -> None:
-    """Copy a checkpoint and its ONNX file to the folder of a map, under their names there, if they exist."""
-    files = {layout.NETWORK_FILE: weights, layout.ONNX_FILE: variant_path(weights, "float32")}
+    """Copy a checkpoint and its ONNX file, or an ONNX file alone, to the folder of a map, if they exist."""
+    if weights.suffix == ".onnx":
+        precision = next((p for p in ONNX_PRECISIONS if weights.stem.endswith(f".{p}")), "float32")
+        files = {variant_path(Path(layout.NETWORK_FILE), precision).name: weights}
+    else:
+        files = {layout.NETWORK_FILE: weights, layout.ONNX_FILE: variant_path(weights, "float32")}
     for name, path in files.items():
         if path.is_file():
             shutil.copyfile(path, folder / name)

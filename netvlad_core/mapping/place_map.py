@@ -181,7 +181,11 @@ class PlaceMap(Places):
     @property
     def network_path(self) -> Path:
         """File with the network that made the descriptors: in the map, or where it was found."""
-        return self.path / layout.NETWORK_FILE if self.header.weights is None else Path(self.header.weights)
+        if self.header.weights is not None:
+            return Path(self.header.weights)
+        possible = (layout.NETWORK_FILE, *sorted(layout.ONNX_FILES))
+        held = (name for name in possible if name in self.header.files)
+        return self.path / next(held, layout.NETWORK_FILE)
 
     def open_extractor(
         self, weights: Path | None = None, device: str = "auto", precision: str = "auto"
@@ -198,7 +202,7 @@ class PlaceMap(Places):
         from netvlad_core.model.extractor import Extractor  # a map is also opened where no network runs
 
         path = weights or self.network_path
-        is_named = weights or self.header.weights is not None or layout.NETWORK_FILE in self.header.files
+        is_named = weights or self.header.weights is not None or path.name in self.header.files
         if not is_named or not path.is_file():
             raise CheckpointError(
                 f"the model {self.header.model_id} of the map {self.path} is not at {path}; "

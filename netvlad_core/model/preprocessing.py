@@ -99,7 +99,8 @@ def resize(images: Sequence[np.ndarray], preprocessing: Preprocessing) -> np.nda
     """Scale images of one size as torch does on the CPU, to the same pixels within one grey level.
 
     B arrays (H, W, 3) uint8 RGB become (B, h, w, 3) uint8, or float32 by a filter that does not round. OpenCV
-    has no antialiased filter, but for halves and thirds one can be made of those it has.
+    has no antialiased filter, but for halves and thirds one can be made of those it has. By the rule "exact",
+    that of other projects' networks, the pixels are Pillow's own.
     """
     source_height, source_width = images[0].shape[:2]
     height, width = scaled_size(source_height, source_width, preprocessing)
@@ -120,7 +121,8 @@ def resize(images: Sequence[np.ndarray], preprocessing: Preprocessing) -> np.nda
         return np.asarray(Image.fromarray(image).resize((width, height), kind))
 
     if preprocessing.filter == "antialias":
-        factor = next((f for f in (2, 3) if (f * height, f * width) == images[0].shape[:2]), None)
+        factors = () if preprocessing.resize == "exact" else (2, 3)
+        factor = next((f for f in factors if (f * height, f * width) == images[0].shape[:2]), None)
         return np.stack([scaled(image) if factor is None else _shrunk(image, factor) for image in images])
     # Pillow has no colour images of floats, so each channel is scaled by itself.
     channels = [[scaled(image[..., c].astype(np.float32)) for c in range(3)] for image in images]

@@ -16,7 +16,7 @@ from netvlad_core.model.engine import Engine, allowed_threads
 from netvlad_core.model.fused_layers import fuse_layers
 from netvlad_core.model.gpu_path import GpuPath
 from netvlad_core.model.network import PlaceNetwork
-from netvlad_core.model.preprocessing import Preprocessing, area_weights, scaled_size
+from netvlad_core.model.preprocessing import Preprocessing, area_weights, resize, scaled_size
 from netvlad_core.model.spec import TORCH_PRECISIONS
 
 
@@ -108,6 +108,9 @@ def preprocess(images: Sequence[np.ndarray], preprocessing: Preprocessing, devic
 @torch.inference_mode()
 def to_input(images: Tensor, preprocessing: Preprocessing) -> Tensor:
     """Images (B, H, W, 3) uint8 RGB, on any device, as (B, 3, h, w) float32, channels last in memory."""
+    if images.device.type == "cpu" and (preprocessing.resize, preprocessing.filter) == ("exact", "antialias"):
+        # Other projects resize by Pillow; torch's kernel is faster and rounds some pixels otherwise.
+        images = torch.from_numpy(resize(list(images.numpy()), preprocessing))
     stacked = images.permute(0, 3, 1, 2)
     size = scaled_size(stacked.shape[2], stacked.shape[3], preprocessing)
     if size != tuple(stacked.shape[2:]):

@@ -12,6 +12,8 @@ import torch
 from onnx import helper
 
 from netvlad_core.cli import main
+from netvlad_core.data.sources import open_source
+from netvlad_core.mapping.builder import BuildOptions, build_map
 from netvlad_core.mapping.place_map import PlaceMap
 from netvlad_core.model.extractor import Extractor
 from support import foreign_weights as foreign
@@ -55,6 +57,10 @@ def test_foreign_network_builds_a_map_and_describes(
     build = ["build-map", str(tmp_path / "drive"), "--no-poses", "--weights", str(output), "--quiet"]
     assert main([*build, "--output", str(place_map)]) == 0
     assert PlaceMap.open(place_map).descriptors.shape[1] == 144
+    options = BuildOptions(weights=output, keep_network=True, require_poses=False, store_features="none")
+    kept = build_map(open_source(tmp_path / "drive"), tmp_path / "kept", options, progress=False)
+    output.rename(tmp_path / "away.onnx")
+    assert kept.open_extractor(device="cpu").model_id == kept.header.model_id
     assert main(["import-weights", str(weights), "--output", str(tmp_path / "a.safetensors")]) == 1
     assert "expected --output NAME.onnx" in capsys.readouterr().err
 

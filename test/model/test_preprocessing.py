@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import torch
+from PIL import Image
 from torch.nn import functional
 
 from netvlad_core.errors import ImageError
@@ -63,7 +64,7 @@ RESIZINGS = [
     (rule("shorter", 48), 1.0),
     (rule("shorter", 97), 1.0),
     (rule("shorter", 240), 1.0),
-    (rule("exact", 77, 50), 1.0),
+    (rule("exact", 77, 50), 0.0),
     (rule("shorter", 48, filter="bilinear"), 0.01),
     (rule("exact", 200, 333, filter="bilinear"), 0.01),
     (rule("limit", 100, filter="area"), 0.01),
@@ -90,6 +91,13 @@ def test_resize_of_bytes_equals_resize_of_floats_within_one_level(
     planes = torch.from_numpy(images[0]).permute(2, 0, 1)[None].float()
     expected = functional.interpolate(planes, size=inputs.shape[2:], mode="bilinear", antialias=True)
     assert (inputs - expected).abs().max() <= 1
+
+
+@pytest.mark.parametrize("size", [(60, 80), (77, 50), (200, 333)])
+def test_exact_sizes_have_the_pixels_of_pillow(size: tuple[int, int], images: list[np.ndarray]) -> None:
+    expected = Image.fromarray(images[0]).resize(size[::-1], Image.Resampling.BILINEAR)
+    found = preprocess(images[:1], rule("exact", *size), CPU)[0].permute(1, 2, 0)
+    np.testing.assert_array_equal(found.numpy(), np.asarray(expected))
 
 
 @pytest.mark.parametrize("side", [60, 40])
