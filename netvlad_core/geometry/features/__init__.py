@@ -24,6 +24,7 @@ class FeatureKind:
     most_pixels : of an image; larger ones are made smaller before features are looked for.
     ratio : Lowe's test: greatest distance of the nearest descriptor as a share of that of the second.
     least_similarity : inner product that two descriptors of one point have at least.
+    least_similarity_nearby : the same where the geometry of many points decides afterwards.
     """
 
     find: Callable[[np.ndarray, int], tuple[np.ndarray, np.ndarray]]
@@ -32,6 +33,7 @@ class FeatureKind:
     most_pixels: int
     ratio: float
     least_similarity: float = -1.0
+    least_similarity_nearby: float = 0.8
 
 
 # Numbers by benchmarks/geometry.py, see docs/localization_results.md. Lowe takes a ratio of 0.8; here

@@ -27,6 +27,7 @@ _STRIDE = 32  # the network takes sides that are multiples of this
 _CELL = 8  # pixels of the image on a side of a cell of reliability and descriptors
 # The authors' numbers.
 _LEAST_PROBABILITY, _NEIGHBOURHOOD = 0.05, 5
+_LEAST_HEIGHT, _LEAST_CURVATURE = 1e-4, 0.1  # of logarithms of probabilities
 _SMALLEST_SIDE = 240  # smaller images are enlarged to this, as for RootSIFT
 _AT_ONCE = 4  # channels: as many as `cv2.remap` takes
 
@@ -57,8 +58,19 @@ def find(grey: np.ndarray, most: int) -> tuple[np.ndarray, np.ndarray]:
     best = np.argsort(-scores, kind="stable")[:most]
     descriptors = _sampled(dense, [axis[best] for axis in cells], cv2.INTER_CUBIC)
     descriptors /= np.maximum(np.linalg.norm(descriptors, axis=1, keepdims=True), 1e-9)
-    points = (np.stack([x[best], y[best]], axis=1) + 0.5) * (width / columns, height / rows) - 0.5
+    peaks = np.stack([x[best], y[best]], axis=1) + _beside(corners, x[best], y[best])
+    points = (peaks + 0.5) * (width / columns, height / rows) - 0.5
     return points.astype(np.float32), descriptors
+
+
+def _beside(corners: np.ndarray, x: np.ndarray, y: np.ndarray) -> np.ndarray:
+    """(N, 2) offsets, at most half a pixel, from peaks to those of parabolas through their neighbours."""
+    heights = np.log(np.maximum(cv2.copyMakeBorder(corners, 1, 1, 1, 1, cv2.BORDER_REPLICATE), _LEAST_HEIGHT))
+    offsets = []
+    for right, down in ((1, 0), (0, 1)):
+        before, at, after = (heights[y + 1 + step * down, x + 1 + step * right] for step in (-1, 0, 1))
+        offsets.append((after - before) / np.maximum(2 * (2 * at - before - after), _LEAST_CURVATURE))
+    return np.clip(np.stack(offsets, axis=1), -0.5, 0.5)
 
 
 def _sampled(maps: np.ndarray, at: list[np.ndarray], interpolation: int) -> np.ndarray:

@@ -15,6 +15,8 @@ from netvlad_core.geometry.local_features import LocalFeatures
 from netvlad_core.geometry.two_views import TwoViews, compare
 from netvlad_core.localization.elsewhere import Elsewhere, distance
 from netvlad_core.localization.geometry.resection import FEWEST_POINTS, resect
+from netvlad_core.localization.geometry.surroundings import around
+from netvlad_core.localization.geometry.upright_pose import Fix, locate, margin
 from netvlad_core.localization.observation import Observation
 from netvlad_core.localization.pose_prior import PosedMatch, PoseEstimate
 from netvlad_core.mapping.place_geometry import LOOKED_AT_IN_MAP, PlaceGeometry, fitting
@@ -34,11 +36,11 @@ _UNKNOWN_ROTATION = np.radians(10.0)  # standard deviation, not measured
 # Weight of a match whose pose should have been measurable but was not. Look-alike houses also give inliers.
 # Chosen on the five sets of benchmarks/ladder.py; the other values are not recorded.
 _UNMEASURED = 0.5
-# Metres around the best match from whose places points are taken, most of these places, features of the query
-# that must agree on a pose, and the share of all points that must: each place adds its own wrong ones. Tried
-# on the town and the estate: one place alone measures half as many images, 15 features gave a pose in another
-# town.
-_AROUND, _POOLED, _POOLED_FEWEST, _POOLED_SHARE = 6.0, 4, 20, 0.3
+# Cells of the image that must agree with a metric pose, and standard deviations of chance by which they must
+# exceed those of the best other pose.
+_LEAST_CELLS, _LEAST_MARGIN = 20, 1.0
+_POOLED = 8.0  # metres between places whose surroundings are searched together
+_RIVAL_AWAY = 3.0  # metres between two poses that are rivals
 
 
 # Share of the time for comparisons; the rest is for the pose. By design, not tuned.
@@ -301,37 +303,30 @@ class Verifier:
 
         None if they do not agree on one, or those of the best match elsewhere agree on one as well.
         """
-        best = ranked[0]
-        found = self._pooled(query, ranked, rows, best)
-        if found is None or distance(best.pose, found.pose) > elsewhere.radius:
+        if self.likelihood is None or query.camera is None or query.features is None:
             return None
-        for rival in [match for match in elsewhere.among(ranked, best) if match.place in rows][:1]:
-            other = self._pooled(query, ranked, rows, rival)
-            if other is not None and distance(rival.pose, other.pose) <= elsewhere.radius:
-                return None
+        best = ranked[0]
+        centres = [best, *[match for match in elsewhere.among(ranked, best) if match.place in rows][:1]]
+        fixes = [fix for match in centres if match.pose and (fix := self._fix(query, match, ranked))]
+        if not fixes:
+            return None
+        found = max(fixes, key=lambda fix: fix.cells)
+        cells = [fix.most_beyond(_RIVAL_AWAY, found.camera) for fix in fixes]
         nearest = min(ranked, key=lambda other: distance(other.pose, found.pose))
+        is_near = distance(nearest.pose, found.pose) <= elsewhere.radius
+        if not is_near or found.cells < _LEAST_CELLS or margin(found.cells, max(cells)) < _LEAST_MARGIN:
+            return None
         return VerifiedMatch(
             found.pose, found.covariance, nearest.place, nearest.similarity, best.inliers, True, True
         )
 
-    def _pooled(
-        self, query: Observation, ranked: list[Match], rows: dict[int, np.ndarray], centre: Match
-    ) -> PoseEstimate | None:
-        """Pose of the query from points of a match and those around it, if the map has stored some."""
-        if self.likelihood is None or query.camera is None or query.features is None or centre.pose is None:
-            return None
-        around = [
-            match for match in ranked
-            if match.place in rows and distance(match.pose, centre.pose) <= _AROUND and len(rows[match.place])
-        ][:_POOLED]  # fmt: skip
-        if not around:
-            return None
-        points = np.vstack(
-            [self._geometry.points_of(match.place)[rows[match.place][:, 1]] for match in around]
-        )
-        seen = np.concatenate([rows[match.place][:, 0] for match in around])
-        matches = np.column_stack([seen, np.arange(len(seen))])
-        return resect(points, matches, query.features, query.camera, _POOLED_FEWEST, _POOLED_SHARE)
+    def _fix(self, query: Observation, centre: Match, ranked: list[Match]) -> Fix | None:
+        """Pose of the query from what the places around a match have seen."""
+        assert query.features is not None
+        assert query.camera is not None
+        assert centre.pose is not None
+        beside = [match.place for match in ranked if distance(match.pose, centre.pose) <= _POOLED]
+        return locate(query.features, query.camera, around(self._geometry, centre.place, beside))
 
     def _verify(
         self, query: Observation, ranked: list[Match], confirmed: list[Match], elsewhere: Elsewhere

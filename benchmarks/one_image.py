@@ -1,0 +1,143 @@
+"""One image alone, by night and in rain: how many get a metric pose, and how far off it is.
+
+The map of the rendered town was made at noon. Each seed is a drive through the same streets with other parked
+cars, in another lane, with another sway and camera noise; its images are some 25 m apart, at night, or under
+clouds in rain (town/rain.py). Each is localized by itself. A pose is metric if its standard deviation is
+below a metre; wrong is farther than 25 m from the truth. Towns that the map knows nothing of show what is
+answered off the map: drives in the evening, as they are and in rain.
+
+The images are kept in the folder of `--work`.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+from time import perf_counter
+
+import numpy as np
+from scipy.spatial.transform import Rotation
+
+from benchmarks._measure import print_table
+from benchmarks.scenes import ELSEWHERE, Workshop, add_arguments, workshop
+from netvlad_core.data.geometry import Pose
+from netvlad_core.localization.geometry.verification import VerificationOptions
+from netvlad_core.localization.localizer import Localizer, LocalizerOptions
+
+_APART = 25.0  # metres between two images of a drive
+_NOISE = 2.0  # grey levels
+_WRONG = 25.0  # metres
+_STEP = 4  # of the images of other towns
+_LIGHTS = {"night": "night", "rain": "overcast"}
+
+Images = Iterator[tuple[np.ndarray, Pose | None]]
+
+
+def drive(folder: Path, weather: str, seed: int) -> Images:
+    """Images of a drive through the town, rendered once."""
+    file = folder / f"one image {weather} {seed}.npz"
+    if not file.exists():
+        images, poses = _rendered(_LIGHTS[weather], seed)
+        np.savez_compressed(file, images=images, poses=poses)
+    content = np.load(file)
+    for number, (image, row) in enumerate(zip(content["images"], content["poses"])):
+        yield _weathered(image, weather, [seed, number]), Pose(row[:3], row[3:])
+
+
+def _rendered(light: str, seed: int) -> tuple[np.ndarray, np.ndarray]:
+    from town.drives import CAMERA_POSITION, CAMERA_ROTATION, SECOND_DRIVE
+    from town.motion import Manner, Motion
+    from town.renderer import Renderer
+    from town.town import make_town
+
+    random = np.random.default_rng([seed, len(light)])
+    town = make_town(SECOND_DRIVE.seed, 100 + seed)
+    manner = Manner(lane_offset=random.uniform(-2.25, 0.75), wobble=0.2, sway=random.uniform(0.004, 0.012))
+    motion = Motion(town.route, manner, random.uniform(0, _APART), town.route.length, random)
+    positions, quaternions = motion.pose(np.arange(0.0, motion.duration, 0.05))
+    driven = np.concatenate([[0.0], np.cumsum(np.linalg.norm(np.diff(positions, axis=0), axis=1))])
+    rows = np.searchsorted(driven, np.arange(0.0, driven[-1], _APART))
+    renderer = Renderer(town, light, 320, 240)
+    images = []
+    for row in rows:
+        base = Rotation.from_quat(quaternions[row])
+        eye = positions[row] + base.apply(CAMERA_POSITION)
+        images.append(renderer.render(eye, (base * CAMERA_ROTATION).as_quat()))
+    renderer.close()
+    return np.stack(images), np.hstack([positions, quaternions])[rows]
+
+
+def _weathered(image: np.ndarray, weather: str, seed: list[int]) -> np.ndarray:
+    from town.rain import rainy
+
+    if weather == "rain":
+        image = rainy(image, seed[0] * 1000 + seed[1])
+    noise = np.random.default_rng(seed).normal(0, _NOISE, image.shape)
+    return np.clip(image + noise, 0, 255).astype(np.uint8)
+
+
+def elsewhere(shop: Workshop, seed: int, weather: str) -> Images:
+    for number, frame in enumerate(list(shop.rendered(f"elsewhere {seed}", "evening"))[::_STEP]):
+        yield _weathered(frame.decode(), weather, [seed, number]), None
+
+
+def answers(localizer: Localizer, images: Images) -> np.ndarray:
+    """(N, 3): metres from the truth (infinite without one, NaN without an answer), is metric, seconds."""
+    rows = []
+    for image, truth in images:
+        started = perf_counter()
+        prior = localizer.locate(localizer.observe(image, 0)).prior
+        seconds = perf_counter() - started
+        error, is_metric = np.nan, False
+        if prior is not None:
+            error = np.inf if truth is None else float(np.linalg.norm(prior.pose.position - truth.position))
+            is_metric = np.trace(prior.covariance[:3, :3]) < 1.0
+        rows.append((error, is_metric, seconds))
+    return np.array(rows)
+
+
+def row(title: str, found: np.ndarray) -> list[str]:
+    answered, metric = np.isfinite(found[:, 0]), found[:, 1] > 0
+    wrong = int((found[:, 0] > _WRONG).sum())
+    errors = found[metric & answered, 0]
+    metres = (
+        [f"{v:.2f}" for v in (errors.mean(), np.quantile(errors, 0.99), errors.max())]
+        if len(errors)
+        else ["-"] * 3
+    )
+    return [
+        title, str(len(found)), f"{100 * metric.mean():.1f}", *metres,
+        f"{100 * (errors < 0.5).sum() / max(1, len(errors)):.1f}",
+        f"{100 * (found[:, 0] <= _WRONG).mean():.1f}", str(wrong), f"{1e3 * np.median(found[:, 2]):.0f}",
+    ]  # fmt: skip
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    add_arguments(parser)
+    parser.add_argument("--seeds", type=int, default=20, metavar="N", help="(default: %(default)s)")
+    options = parser.parse_args()
+    shop = replace(workshop(options), has_town=True)
+    chosen = LocalizerOptions(verification=VerificationOptions())
+    localizer = Localizer.open(shop.place_map("town", features="xfeat").path, options=chosen)
+    rows = []
+    for weather in _LIGHTS:
+        found = []
+        for seed in range(options.seeds):
+            found.append(answers(localizer, drive(shop.folder, weather, seed)))
+            print(*row(f"{weather} {seed}", found[-1]), sep="  ", file=sys.stderr, flush=True)
+        rows.append(row(f"town, {weather}", np.vstack(found)))
+    for weather in ("evening", "rain"):
+        unmapped = np.vstack([answers(localizer, elsewhere(shop, seed, weather)) for seed in ELSEWHERE])
+        rows.append(row(f"other towns, {weather}", unmapped))
+    header = ["images of", "number", "metric %", "mean m", "99 % m", "worst m", "below 0.5 m %"]
+    print_table([*header, "answered %", "wrong", "ms an image"], rows)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,337 @@
+"""Metric pose of one image among points of the map, by night too.
+
+At night one of four features of an image has its like in the map, or one of ten, and a pose from three points
+in RANSAC is seldom the right one. Robots stay upright, however: a camera is as high above the ground and as
+tilted as it was when the map was made, or nearly so. Two points then give a pose, and most wrong ones are in
+the air or underground.
+
+1. *Matches.* A feature and a point of a place that are each other's nearest, for each place by itself.
+2. *Hypotheses.* Poses from pairs of matches; those far from the places, or at another height, are dropped. A
+   soft count of all matches chooses a few that differ.
+3. *Fit.* Robust least squares with height and tilt as observations, in a radius that becomes smaller. For the
+   best one the matches are looked for again: a point that is seen where it should be needs not be the nearest
+   one.
+4. *Evidence.* The image is divided into cells, and those in which a match agrees are counted: neighbouring
+   features err together. The pose is compared with the best other one, at least some metres away, which shows
+   what chance gives in this image. Counts by chance have the variance of their size, so that
+
+       z = (n - m) / sqrt(n + m)
+
+   is about normal if neither pose is right.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from scipy.spatial.transform import Rotation
+
+from netvlad_core.data.camera import Camera
+from netvlad_core.data.geometry import Pose
+from netvlad_core.geometry.features import KINDS
+from netvlad_core.geometry.local_features import LocalFeatures
+from netvlad_core.localization.geometry.surroundings import Surroundings
+from netvlad_core.localization.pose_prior import PoseEstimate
+
+# Numbers without a word on what was tried are by design; their neighbours were not tried.
+_FEWEST = 8  # features that match, and that support a fit
+_PAIRS = 3000  # of matches: 10 000 found no more right poses in the town by night
+_SCORED = 400  # hypotheses: 1 200 found one more image of a hundred
+_MODES = 4  # poses that are fitted
+_REACH = 12.0  # metres between a pose and the nearest place
+_HEIGHT, _TILT = 0.1, np.radians(1.0)  # standard deviations of what moves on wheels, beside those of the map
+_APART, _TURNED = 2.5, np.radians(10.0)  # metres, or radians, between two poses that are not one
+_CELLS = 12  # rows of cells in an image
+_GUIDED_MARGIN = 0.1  # by which a point seen where it should be may be less similar than the best anywhere
+_STEPS = 6  # of a fit
+# Calibrated as those of `resection.py`.
+_POSITION_FLOOR, _ROTATION_FLOOR, _INFLATION = 0.1, np.radians(0.5), 2.0
+
+
+@dataclass(frozen=True, eq=False)
+class Fix(PoseEstimate):
+    """A pose and what speaks for it.
+
+    Attributes
+    ----------
+    camera : (3,) its camera in the map frame, metres.
+    cells : cells of the image in which features agree with the pose.
+    others : cameras (R, 3) of the poses that were fitted, this one among them, and cells (R,).
+    """
+
+    camera: np.ndarray
+    cells: int
+    others: tuple[np.ndarray, np.ndarray]
+
+    def most_beyond(self, metres: float, camera: np.ndarray) -> int:
+        """Most cells that agree with a pose farther than this from a camera; 0 if none is."""
+        positions, cells = self.others
+        is_beyond = np.linalg.norm(positions - camera, axis=1) > metres
+        return int(cells[is_beyond].max(initial=0))
+
+
+def margin(cells: int, rival: int) -> float:
+    """By how many standard deviations of chance a pose is better supported than another one."""
+    return (cells - rival) / float(np.sqrt(max(1, cells + rival)))
+
+
+class _Sight:
+    """An image before the points, with the camera's vertical known: all in an optical frame.
+
+    `level` turns optical directions so that the map's z axis is up.
+    """
+
+    def __init__(self, query: LocalFeatures, camera: Camera, scene: Surroundings) -> None:
+        self.query, self.scene, self.tolerance = query, scene, query.tolerance
+        self.focal = camera.focal_length
+        self.pixels = camera.rays(query.points) * self.focal  # of an ideal camera
+        up = camera.mounting.rotation.inv().apply(scene.up)
+        self.level, _ = Rotation.align_vectors([[0.0, 0.0, 1.0]], up[None])
+        self.up = up
+        # Where cameras like this one were: base_link has turned about the vertical only.
+        self.lift = float(scene.up @ camera.mounting.position)
+        self.heights = scene.bases[:, 2] + self.lift
+        self.sigma_height, self.sigma_tilt = np.hypot(_HEIGHT, scene.rise), np.hypot(_TILT, scene.tilt)
+        self.similarities = query.descriptors @ scene.descriptors.T
+        least = KINDS[query.kind].least_similarity_nearby
+        self.matches = self._mutual(least)
+        self.similar = np.nonzero(
+            (self.similarities >= least)
+            & (self.similarities >= self.similarities.max(axis=1, keepdims=True) - _GUIDED_MARGIN)
+        )
+        shares = query.points / np.array(query.size) * (_CELLS * query.size[0] / query.size[1], _CELLS)
+        self.cell_of = shares.astype(np.int64) @ np.array([1, 1000])
+
+    def _mutual(self, least: float) -> tuple[np.ndarray, np.ndarray]:
+        """Features and points that are each other's nearest among those of one place; (M,) and (M,)."""
+        rows, columns = [], []
+        every = np.arange(len(self.query))
+        for start, end in zip([0, *self.scene.ends[:-1]], self.scene.ends):
+            of_place = self.similarities[:, start:end]
+            if not of_place.size:
+                continue
+            nearest = of_place.argmax(axis=1)
+            is_mutual = of_place.argmax(axis=0)[nearest] == every
+            kept = every[is_mutual & (of_place[every, nearest] >= least)]
+            rows.append(kept)
+            columns.append(nearest[kept] + start)
+        none = np.empty(0, np.int64)
+        return np.concatenate([none, *rows]), np.concatenate([none, *columns])
+
+    def errors(
+        self, turn: np.ndarray, shift: np.ndarray, features: np.ndarray, points: np.ndarray
+    ) -> np.ndarray:
+        """Pixels between features and points, infinite behind the camera; (M,)."""
+        local = self.scene.points[points] @ turn.T + shift
+        seen = local[:, :2] / np.maximum(local[:, 2:], 0.1) * self.focal
+        return np.where(local[:, 2] > 0.1, np.linalg.norm(seen - self.pixels[features], axis=1), np.inf)
+
+    def height_at(self, position: np.ndarray) -> float:
+        """Height of cameras at the place nearest to (x, y, ...)."""
+        away = np.linalg.norm(self.scene.bases[:, :2] - position[:2], axis=1)
+        return float(self.heights[away.argmin()])
+
+    def cells(self, turn: np.ndarray, shift: np.ndarray) -> int:
+        """Cells of the image in which a match agrees with the pose."""
+        features, points = self.matches
+        agreeing = features[self.errors(turn, shift, features, points) <= 1.5 * self.tolerance]
+        return len(np.unique(self.cell_of[agreeing]))
+
+
+def locate(query: LocalFeatures, camera: Camera, scene: Surroundings) -> Fix | None:
+    """Pose of the image that sees the points; None if nothing agrees.
+
+    Parameters
+    ----------
+    camera : of the query, for the size of its image.
+    """
+    if min(len(query), len(scene)) < _FEWEST:
+        return None
+    sight = _Sight(query, camera, scene)
+    if len(np.unique(sight.matches[0])) < _FEWEST:
+        return None
+    fitted = [
+        (sight.cells(*pose), pose) for hypothesis in _hypotheses(sight) if (pose := _fit(sight, hypothesis))
+    ]
+    if not fitted:
+        return None
+    fitted.sort(key=lambda one: -one[0])
+    final = _fit_guided(sight, fitted[0][1])
+    if final is None:
+        return None
+    turn, shift, information = final
+    others = np.array([-(turn.T @ shift) for _, (turn, shift) in fitted]) + scene.origin
+    counts = np.array([cells for cells, _ in fitted])
+    at = scene.origin - turn.T @ shift
+    base = Pose(at, Rotation.from_matrix(turn.T).as_quat()) @ camera.mounting.inverse()
+    covariance = _covariance(information, turn, base, at)
+    return Fix(base, covariance, at, sight.cells(turn, shift), (others, counts))
+
+
+def _hypotheses(sight: _Sight) -> list[tuple[np.ndarray, np.ndarray]]:
+    """Poses, as rotation and shift optical <- points, that most matches agree with, and that differ."""
+    features, points = sight.matches
+    scene = sight.scene.points[points]
+    rays = np.column_stack([sight.pixels[features], np.full(len(features), sight.focal)])
+    rays = sight.level.apply(rays / np.linalg.norm(rays, axis=1, keepdims=True))
+    # A feature that matches a point of each place counts less than once for each.
+    weights = 1 / np.sqrt(np.bincount(features)[features])
+    similarity = sight.similarities[features, points]
+    chances = (similarity - similarity.min() + 0.05) ** 2 * weights**2
+    random = np.random.default_rng(0)
+    one, other = random.choice(len(scene), (2, _PAIRS), p=chances / chances.sum())
+    poses = _from_two(rays[one], rays[other], scene[one], scene[other])
+    away = np.linalg.norm(poses[:, None, 1:3] - sight.scene.bases[None, :, :2], axis=2)
+    nearest = away.argmin(axis=1)
+    risen = np.abs(poses[:, 3] - sight.heights[nearest])
+    poses = poses[(away.min(axis=1) <= _REACH) & (risen <= 6 * sight.sigma_height)][:_SCORED]
+    if not len(poses):
+        return []
+    scores = _soft_counts(poses, rays, scene, weights, 4 * sight.tolerance / sight.focal)
+    chosen: list[np.ndarray] = []
+    for row in np.argsort(-scores, kind="stable"):
+        if all(_differ(poses[row], other) for other in chosen):
+            chosen.append(poses[row])
+        if len(chosen) == _MODES:
+            break
+    turns = [(sight.level.inv() * Rotation.from_rotvec([0, 0, -pose[0]])).as_matrix() for pose in chosen]
+    return [(turn, -turn @ pose[1:]) for turn, pose in zip(turns, chosen)]
+
+
+def _differ(one: np.ndarray, other: np.ndarray) -> bool:
+    turned = abs((one[0] - other[0] + np.pi) % (2 * np.pi) - np.pi)
+    return bool(np.linalg.norm(one[1:3] - other[1:3]) > _APART or turned > _TURNED)
+
+
+def _from_two(a: np.ndarray, b: np.ndarray, scene_a: np.ndarray, scene_b: np.ndarray) -> np.ndarray:
+    """Heading and position (H, 4) of upright cameras that see points along levelled rays, in pairs (P, 3).
+
+    With distances l and m the points are at position + turn(l a) and position + turn(m b). The difference of
+    their heights is linear in l and m, and leaves a line of them; that of their positions in the plane, whose
+    length no turn changes, is quadratic along it.
+    """
+    apart = scene_a - scene_b
+    square = a[:, 2] ** 2 + b[:, 2] ** 2 + 1e-12
+    start = apart[:, 2:] * np.column_stack([a[:, 2], -b[:, 2]]) / square[:, None]
+    along = np.column_stack([b[:, 2], a[:, 2]]) / np.sqrt(square)[:, None]
+    first = start[:, :1] * a[:, :2] - start[:, 1:] * b[:, :2]
+    slope = along[:, :1] * a[:, :2] - along[:, 1:] * b[:, :2]
+    quadratic, linear = (slope**2).sum(axis=1) + 1e-12, (first * slope).sum(axis=1)
+    length = np.hypot(apart[:, 0], apart[:, 1])
+    root = linear**2 - quadratic * ((first**2).sum(axis=1) - length**2)
+    found = []
+    for sign in (1, -1):
+        step = (sign * np.sqrt(np.maximum(root, 0)) - linear) / quadratic
+        distances = start + step[:, None] * along
+        flat = first + step[:, None] * slope
+        heading = np.arctan2(apart[:, 1], apart[:, 0]) - np.arctan2(flat[:, 1], flat[:, 0])
+        cosine, sine = np.cos(heading), np.sin(heading)
+        x, y, z = (distances[:, :1] * a).T
+        turned = np.column_stack([cosine * x - sine * y, sine * x + cosine * y, z])
+        good = (root >= 0) & (distances > 0.5).all(axis=1) & (length > 0.3)
+        found.append(np.column_stack([heading, scene_a - turned])[good])
+    return np.vstack(found)
+
+
+def _soft_counts(
+    poses: np.ndarray, rays: np.ndarray, scene: np.ndarray, weights: np.ndarray, reach: float
+) -> np.ndarray:
+    """How many matches agree with each pose (H, 4), those within `reach` radians by how well they do."""
+    heading, x, y, z = poses.T.astype(np.float32)
+    cosine, sine = np.cos(heading), np.sin(heading)
+    of_poses = np.stack([cosine, sine, -cosine * x - sine * y, sine * x - cosine * y, z * 0 + 1, -z], axis=1)
+    (px, py, pz), (a, b, c) = scene.T, rays.T
+    of_points = np.stack([px * a + py * b, py * a - px * b, a, b, pz * c, c]).astype(np.float32)
+    along = of_poses @ of_points  # the inner product of ray and point
+    flat = poses[:, 1:].astype(np.float32)
+    square = (scene**2).sum(axis=1).astype(np.float32) - 2 * flat @ scene.T.astype(np.float32)
+    square += (flat**2).sum(axis=1, keepdims=True)
+    cosines = along / np.sqrt(np.maximum(square, 1e-3))
+    return np.asarray(np.maximum(0, 1 - 2 * (1 - cosines) / reach**2) @ weights.astype(np.float32))
+
+
+def _fit(sight: _Sight, pose: tuple[np.ndarray, np.ndarray]) -> tuple[np.ndarray, np.ndarray] | None:
+    """The pose fitted to the matches that nearly agree with it."""
+    features, points = sight.matches
+    for radius, scale in ((5 * sight.tolerance, 2 * sight.tolerance), (3 * sight.tolerance, sight.tolerance)):
+        near = sight.errors(*pose, features, points) <= radius
+        if near.sum() < _FEWEST:
+            return None
+        found = _least_squares(sight, pose, features[near], points[near], scale)
+        if found is None:
+            return None
+        pose = found[:2]
+    return pose
+
+
+def _fit_guided(
+    sight: _Sight, pose: tuple[np.ndarray, np.ndarray]
+) -> tuple[np.ndarray, np.ndarray, np.ndarray] | None:
+    """The pose fitted to points that are similar and where they should be, and its information (6, 6)."""
+    found = None
+    for radius in (2.5 * sight.tolerance, 2 * sight.tolerance):
+        features, points = sight.similar
+        near = sight.errors(*pose, features, points) <= radius
+        features, points = features[near], points[near]
+        place = np.searchsorted(sight.scene.ends, points, side="right")
+        order = np.lexsort((-sight.similarities[features, points], place, features))
+        features, points, place = features[order], points[order], place[order]
+        is_first = np.r_[True, (np.diff(features) != 0) | (np.diff(place) != 0)] if len(place) else near[:0]
+        if is_first.sum() < _FEWEST:
+            return None
+        found = _least_squares(sight, pose, features[is_first], points[is_first], 0.75 * sight.tolerance)
+        if found is None:
+            return None
+        pose = found[:2]
+    return found
+
+
+def _least_squares(
+    sight: _Sight, pose: tuple[np.ndarray, np.ndarray], features: np.ndarray, points: np.ndarray, scale: float
+) -> tuple[np.ndarray, np.ndarray, np.ndarray] | None:
+    """Gauss-Newton with Geman and McClure's weights; height and tilt are observed, too."""
+    turn, shift = pose
+    scene, pixels, focal = sight.scene.points[points], sight.pixels[features], sight.focal
+    height = sight.height_at(-(turn.T @ shift))
+    for _ in range(_STEPS):
+        local = scene @ turn.T + shift
+        x, y = local[:, :2].T
+        z = np.maximum(local[:, 2], 0.1)
+        residuals = local[:, :2] / z[:, None] * focal - pixels
+        weights = 1 / (scale * (1 + (residuals**2).sum(axis=1) / scale**2)) ** 2
+        jacobian = np.zeros((len(scene), 2, 6))  # of a step (shift, turn) in the optical frame
+        jacobian[:, 0] = np.stack([1 + 0 * z, 0 * z, -x / z, -x * y / z, z + x * x / z, -y], axis=1)
+        jacobian[:, 1] = np.stack([0 * z, 1 + 0 * z, -y / z, -z - y * y / z, x * y / z, x], axis=1)
+        jacobian *= (focal / z)[:, None, None]
+        weighted = (jacobian * weights[:, None, None]).reshape(-1, 6)
+        information = weighted.T @ jacobian.reshape(-1, 6)
+        gradient = weighted.T @ residuals.ravel()
+        up = turn[:, 2]
+        cross = np.array([[0, up[2], -up[1]], [-up[2], 0, up[0]], [up[1], -up[0], 0]])
+        information[3:, 3:] += cross.T @ cross / sight.sigma_tilt**2
+        gradient[3:] += cross.T @ (up - sight.up) / sight.sigma_tilt**2
+        of_height = np.concatenate([-up, np.zeros(3)])
+        information += np.outer(of_height, of_height) / sight.sigma_height**2
+        gradient += of_height * (-(turn.T @ shift)[2] - height) / sight.sigma_height**2
+        try:
+            step = -np.linalg.solve(information, gradient)
+        except np.linalg.LinAlgError:
+            return None
+        change = Rotation.from_rotvec(step[3:]).as_matrix()
+        turn, shift = change @ turn, change @ shift + step[:3]
+        if np.abs(step).max() < 1e-4:
+            break
+    return turn, shift, information
+
+
+def _covariance(information: np.ndarray, turn: np.ndarray, pose: Pose, camera: np.ndarray) -> np.ndarray:
+    """(6, 6) of base_link about the map's axes."""
+    # A step (s, w) in the optical frame moves the camera by -R^T s and turns it by -R^T w in the map, and
+    # base_link with it.
+    to_map = np.zeros((6, 6))
+    to_map[:3, :3], to_map[3:, 3:] = -turn.T, -turn.T
+    x, y, z = pose.position - camera
+    to_map[:3, 3:] = -np.array([[0, -z, y], [z, 0, -x], [-y, x, 0]]) @ to_map[3:, 3:]
+    covariance = _INFLATION**2 * to_map @ np.linalg.pinv(information) @ to_map.T
+    return (covariance + covariance.T) / 2 + np.diag(np.repeat([_POSITION_FLOOR**2, _ROTATION_FLOOR**2], 3))

@@ -1,0 +1,86 @@
+"""Pose of one image among points of the map, most of whose features are wrong."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from scipy.stats import chi2
+
+from netvlad_core.data.geometry import Pose
+from netvlad_core.geometry.local_features import LocalFeatures
+from netvlad_core.localization.geometry.surroundings import Surroundings
+from netvlad_core.localization.geometry.upright_pose import Fix, locate, margin
+from support.scene import CAMERA, look, scattered
+
+# A map far from its origin.
+_FAR = np.array([500_000.0, 5_000_000.0, 300.0])
+_POINTS = scattered(300)
+_TRUE = Pose.from_xyz_yaw(0.7, 1.5, yaw=0.15)
+
+
+def _scene(points: np.ndarray = _POINTS, up: tuple[float, float, float] = (0, 0, 1)) -> Surroundings:
+    """The points as one place at the origin of the scene knows them."""
+    random = np.random.default_rng(99).normal(size=(len(_POINTS), 128))
+    descriptors = (random / np.linalg.norm(random, axis=1, keepdims=True)).astype(np.float32)
+    times = len(points) // len(_POINTS)
+    return Surroundings(
+        _FAR, points, np.tile(descriptors, (times, 1)), np.arange(1, times + 1) * len(_POINTS),
+        np.zeros((1, 3)), np.asarray(up, np.float64), 0.0, 0.0,
+    )  # fmt: skip
+
+
+def _locate(query: LocalFeatures, scene: Surroundings | None = None) -> tuple[Fix, float]:
+    fix = locate(query, CAMERA, scene or _scene())
+    assert fix is not None
+    return fix, margin(fix.cells, fix.most_beyond(3.0, fix.camera))
+
+
+@pytest.mark.parametrize("wrong", [0.0, 0.8])
+def test_pose_is_found_among_four_wrong_features_of_five(wrong: float) -> None:
+    fix, surplus = _locate(look(_POINTS, _TRUE, 0.5, wrong))
+    assert np.linalg.norm(fix.pose.position - _FAR - _TRUE.position) < 0.25
+    assert (fix.pose.rotation.inv() * _TRUE.rotation).magnitude() < np.radians(1.0)
+    assert surplus > 1.5
+
+
+def test_wrong_features_alone_agree_no_better_than_by_chance() -> None:
+    for seed in range(3):
+        fix = locate(look(_POINTS, _TRUE, 0.5, wrong=1.0, seed=seed), CAMERA, _scene())
+        assert fix is None or margin(fix.cells, fix.most_beyond(3.0, fix.camera)) < 1.5
+
+
+def test_scene_that_stands_twice_has_a_rival() -> None:
+    twice = np.vstack([_POINTS, _POINTS + np.array([6.0, 0.0, 0.0])])
+    _, surplus = _locate(look(_POINTS, _TRUE, 0.5), _scene(twice))
+    assert surplus < 1.5
+
+
+def test_errors_stay_inside_what_the_covariance_says() -> None:
+    inside = []
+    for seed in range(12):
+        fix, _ = _locate(look(_POINTS, _TRUE, 0.7, 0.5, seed=100 + seed))
+        turn = (fix.pose.rotation * _TRUE.rotation.inv()).as_rotvec()
+        error = np.concatenate([fix.pose.position - _FAR - _TRUE.position, turn])
+        inside.append(error @ np.linalg.solve(fix.covariance, error) <= chi2.ppf(0.95, 6))
+        np.testing.assert_array_equal(fix.covariance, fix.covariance.T)
+    assert np.mean(inside) >= 0.9
+
+
+def test_camera_that_leans_as_the_map_does_is_found() -> None:
+    """On a slope of ten degrees the map's z axis is not that of the robot."""
+    slope = Pose.from_values([0, 0, 0], [0, np.sin(0.0875), 0, np.cos(0.0875)])
+    points = slope.rotation.apply(_POINTS)
+    up = slope.rotation.inv().apply([0.0, 0.0, 1.0])
+    at = Pose.from_xyz_yaw(0.7, 1.5)
+    fix, _ = _locate(look(_POINTS, at, 0.5, 0.5), _scene(points, tuple(up)))
+    assert np.linalg.norm(fix.pose.position - _FAR - slope.rotation.apply(at.position)) < 0.4
+
+
+def test_camera_in_the_air_is_not_upright() -> None:
+    fix = locate(look(_POINTS, Pose.from_xyz_yaw(0.7, 1.5, 4.0), 0.5), CAMERA, _scene())
+    assert fix is None or margin(fix.cells, fix.most_beyond(3.0, fix.camera)) < 1.5 or fix.cells < 20
+
+
+@pytest.mark.parametrize("count", [0, 6])
+def test_few_features_give_no_pose(count: int) -> None:
+    assert locate(look(_POINTS, _TRUE).take(np.arange(count)), CAMERA, _scene()) is None
