@@ -250,8 +250,8 @@ class Verifier:
             return None
         confirmed = [match for match in ranked if self._is_confirmed(match)]
         may_measure, verified = has_time(1.0), None
-        if may_measure:
-            verified = self._measure(query, ranked, rows, elsewhere)
+        if may_measure and (verified := self._measure(query, ranked, rows, elsewhere)) is not None:
+            ranked = _nearest_first(ranked, verified, elsewhere)
         if may_measure and verified is None and confirmed:
             verified = self._verify(query, ranked, confirmed, elsewhere)
         return Seen(ranked, confirmed, verified, self, query, elsewhere)
@@ -301,7 +301,8 @@ class Verifier:
     ) -> VerifiedMatch | None:
         """Metric pose from stored points of the best match and the places around it.
 
-        None if they do not agree on one, or those of the best match elsewhere agree on one as well.
+        Those around the best match elsewhere are tried, too. None if no pose has more to say for it than
+        chance: than the best other pose, there or elsewhere.
         """
         if self.likelihood is None or query.camera is None or query.features is None:
             return None
@@ -334,7 +335,8 @@ class Verifier:
         best = confirmed[0]
         if any(match.inliers > _RIVAL * best.inliers for match in elsewhere.among(ranked, best)):
             return None
-        for match in confirmed[:_RESECTED]:
+        # Where the map has taught a likelihood, points of many places have been tried already.
+        for match in confirmed[: _RESECTED if self.likelihood is None else 0]:
             if self.is_measurable(query, match.place) and (found := self._resect(query, match.place)):
                 nearest = min(confirmed, key=lambda other: distance(other.pose, found.pose))
                 is_near = distance(nearest.pose, found.pose) <= elsewhere.radius
@@ -377,3 +379,10 @@ class Verifier:
         if query.camera is None or places.camera_of(place) is None or places.pose(place) is None:
             return False
         return int(np.isfinite(self._geometry.points_of(place)[:, 0]).sum()) >= FEWEST_POINTS
+
+
+def _nearest_first(ranked: list[Match], verified: VerifiedMatch, elsewhere: Elsewhere) -> list[Match]:
+    """The matches, the place of a measured pose first if the best one is elsewhere."""
+    if distance(ranked[0].pose, verified.pose) <= elsewhere.radius:
+        return ranked
+    return sorted(ranked, key=lambda match: match.place != verified.place)
