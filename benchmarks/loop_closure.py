@@ -28,6 +28,7 @@ from netvlad_core.data.catalogue import CatalogueSource
 from netvlad_core.data.geometry import Pose, rotation_between
 from netvlad_core.data.radii import POSITIVE_WITHIN
 from netvlad_core.evaluation.precision_recall import precision_recall
+from netvlad_core.geometry.features import KINDS, usual_kind
 from netvlad_core.localization.geometry.verification import VerificationOptions
 from netvlad_core.localization.loops.loop_closure import LoopCloser, LoopClosure
 from netvlad_core.localization.loops.loop_options import LoopClosureOptions
@@ -117,8 +118,8 @@ def run(
     return closures, np.array(spent)
 
 
-def observer(extractor: Extractor, options: LoopClosureOptions) -> Observer:
-    return Observer(extractor, options.verification.features if options.verification else 0)
+def observer(extractor: Extractor, options: LoopClosureOptions, kind: str) -> Observer:
+    return Observer(extractor, KINDS[kind].stored if options.verification else 0, kind)
 
 
 def evaluate(
@@ -211,6 +212,8 @@ def main() -> None:
     parser.add_argument("--town", type=Path, metavar="FOLDER", help="bags noon, evening, town_8, ...")
     parser.add_argument("--seeds", type=int, default=3, help="of the drift (default: %(default)s)")
     parser.add_argument("--keyframes", type=int, help="of each bag of the town; all by default")
+    text = "kind of the local features (default: %(default)s)"
+    parser.add_argument("--features", choices=KINDS, default=usual_kind(), help=text)
     options = parser.parse_args()
     look = replace(LoopClosureOptions(), spacing=0.0)
     verification = VerificationOptions(min_inliers=40, most_places=5)  # the node's
@@ -220,7 +223,7 @@ def main() -> None:
         extractor = Extractor.of(fit_network(partial(iter, drive.images), device="cpu"))
         descriptors = np.concatenate([extractor(image) for image in drive.images])
         for name, closing in ways.items():
-            observe = observer(extractor, closing)
+            observe = observer(extractor, closing, options.features)
             figures = evaluate(drive, descriptors, options.seeds, observe, closing)
             rows.append([drive.name, name, *figures])
     header = ["drive", "closures", "keyframes", "revisits", "given", "wrong", "recall %"]
@@ -228,7 +231,7 @@ def main() -> None:
     print_table([*header, *more], rows)
     print()
     for name, closing in ways.items():
-        observe = observer(extractor, closing)
+        observe = observer(extractor, closing, options.features)
         print(name, *memory(drive, descriptors, 400, observe, closing), sep="\n  ")
 
 

@@ -9,6 +9,7 @@ from typing import Any
 
 from netvlad_core.data.camera import Camera
 from netvlad_core.errors import MapError, NetvladError
+from netvlad_core.geometry.local_features import LocalFeatures
 from netvlad_core.localization.extending import Extended
 from netvlad_core.localization.last_place import LastPlace
 from netvlad_core.localization.localizer import Localization, Localizer, LocalizerOptions, State
@@ -153,7 +154,7 @@ class LocalizeNode(CameraNode):
             is_current = not self._to_forget.is_set()
             self.answers.publish(moment, answer, localizer.place_map, is_current)
         self._keep(answer)
-        self._record(moment, answer, localizer)
+        self._record(moment, answer, localizer, observation.features)
 
     def _verification_time(self, localizer: Localizer) -> float:
         """Seconds that verification may add to an image; 0 is no bound."""
@@ -181,11 +182,14 @@ class LocalizeNode(CameraNode):
             turned = answer.belief is not None and answer.belief.is_reversed
             self._memory.keep(replace(last, place=answer.place, stamp=answer.stamp, is_reversed=turned))
 
-    def _record(self, moment: Moment, answer: Localization, localizer: Localizer) -> None:
+    def _record(
+        self, moment: Moment, answer: Localization, localizer: Localizer, features: LocalFeatures | None
+    ) -> None:
         recorded = self._recorded
         if recorded is not None and recorded.place_map is localizer.place_map:
             self._odometry_frame = moment.odometry_frame
-            recorded.add(answer, moment.image, moment.odometry, moment.camera)
+            kept = features if localizer.place_map.features else None
+            recorded.add(answer, moment.image, moment.odometry, moment.camera, kept)
 
     def _extend(self, output: Path) -> Extended:
         """Write the open map with what is new in the drive so far; raises NetvladError."""

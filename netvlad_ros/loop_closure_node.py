@@ -80,6 +80,7 @@ class LoopClosureNode(CameraNode):
             network_file(values["weights"]) if values["weights"] else None,
             values["device"],
             values["precision"],
+            values["store_images"] == "full",
         )
         drive.observer(np.zeros((480, 640, 3), np.uint8))  # the first run of a network is slow
         earlier = drive.earlier

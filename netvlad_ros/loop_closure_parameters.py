@@ -30,7 +30,7 @@ PARAMETERS = (
     NodeParameter(
         "store_images",
         "none",
-        "Images kept in the maps that save_map writes; full needs verification.",
+        "Images kept in memory and in the maps that save_map writes; full needs verification.",
         choices=("none", "full"),
     ),
     NodeParameter("publish_swarm_slam", False, "Publish descriptors and local matches for Swarm-SLAM."),

@@ -13,6 +13,8 @@ from netvlad_core.data.geometry import Pose
 from netvlad_core.data.images import resize_to_fit
 from netvlad_core.errors import MapError
 from netvlad_core.files import hidden_beside
+from netvlad_core.geometry.features import KINDS
+from netvlad_core.geometry.local_features import LocalFeatures, find_features
 from netvlad_core.localization.extending import Extended, add_new
 from netvlad_core.localization.joining import Sightings, joint_of
 from netvlad_core.localization.localizer import Localization
@@ -52,11 +54,23 @@ class RecordedDrive:
             self._last: Pose | None = None
 
     def add(
-        self, answer: Localization, image: np.ndarray, odometry: Pose | None, camera: Camera | None = None
+        self,
+        answer: Localization,
+        image: np.ndarray,
+        odometry: Pose | None,
+        camera: Camera | None = None,
+        features: LocalFeatures | None = None,
     ) -> None:
-        """Take an image, uint8 RGB (H, W, 3), with the localizer's answer to it, if it makes a keyframe."""
+        """Take an image, uint8 RGB (H, W, 3), with the localizer's answer to it, if it makes a keyframe.
+
+        Parameters
+        ----------
+        features : local features of the image, if they are known already and the map keeps some.
+        """
         if odometry is None or (self._last is not None and not has_moved(odometry, self._last, self._rule)):
             return
+        if (stored := self.place_map.features) is not None and features is None:
+            features = find_features(image, KINDS[stored.kind].stored, stored.kind)
         if self.place_map.header.store_images == "thumbnail":
             image = resize_to_fit(image, THUMBNAIL_PIXELS)
         with self._lock:
@@ -65,7 +79,7 @@ class RecordedDrive:
                 self._rule = replace(self._rule, distance=2 * (self._rule.distance or 0.0))
             if answer.prior is not None:
                 self._seen[self._drive.next_id] = answer.prior.pose
-            self._drive.append(answer.descriptor, answer.stamp, odometry, image)
+            self._drive.append(answer.descriptor, answer.stamp, odometry, image, features=features)
             self._drive.camera, self._last = camera, odometry
 
     def extend(self, output: Path, frame_id: str) -> Extended:

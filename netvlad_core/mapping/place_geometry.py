@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from bisect import bisect_left
 from collections import OrderedDict
 from collections.abc import Callable
 from threading import RLock
@@ -14,6 +15,7 @@ from netvlad_core.data.geometry import rotation_between
 from netvlad_core.data.radii import POSITIVE_WITHIN
 from netvlad_core.errors import CameraError
 from netvlad_core.geometry.ego_mask import find_ego_mask, without
+from netvlad_core.geometry.features import KINDS
 from netvlad_core.geometry.local_features import LocalFeatures, find_features, no_features
 from netvlad_core.geometry.structure import View, triangulate
 from netvlad_core.mapping.places import Places
@@ -44,26 +46,26 @@ class PlaceGeometry:
     ----------
     places : with stored features, or with images, full ones rather than thumbnails; with neither a place has
         no features.
-    features : largest number of local features in an image, where none are stored.
+    features : largest number of RootSIFT features in an image, if the places store none of any kind.
     """
 
     def __init__(self, places: Places, features: int = 0) -> None:
         self.places = places
         self.most_features = features
-        self.kind = "rootsift" if places.features is None else places.features.kind
         self._features: OrderedDict[int, LocalFeatures] = OrderedDict()
         self._points: OrderedDict[int, np.ndarray] = OrderedDict()
         self._ego_mask = find_ego_mask([])
         self._looked_among = _LOOKED_AT // 2  # places
-        # A stored map has looked for the robot before its rows became whole.
-        first = places.stored_features(0) if places.features is not None and len(places) else None
-        self._is_masked = first is not None and first.points is not None
+        # A map looks for the robot before its rows become whole. Those of an earlier map come first.
+        self._masked = bisect_left(range(len(places)), True, key=lambda row: not self._is_whole(row))
         self._lock = RLock()  # a robot's images and a service's are verified by two threads
 
     def features_of(self, place: int) -> LocalFeatures:
         """Local features of a place's image, without those of the robot itself."""
         with self._lock:
             self.look_for_ego_mask()
+            if place < self._masked:
+                return _kept(self._features, place, lambda: self._find(place))
             return _kept(self._features, place, lambda: without(self._find(place), self._ego_mask))
 
     def points_of(self, place: int) -> np.ndarray:
@@ -78,11 +80,11 @@ class PlaceGeometry:
     def look_for_ego_mask(self, images: int = _LOOKED_AT) -> None:
         """Find in some images which parts show the robot; again when the places have doubled."""
         with self._lock:
-            count = len(self.places)
-            if count < 2 * self._looked_among or self._is_masked:
+            count = len(self.places) - self._masked
+            if count < 2 * self._looked_among:
                 return
             self._looked_among = count
-            rows = np.linspace(0, count - 1, min(count, images)).astype(int).tolist()
+            rows = (self._masked + np.linspace(0, count - 1, min(count, images)).astype(int)).tolist()
             seen = [(row, features) for row in rows if len(features := self._find(row))]
             ego_mask = find_ego_mask([
                 (one, other)
@@ -99,8 +101,14 @@ class PlaceGeometry:
         stored = self.places.stored_features(place)
         if stored is not None:
             return stored.features
-        image = self.places.image(place)
-        return no_features() if image is None else find_features(image, self.most_features)
+        image, kinds = self.places.image(place), self.places.features
+        kind = "rootsift" if kinds is None else kinds.kind
+        most = self.most_features if kinds is None else KINDS[kind].stored
+        return no_features(kind) if image is None else find_features(image, most, kind)
+
+    def _is_whole(self, place: int) -> bool:
+        stored = self.places.stored_features(place)
+        return stored is not None and stored.points is not None
 
     def _shows_another_scene(self, one: int, other: int) -> bool:
         a, b = self.places.pose(one), self.places.pose(other)

@@ -40,6 +40,17 @@ def _followed(localizer: Localizer, most: int = 1000, metres: int = 80) -> Recor
     return recorded
 
 
+def test_local_features_of_the_map_are_those_of_the_drive_too(features_map: PlaceMap, tmp_path: Path) -> None:
+    part = write_parts([Part.of(features_map, np.arange(30))], tmp_path / "west", "split", 0)
+    recorded = _followed(Localizer.open(part.path, device="cpu"))
+    extended = recorded.extend(tmp_path / "all", "odom").place_map
+    assert extended.features is not None
+    assert extended.features.rows[3] == features_map.features.rows[3]
+    added = extended.stored_features(len(extended) - 1)
+    assert len(added.features) > 50
+    assert added.points is not None
+
+
 def test_what_is_new_is_added_in_the_frame_of_the_map(west: Localizer, tmp_path: Path) -> None:
     recorded = _followed(west)
     assert len(recorded) == 80

@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
 import numpy as np
 from scipy.spatial.transform import Rotation
 
@@ -9,6 +13,8 @@ from netvlad_core.data.camera import Camera
 from netvlad_core.data.geometry import Pose
 from netvlad_core.data.images import decode_picture, encode_jpeg
 from netvlad_core.errors import MapError
+from netvlad_core.geometry.local_features import LocalFeatures
+from netvlad_core.geometry.packing import PackedFeatures, StoredFeatures, unpack
 from netvlad_core.localization.loops.drive_rows import DriveRows
 from netvlad_core.mapping.place_map import PlaceMap
 from netvlad_core.mapping.places import Places, one_or_each
@@ -30,6 +36,7 @@ class GrowingMap(Places):
     ids : (N,) running numbers; those of the earlier map are its rows.
     distances : (N,) metres driven until there.
     next_id : number that the next place gets.
+    features : packed local features of the drive's own places, 34 kB each for XFeat; None if there are none.
     """
 
     descriptors: DriveRows
@@ -49,6 +56,9 @@ class GrowingMap(Places):
         super().__init__(DriveRows(most, earlier), self._buffers["stamps"], self._buffers["poses"])
         self._show(0)
         self._images: list[bytes | None] = []
+        self._packed: list[bytes] = []  # local features of the drive's own places
+        if earlier is not None and earlier.features is not None:
+            self.features = StoredFeatures(earlier.features.kind, self._packed)
         if earlier is not None:
             count = len(earlier)
             self._grow(count)
@@ -85,6 +95,15 @@ class GrowingMap(Places):
         encoded = self._images[row]
         return None if encoded is None else decode_picture(encoded)
 
+    def stored_features(self, row: int) -> PackedFeatures | None:
+        """Local features of a row, None if they are of another kind than those of the drive, or not kept."""
+        kind = self.features.kind if self.features else ""
+        if earlier := self._map_of(row):
+            is_same = earlier.features is not None and earlier.features.kind == kind
+            return earlier.stored_features(row) if is_same else None
+        packed = self._packed[row - self.first_of_drive]
+        return unpack(packed, kind) if packed else None
+
     def camera_of(self, row: int) -> Camera | None:
         """Calibration of the camera that took the image of a row, None if it is unknown."""
         earlier = self._map_of(row)
@@ -97,6 +116,7 @@ class GrowingMap(Places):
         odometry: Pose,
         image: np.ndarray | None = None,
         distance: float = 0.0,
+        features: LocalFeatures | None = None,
     ) -> None:
         """Take a keyframe, after `distance` metres of driving in all."""
         row = len(self)
@@ -107,7 +127,14 @@ class GrowingMap(Places):
         self.ids[row], self.stamps[row], self.distances[row] = self.next_id, stamp, distance
         self.poses[row] = [*odometry.position, *odometry.quaternion]
         self._images.append(encode_jpeg(image) if self._keeps_images and image is not None else None)
+        self._keep(features, row - self.first_of_drive)
         self.next_id += 1
+
+    def _keep(self, features: LocalFeatures | None, count: int) -> None:
+        if features is not None and (self.features is None or self.features.kind != features.kind):
+            self._packed[:] = [b""] * count
+            self.features = StoredFeatures(features.kind, self._packed)
+        self._packed.append(b"" if features is None else PackedFeatures(features).pack())
 
     @property
     def is_full(self) -> bool:
@@ -122,6 +149,7 @@ class GrowingMap(Places):
             buffer[first : first + len(kept)] = buffer[kept]
         self.descriptors.thin_out()
         self._images[first:] = self._images[first::2]
+        self._packed[:] = self._packed[::2]
         self._show(first + len(kept))
 
     def _grow(self, least: int = _FIRST_CAPACITY) -> None:
@@ -145,8 +173,11 @@ class GrowingMap(Places):
         stamps, poses = self.stamps[first:].copy(), self.poses[first:].copy()
         images = [image for image in self._images[first:] if image is not None]
         has_images, camera = len(images) == len(stamps), self.camera
+        features = self.features and StoredFeatures(self.features.kind, [*self._packed])
+        features = features if all(self._packed) else None
         if earlier is None:
-            return Places(descriptors, stamps, poses, camera, images if has_images else None)
+            kept = images if has_images else None
+            return Places(descriptors, stamps, poses, camera, kept, features=features)
         if joint is None:
             raise MapError(
                 f"no place of the map {earlier.path} has been seen on this drive, so it cannot be "
@@ -162,7 +193,29 @@ class GrowingMap(Places):
             np.concatenate([earlier.stamps, stamps]),
             np.concatenate([earlier.poses, poses]),
             camera,
-            [*(earlier.images or []), *images] if has_images else None,
+            _Joined(earlier.images or [], images) if has_images else None,
             np.concatenate([earlier.sessions, np.full(len(stamps), drives, np.int32)]),
             cameras,
+            _joined_features(earlier.features, features),
         )
+
+
+@dataclass(frozen=True, eq=False)
+class _Joined(Sequence[bytes]):
+    """Rows of an earlier map, which stay in its file, and those of the drive."""
+
+    earlier: Sequence[bytes]
+    own: Sequence[bytes]
+
+    def __len__(self) -> int:
+        return len(self.earlier) + len(self.own)
+
+    def __getitem__(self, row: Any) -> Any:
+        first = len(self.earlier)
+        return self.earlier[row] if row < first else self.own[row - first]
+
+
+def _joined_features(earlier: StoredFeatures | None, own: StoredFeatures | None) -> StoredFeatures | None:
+    if earlier is None or own is None or earlier.kind != own.kind:
+        return None
+    return StoredFeatures(own.kind, _Joined(earlier.rows, own.rows))

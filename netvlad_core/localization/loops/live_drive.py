@@ -12,6 +12,7 @@ import numpy as np
 from netvlad_core.data.camera import Camera
 from netvlad_core.data.geometry import Pose
 from netvlad_core.errors import MapError
+from netvlad_core.geometry.features import KINDS, usual_kind
 from netvlad_core.localization.loops.loop_closure import LoopCloser, LoopClosure
 from netvlad_core.localization.loops.loop_options import LoopClosureOptions
 from netvlad_core.localization.observation import Observation, Observer, StageTimer, untimed
@@ -55,6 +56,7 @@ class LiveDrive:
         weights: Path | None = None,
         device: str = "auto",
         precision: str = "auto",
+        keeps_images: bool = False,
     ) -> LiveDrive:
         """Begin a drive; raises NetvladError if the map or the network cannot be used, or do not fit.
 
@@ -62,13 +64,15 @@ class LiveDrive:
         ----------
         map_path : map of an earlier drive, in which places are looked for as well.
         weights : checkpoint or ONNX file; None takes that of the map, without a map the packaged one.
+        keeps_images : whether the drive can be saved with its images.
         """
         earlier = PlaceMap.open(map_path, verify=True) if map_path else None
         path = weights or (earlier.network_path if earlier else PACKAGED_NETWORK)
         opened = earlier.open_extractor if earlier else Extractor.load
         extractor = opened(path, device, precision=precision)
-        observer = Observer(extractor, options.verification.features if options.verification else 0)
-        return cls(LoopCloser(options, earlier), observer, path)
+        kind = earlier.features.kind if earlier and earlier.features else usual_kind()
+        observer = Observer(extractor, KINDS[kind].stored if options.verification else 0, kind)
+        return cls(LoopCloser(options, earlier, keeps_images), observer, path)
 
     @property
     def earlier(self) -> PlaceMap | None:
@@ -108,7 +112,7 @@ class LiveDrive:
         Parameters
         ----------
         frame_id : frame of the odometry; with an earlier map all poses are in the frame of that map.
-        has_images : whether to keep the images, which only a drive with verification has.
+        has_images : whether to keep the images, if the drive has some.
         """
         if self.earlier is not None and output.resolve() == self.earlier.path.resolve():
             raise MapError(f"{output} is the map of the earlier drive, which stays; choose another output")

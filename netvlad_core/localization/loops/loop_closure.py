@@ -61,6 +61,8 @@ class LoopCloser:
     Parameters
     ----------
     earlier : map of an earlier drive, in which places are looked for as well; their ids are its rows.
+    keeps_images : whether images are kept for a map that is to have some; geometry does not need them, if the
+        observations have local features.
 
     Raises
     ------
@@ -80,18 +82,24 @@ class LoopCloser:
     (40, True)
     """
 
-    def __init__(self, options: LoopClosureOptions | None = None, earlier: PlaceMap | None = None) -> None:
+    def __init__(
+        self,
+        options: LoopClosureOptions | None = None,
+        earlier: PlaceMap | None = None,
+        keeps_images: bool = False,
+    ) -> None:
         if earlier is not None and not earlier.has_poses:
             raise MapError(f"the map {earlier.path} has no poses, so no drive can be joined to it")
         self.options = options or LoopClosureOptions()
         self.earlier = earlier
+        self._keeps_images = keeps_images
         self._begin()
 
     def _begin(self, next_id: int = 0) -> None:
         self._rule = self.options.keyframes
-        verifies = self.options.verification is not None
-        self._map = GrowingMap(self.options.most_keyframes, self.earlier, verifies, next_id)
-        self._verifier = Verifier(self._map, self.options.verification) if verifies else None
+        self._map = GrowingMap(self.options.most_keyframes, self.earlier, self._keeps_images, next_id)
+        verification = self.options.verification
+        self._verifier = None if verification is None else Verifier(self._map, verification)
         self._distance = self._map.distance  # metres driven
         self._recent: deque[Recent] = deque()
         self._last: Pose | None = None
@@ -128,7 +136,7 @@ class LoopCloser:
         ----------
         observation : needs odometry, and for verification local features. A stamp before the last one means a
             clock that was reset: the drive begins anew.
-        image : (H, W, 3) uint8 RGB, kept for verification.
+        image : (H, W, 3) uint8 RGB, kept if images are.
         """
         descriptor, stamp, odometry = observation.descriptor, observation.stamp, observation.odometry
         if odometry is None:
@@ -149,7 +157,8 @@ class LoopCloser:
         closure = self._close(similarities, observation, odometry)
         if self._map.is_full:
             self._thin_out()
-        self._map.append(descriptor, stamp, odometry, image, self._distance)
+        kept = None if self._verifier is None else observation.features
+        self._map.append(descriptor, stamp, odometry, image, self._distance, kept)
         return closure
 
     def _close(

@@ -9,6 +9,8 @@ import pytest
 
 from netvlad_core.data.catalogue import CatalogueSource
 from netvlad_core.data.geometry import Pose
+from netvlad_core.geometry.features import KINDS
+from netvlad_core.geometry.local_features import LocalFeatures
 from netvlad_core.localization.loops.growing_map import GrowingMap
 from netvlad_core.mapping.builder import BuildOptions, build_map
 from netvlad_core.mapping.map_writer import write_places, writing_map
@@ -111,3 +113,54 @@ def test_earlier_map_stays_when_the_drive_is_full(checkpoint: Path, tmp_path: Pa
     assert growing.descriptors[10:][:, 0].tolist() == [0, 4, 6]
     np.testing.assert_array_equal(growing.descriptors[:10], earlier.whole_descriptors())
     assert [growing.image(row) is None for row in range(13)] == [False] * 10 + [True] * 3
+
+
+def _features(row: int, kind: str = "xfeat", count: int = 30) -> LocalFeatures:
+    random = np.random.default_rng(row)
+    descriptors = random.standard_normal((count, KINDS[kind].dimension)).astype(np.float32)
+    descriptors /= np.linalg.norm(descriptors, axis=1, keepdims=True)
+    return LocalFeatures(random.uniform(1, 58, (count, 2)).astype(np.float32), descriptors, (80, 60), kind)
+
+
+def test_local_features_stay_with_their_rows_and_go_into_the_map(tmp_path: Path) -> None:
+    growing = GrowingMap(most=8)
+    for row in range(10):
+        if growing.is_full:
+            growing.thin_out()
+        growing.append(np.eye(4, dtype=np.float32)[row % 4], row, Pose.identity(), features=_features(row))
+    assert growing.ids.tolist() == [0, 2, 4, 6, 8, 9]
+    for row, number in enumerate(growing.ids.tolist()):
+        stored = growing.stored_features(row)
+        assert stored is not None
+        assert stored.points is None, "nobody has looked for the robot yet"
+        np.testing.assert_allclose(stored.features.points, _features(number).points, atol=0.01)
+    assert growing.image(0) is None
+    header = MapHeader(model_id="model@0", frame_id="odom", source="a drive")
+    with writing_map(tmp_path / "map", header) as new:
+        write_places(new, growing.keyframes(None), ["a"] * 6)
+    saved = PlaceMap.open(tmp_path / "map", verify=True)
+    assert saved.features is not None
+    assert saved.features.kind == "xfeat"
+    assert len(saved.stored_features(5).features) == 30
+    growing.append(np.ones(4, np.float32), 11, Pose.identity())
+    assert growing.keyframes(None).features is None, "a map has those of all places or of none"
+
+
+def test_features_of_an_earlier_map_come_from_its_file(features_map: PlaceMap, tmp_path: Path) -> None:
+    growing = GrowingMap(most=50, earlier=features_map)
+    descriptor = np.zeros(features_map.header.dimension, np.float32)
+    growing.append(descriptor, 0, Pose.identity(), features=_features(0, "rootsift"))
+    known, own = growing.stored_features(3), growing.stored_features(40)
+    assert known is not None
+    assert own is not None
+    np.testing.assert_array_equal(
+        known.features.descriptors, features_map.stored_features(3).features.descriptors
+    )
+    assert (known.points is None, own.points is None) == (False, True)
+    both = growing.keyframes(Pose.identity())
+    assert both.features is not None
+    assert [both.features.rows[3], len(both.features)] == [features_map.features.rows[3], 41]
+    other = GrowingMap(most=50, earlier=features_map)
+    other.append(descriptor, 0, Pose.identity(), features=_features(0))
+    assert other.stored_features(3) is None, "two kinds cannot be compared"
+    assert other.keyframes(Pose.identity()).features is None
