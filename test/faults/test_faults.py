@@ -28,7 +28,7 @@ _SHARES = {
     "care": 0.025,
     "together": 0.15,
     "full_disks": 0.05,
-    "foreign_networks": 0.2,
+    "foreign_networks": 0.1,
 }
 # Programs and nodes that are started again and again, disks to be mounted, a fuzzer: they take minutes.
 _NOT_HERE = {

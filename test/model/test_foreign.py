@@ -77,8 +77,10 @@ class _Small(torch.nn.Module):
         return rows - 0.5 * rows.mean(0, keepdim=True) if self.mixes else rows
 
 
-@pytest.mark.parametrize("opset", [11, 17])
-@pytest.mark.parametrize(("batch", "mixes"), [("static", False), ("dynamic", False), ("dynamic", True)])
+@pytest.mark.parametrize(
+    ("batch", "mixes", "opset"),
+    [("static", False, 17), ("dynamic", False, 11), ("dynamic", True, 11), ("dynamic", True, 17)],
+)
 def test_exported_network_gives_each_image_its_own_descriptor(
     batch: str, mixes: bool, opset: int, tmp_path: Path
 ) -> None:
