@@ -21,7 +21,6 @@ from std_srvs.srv import Empty
 
 from netvlad_core.data.geometry import Pose
 from netvlad_core.localization.localizer import Localization, Localizer
-from netvlad_core.localization.observation import Observation
 from netvlad_ros.conversions import (
     pose_from_message,
     pose_to_message,
@@ -102,8 +101,8 @@ def test_nav2_gets_a_new_initialpose_and_none_of_an_image_from_before(every_outp
     wait_until(lambda: heard or not _localized(robot, street), 20, "the first pose")
     locate = Localizer.locate
 
-    def carried_meanwhile(localizer: Localizer, observation: Observation) -> Localization:
-        answer = locate(localizer, observation)
+    def carried_meanwhile(localizer: Localizer, *arguments: Any) -> Localization:
+        answer = locate(localizer, *arguments)
         robot.call(Empty, "reinitialize_global_localization")
         return answer
 
