@@ -118,7 +118,8 @@ def test_the_node_and_the_commands_give_the_same_answers(ros, street, map_path, 
     with _node(params, map_path) as partner:
         values = partner.call(GetParameters, "get_parameters", names=list(chosen)).values
         answers = _show(partner, images, poses)
-    kinds = {bool: "bool_value", int: "integer_value", float: "double_value", list: "double_array_value"}
+    kinds = {bool: "bool_value", int: "integer_value", float: "double_value", str: "string_value"}
+    kinds[list] = "double_array_value"
     for (name, value), found in zip(chosen.items(), values, strict=True):
         in_node = getattr(found, kinds[type(value)])
         assert (list(in_node) if isinstance(value, list) else in_node) == value, name
