@@ -125,14 +125,12 @@ def evening_street(
     from netvlad_core.mapping.builder import BuildOptions, build_map
     from netvlad_core.mapping.keyframes import KeyframeRule
     from netvlad_core.mapping.place_map import PlaceMap
-    from netvlad_core.model.spec import NetworkSpec
     from town.drives import SECOND_DRIVE, write_drive
 
     def make(folder: Path) -> None:
         evening = folder / "evening"
         write_drive(evening, SECOND_DRIVE, start=25.0, length=25.0, image_rate=2.0, size=(320, 240))
-        spec = NetworkSpec.of_backbone(clusters=16)
-        options = BuildOptions(KeyframeRule(1.0), "full", spec=spec, device="cpu", store_features="none")
+        options = BuildOptions(KeyframeRule(1.0), "full", device="cpu", store_features="none")
         build_map(BagSource.open(noon_drive), folder / "map", options, progress=False)
 
     folder = made_once(tmp_path_factory, "evening", make)

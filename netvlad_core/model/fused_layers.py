@@ -22,29 +22,34 @@ def fuse_layers(backbone: nn.Module) -> nn.Module:
     """
     if not any(isinstance(module, nn.BatchNorm2d | nn.ReLU) for module in backbone.modules()):
         return backbone
-    graph = _Tracer().trace(backbone)
-    fused = fx.GraphModule(backbone, graph)
-    for node in graph.nodes:
+    fused = _with_folded_norms(backbone)
+    for node in fused.graph.nodes:
         layer = _layer(fused, node)
         if isinstance(layer, nn.MaxPool2d) and can_replace(layer):
             _replace(fused, node, MaxPool(layer))
-        if not isinstance(layer, nn.BatchNorm2d | nn.ReLU):
-            continue
-        before = node.args[0]
-        convolution = _layer(fused, before)
-        if not isinstance(convolution, nn.Conv2d) or len(before.users) > 1:
-            continue
-        if isinstance(layer, nn.BatchNorm2d):
-            _replace(fused, before, fuse_conv_bn_eval(convolution, layer))
-        elif _is_plain(convolution):
-            _replace(fused, before, _ConvolutionReLU(convolution))
-        else:
-            continue
-        node.replace_all_uses_with(before)
-        graph.erase_node(node)
-    fused.delete_all_unused_submodules()
-    fused.recompile()
-    return fused.eval()
+        elif isinstance(layer, nn.ReLU):
+            convolution = _convolution_before(fused, node)
+            if convolution is not None and _is_plain(convolution):
+                _merge(fused, node, _ConvolutionReLU(convolution))
+    return _finished(fused)
+
+
+def fold_batch_norms(backbone: nn.Module) -> nn.Module:
+    """A copy for inference with batch normalisation in the convolutions before it.
+
+    A backbone without it comes back as it is.
+    """
+    has_any = any(isinstance(module, nn.BatchNorm2d) for module in backbone.modules())
+    return _finished(_with_folded_norms(backbone)) if has_any else backbone
+
+
+def _with_folded_norms(backbone: nn.Module) -> fx.GraphModule:
+    fused = fx.GraphModule(backbone, _Tracer().trace(backbone))
+    for node in fused.graph.nodes:
+        layer, convolution = _layer(fused, node), _convolution_before(fused, node)
+        if isinstance(layer, nn.BatchNorm2d) and convolution is not None:
+            _merge(fused, node, fuse_conv_bn_eval(convolution, layer))
+    return fused
 
 
 class _Tracer(fx.Tracer):
@@ -55,6 +60,27 @@ class _Tracer(fx.Tracer):
 def _layer(fused: fx.GraphModule, node: Any) -> nn.Module | None:
     is_layer = isinstance(node, fx.Node) and node.op == "call_module"
     return fused.get_submodule(str(node.target)) if is_layer else None
+
+
+def _convolution_before(fused: fx.GraphModule, node: fx.Node) -> nn.Conv2d | None:
+    """The convolution whose result only this node reads."""
+    before = node.args[0] if node.args else None
+    layer = _layer(fused, before)
+    return layer if isinstance(layer, nn.Conv2d) and len(before.users) == 1 else None
+
+
+def _merge(fused: fx.GraphModule, node: fx.Node, layer: nn.Module) -> None:
+    """Let a layer do the work of a node and of the one before it."""
+    before = node.args[0]
+    _replace(fused, before, layer)
+    node.replace_all_uses_with(before)
+    fused.graph.erase_node(node)
+
+
+def _finished(fused: fx.GraphModule) -> nn.Module:
+    fused.delete_all_unused_submodules()
+    fused.recompile()
+    return fused.eval()
 
 
 def _replace(fused: fx.GraphModule, node: fx.Node, layer: nn.Module) -> None:

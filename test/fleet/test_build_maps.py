@@ -20,12 +20,9 @@ from netvlad_core.errors import NetvladError
 from netvlad_core.fleet.build_maps import Drive, build_maps
 from netvlad_core.mapping.builder import BuildOptions
 from netvlad_core.mapping.place_map import PlaceMap
-from netvlad_core.model.spec import NetworkSpec
 from support.street import street, write_catalogue
 
-_FITTED = BuildOptions(
-    spec=NetworkSpec.of_backbone(clusters=8), device="cpu", dimension=48, store_features="none"
-)
+_FITTED = BuildOptions(device="cpu", dimension=48, store_features="none")
 
 
 def _drives(folder: Path, metres: float = 60.0) -> list[Drive]:

@@ -29,7 +29,6 @@ from netvlad_core.mapping.place_map import PlaceMap
 from netvlad_core.model.backbones import PACKAGED_NETWORK
 from netvlad_core.model.extractor import Extractor
 from netvlad_core.model.open_engine import ENGINES
-from netvlad_core.model.spec import NetworkSpec
 from support.street import HEIGHT, WIDTH, street, view, write_catalogue
 
 _PLACES = 12
@@ -85,7 +84,7 @@ def test_stored_images(
 
 def test_the_same_drive_gives_the_same_map(drive: CatalogueSource, tmp_path: Path) -> None:
     """The fitted network too: provenance is worth nothing if it cannot be repeated."""
-    options = BuildOptions(spec=NetworkSpec.of_backbone(clusters=4), device="cpu", store_features="none")
+    options = BuildOptions(device="cpu", store_features="none")
     maps = [_build(drive, tmp_path / name / "map", options) for name in ("a", "b")]
     assert maps[0].header == maps[1].header
     assert maps[0].header.weights is None
@@ -93,9 +92,7 @@ def test_the_same_drive_gives_the_same_map(drive: CatalogueSource, tmp_path: Pat
 
 
 def test_fitted_network_lies_in_the_map_for_every_engine(drive: CatalogueSource, tmp_path: Path) -> None:
-    options = BuildOptions(
-        spec=NetworkSpec.of_backbone(clusters=64), device="cpu", precision="float32", store_features="none"
-    )
+    options = BuildOptions(device="cpu", precision="float32", store_features="none")
     place_map = _build(drive, tmp_path / "map", options)
     assert {"model.safetensors", "model.float32.onnx"} <= place_map.header.files.keys()
     stated = place_map.header.files["model.float32.onnx"]

@@ -69,9 +69,13 @@ def test_every_kind_of_backbone_agrees_with_torch_at_any_size(
     assert (by_torch @ by_torch.T - np.eye(4)).max() < 0.99, "images so alike would hide a wrong graph"
 
 
-def test_second_form_of_the_layer_is_exported(street_views: list[np.ndarray], tmp_path: Path) -> None:
+def test_second_form_of_the_layer_is_exported_as_the_same_bytes_each_time(
+    street_views: list[np.ndarray], tmp_path: Path
+) -> None:
     network = random_network("alexnet", street_views, with_bias=True, intra_normalization=False)
-    assert export(network, tmp_path / "v2.onnx", images=street_views).difference < 1e-5
+    for name in ("v2.onnx", "again.onnx"):
+        assert export(network, tmp_path / name, images=street_views).difference < 1e-5
+    assert (tmp_path / "v2.onnx").read_bytes() == (tmp_path / "again.onnx").read_bytes()
     check_outputs({tmp_path / "v2.onnx": FORMAT}, ())  # another export may replace it
     assert Extractor.load(tmp_path / "v2.onnx", "cpu").spec == network.spec
 

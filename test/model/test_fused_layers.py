@@ -9,7 +9,7 @@ import torch
 from torch import nn
 
 from netvlad_core.model.backbones import BACKBONES
-from netvlad_core.model.fused_layers import fuse_layers
+from netvlad_core.model.fused_layers import fold_batch_norms, fuse_layers
 
 
 @pytest.mark.parametrize("name", ["vgg16", "alexnet", "resnet18", "efficientnet_lite0", "mobilenet_v3"])
@@ -27,6 +27,21 @@ def test_fused_backbone_computes_the_same(name: str, size: tuple[int, int]) -> N
     assert float((found - expected).abs().max()) < 1e-4 * float(expected.abs().max())
     after = backbone.state_dict()
     assert all(torch.equal(after[key], tensor) for key, tensor in before.items()), "it works on a copy"
+
+
+@pytest.mark.parametrize("name", ["resnet18", "efficientnet_lite0", "mobilenet_v3"])
+def test_folding_leaves_no_batch_norm(name: str) -> None:
+    backbone = BACKBONES[name].build().eval()
+    folded = fold_batch_norms(backbone)
+    counts = [
+        sum(isinstance(layer, nn.BatchNorm2d) for layer in network.modules())
+        for network in (backbone, folded)
+    ]
+    assert counts[0] > 10
+    assert counts[1] == 0
+    images = torch.randn(2, 3, 65, 98)
+    with torch.inference_mode():
+        torch.testing.assert_close(folded(images), backbone(images), rtol=1e-3, atol=1e-4)
 
 
 def test_of_vgg16_convolutions_and_pools_remain() -> None:
@@ -56,3 +71,4 @@ def test_convolution_that_others_read_too_is_left_alone() -> None:
 def test_transformer_comes_back_as_it_is() -> None:
     backbone = BACKBONES["dinov2_vits14"].build()
     assert fuse_layers(backbone) is backbone
+    assert fold_batch_norms(backbone) is backbone

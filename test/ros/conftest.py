@@ -151,10 +151,7 @@ def _seen_again(image: np.ndarray) -> np.ndarray:
 def _build(street: Street, folder: Path, seed: int) -> None:
     from netvlad_core.data.catalogue import CatalogueSource
     from netvlad_core.mapping.builder import BuildOptions, build_map
-    from netvlad_core.model.spec import NetworkSpec
 
     source = CatalogueSource.from_csv(street.write(folder / "street"))
-    options = BuildOptions(
-        spec=NetworkSpec.of_backbone(clusters=16), seed=seed, device="cpu", store_features="none"
-    )
+    options = BuildOptions(seed=seed, device="cpu", store_features="none")
     build_map(source, folder / "map", options, progress=False)

@@ -17,10 +17,9 @@ from netvlad_core.mapping.care.parts import Part, write_parts
 from netvlad_core.mapping.care.redescribe import redescribe
 from netvlad_core.mapping.care.split import strip_images
 from netvlad_core.mapping.place_map import PlaceMap
-from netvlad_core.model.spec import NetworkSpec
 from support.street import street, view
 
-_FITTED = BuildOptions(spec=NetworkSpec.of_backbone(clusters=4), device="cpu")
+_FITTED = BuildOptions(device="cpu")
 
 
 def test_places_and_sessions_stay_and_the_new_network_finds_them(
