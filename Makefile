@@ -40,15 +40,16 @@ demo: build ## render two drives, map one, recognize the other; BAG= IMAGE_TOPIC
 	    $(if $(IMAGE_TOPIC),--image-topic "$(IMAGE_TOPIC)") \
 	    $(if $(POSE_TOPIC),--pose-topic "$(POSE_TOPIC)")
 
-test: lint ## lint, types and all tests, on up to 4 cores; PYTEST_FLAGS= for pytest ("-n 0": on one)
+test: venv ## lint, types and all tests, on up to 4 cores; PYTEST_FLAGS= for pytest ("-n 0": on one)
+	@$(MAKE) -j2 build lint
 	@$(IN_ENV) python -m pytest -n auto --maxprocesses 4 --dist worksteal $(PYTEST_FLAGS)
 
-lint: build ## style (ruff) and types (mypy)
-	@$(IN_ENV) ruff check . && ruff format --check .
-	@$(IN_ENV) mypy
+lint: venv ## style (ruff) and types (mypy)
+	@$(VENV)/bin/ruff check . && $(VENV)/bin/ruff format --check .
+	@$(VENV)/bin/mypy
 
 docs: build ## the documentation as a site in .build/site, warnings and broken links being errors
-	@$(LOCKED) $(STAMPS)/docs
+	@+$(LOCKED) $(STAMPS)/docs
 	@$(IN_ENV) NO_MKDOCS_2_WARNING=1 python -m mkdocs --quiet build
 
 docs-test: build ## run the commands of the tutorials, in order, on two short rendered drives
@@ -69,11 +70,11 @@ lock: ## write versions and hashes of all packages anew, from requirements/; UPG
 ##@ Set-up (the others do it by themselves)
 .PHONY: venv messages build
 venv: ## the virtual environment with all wheels; PYTHON= to choose the interpreter
-	@$(LOCKED) $(PROJECT_STAMP)
+	@+$(LOCKED) $(PROJECT_STAMP)
 
 messages: build ## same as build
 build: ## the messages and the package, by colcon; then source .build/env.sh to use them
-	@$(LOCKED) $(ENV)
+	@+$(LOCKED) $(ENV)
 
 ##@ Tidy
 .PHONY: clean distclean
@@ -86,12 +87,13 @@ distclean: clean ## clean, and the virtual environment too
 
 # --- How the set-up is done ------------------------------------------------------------------------------------------
 # One stamp file for each step, written when the step is complete. A lock lets two terminals run make at once.
+# The "+" before it says that it starts make. Modules are compiled when they are first imported, not all by pip.
 # $(STAMPS)/busy lies there while pip writes: if it is found, pip was killed half-way, and the environment is made anew.
 # Behind a bar stands what only has to come first; a change there does not repeat the step.
 
 LOCKED = mkdir -p $(BUILD) && touch $(BUILD)/COLCON_IGNORE && flock $(BUILD)/lock $(MAKE) --silent
 PROJECT_STAMP := $(STAMPS)/project
-pip_install = touch $(STAMPS)/busy && status=0 && { $(VENV)/bin/python -m pip install $(PIP_FLAGS) $(1) || status=$$?; } \
+pip_install = touch $(STAMPS)/busy && status=0 && { $(VENV)/bin/python -m pip install --no-compile $(PIP_FLAGS) $(1) || status=$$?; } \
     && rm $(STAMPS)/busy && exit $$status
 
 .PHONY: check-venv
@@ -137,7 +139,7 @@ COLCON_SOURCES := package.xml CMakeLists.txt netvlad_ros/__init__.py \
 $(BUILD)/built: $(COLCON_SOURCES) $(STAMPS)/packages | $(PROJECT_STAMP)
 	@echo "set-up 4/4: messages (colcon build)"
 	@[ $@ -nt $(STAMPS)/packages ] || rm -rf $(BUILD)/colcon $(BUILD)/install
-	@. $(VENV)/bin/activate && export LD_LIBRARY_PATH=$(CURDIR)/$(VENV)/lib CMAKE_PREFIX_PATH=$(CURDIR)/$(VENV) \
+	@. $(VENV)/bin/activate && unset MAKEFLAGS MFLAGS && export LD_LIBRARY_PATH=$(CURDIR)/$(VENV)/lib CMAKE_PREFIX_PATH=$(CURDIR)/$(VENV) \
 	    AMENT_PREFIX_PATH=$(CURDIR)/$(VENV) && mkdir -p $(BUILD)/log \
 	    && { colcon --log-base $(BUILD)/log/colcon build --base-paths . --build-base $(BUILD)/colcon \
 	         --install-base $(BUILD)/install --merge-install --symlink-install \

@@ -64,14 +64,14 @@ def _layer(fused: fx.GraphModule, node: Any) -> nn.Module | None:
 
 def _convolution_before(fused: fx.GraphModule, node: fx.Node) -> nn.Conv2d | None:
     """The convolution whose result only this node reads."""
-    before = node.args[0] if node.args else None
+    before: Any = node.args[0] if node.args else None
     layer = _layer(fused, before)
     return layer if isinstance(layer, nn.Conv2d) and len(before.users) == 1 else None
 
 
 def _merge(fused: fx.GraphModule, node: fx.Node, layer: nn.Module) -> None:
     """Let a layer do the work of a node and of the one before it."""
-    before = node.args[0]
+    before: Any = node.args[0]
     _replace(fused, before, layer)
     node.replace_all_uses_with(before)
     fused.graph.erase_node(node)
