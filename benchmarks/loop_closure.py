@@ -28,7 +28,7 @@ from netvlad_core.data.catalogue import CatalogueSource
 from netvlad_core.data.geometry import Pose, rotation_between
 from netvlad_core.data.radii import POSITIVE_WITHIN
 from netvlad_core.evaluation.precision_recall import precision_recall
-from netvlad_core.geometry.features import KINDS, usual_kind
+from netvlad_core.geometry.features import KINDS
 from netvlad_core.localization.geometry.verification import VerificationOptions
 from netvlad_core.localization.loops.loop_closure import LoopCloser, LoopClosure
 from netvlad_core.localization.loops.loop_options import LoopClosureOptions
@@ -119,7 +119,10 @@ def run(
 
 
 def observer(extractor: Extractor, options: LoopClosureOptions, kind: str) -> Observer:
-    return Observer(extractor, KINDS[kind].stored if options.verification else 0, kind)
+    if options.verification is None:
+        return Observer(extractor)
+    most = options.verification.features if kind == "rootsift" else KINDS[kind].stored
+    return Observer(extractor, most, kind)
 
 
 def evaluate(
@@ -213,7 +216,7 @@ def main() -> None:
     parser.add_argument("--seeds", type=int, default=3, help="of the drift (default: %(default)s)")
     parser.add_argument("--keyframes", type=int, help="of each bag of the town; all by default")
     text = "kind of the local features (default: %(default)s)"
-    parser.add_argument("--features", choices=KINDS, default=usual_kind(), help=text)
+    parser.add_argument("--features", choices=KINDS, default="rootsift", help=text)
     options = parser.parse_args()
     look = replace(LoopClosureOptions(), spacing=0.0)
     verification = VerificationOptions(min_inliers=40, most_places=5)  # the node's

@@ -13,6 +13,7 @@ from netvlad_core.data.camera import Camera
 from netvlad_core.data.geometry import Pose
 from netvlad_core.data.images import decode_picture, encode_jpeg
 from netvlad_core.errors import MapError
+from netvlad_core.geometry.features import KINDS
 from netvlad_core.geometry.local_features import LocalFeatures
 from netvlad_core.geometry.packing import PackedFeatures, StoredFeatures, unpack
 from netvlad_core.localization.loops.drive_rows import DriveRows
@@ -36,7 +37,8 @@ class GrowingMap(Places):
     ids : (N,) running numbers; those of the earlier map are its rows.
     distances : (N,) metres driven until there.
     next_id : number that the next place gets.
-    features : packed local features of the drive's own places, 34 kB each for XFeat; None if there are none.
+    features : packed local features of the drive's own places, None if there are none. One of RootSIFT takes
+        132 bytes, one of XFeat 68.
     """
 
     descriptors: DriveRows
@@ -173,8 +175,10 @@ class GrowingMap(Places):
         stamps, poses = self.stamps[first:].copy(), self.poses[first:].copy()
         images = [image for image in self._images[first:] if image is not None]
         has_images, camera = len(images) == len(stamps), self.camera
-        features = self.features and StoredFeatures(self.features.kind, [*self._packed])
-        features = features if all(self._packed) else None
+        features = None
+        if self.features is not None and all(self._packed):
+            kind = self.features.kind
+            features = StoredFeatures(kind, _Bounded([*self._packed], kind))
         if earlier is None:
             kept = images if has_images else None
             return Places(descriptors, stamps, poses, camera, kept, features=features)
@@ -213,6 +217,21 @@ class _Joined(Sequence[bytes]):
     def __getitem__(self, row: Any) -> Any:
         first = len(self.earlier)
         return self.earlier[row] if row < first else self.own[row - first]
+
+
+@dataclass(frozen=True, eq=False)
+class _Bounded(Sequence[bytes]):
+    """Packed local features, the strongest ones of each row, as many as a map keeps."""
+
+    rows: Sequence[bytes]
+    kind: str
+
+    def __len__(self) -> int:
+        return len(self.rows)
+
+    def __getitem__(self, row: Any) -> Any:
+        most, found = KINDS[self.kind].stored, unpack(self.rows[row], self.kind).features
+        return self.rows[row] if len(found) <= most else PackedFeatures(found.take(np.arange(most))).pack()
 
 
 def _joined_features(earlier: StoredFeatures | None, own: StoredFeatures | None) -> StoredFeatures | None:

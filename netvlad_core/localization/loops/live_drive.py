@@ -12,7 +12,7 @@ import numpy as np
 from netvlad_core.data.camera import Camera
 from netvlad_core.data.geometry import Pose
 from netvlad_core.errors import MapError
-from netvlad_core.geometry.features import KINDS, usual_kind
+from netvlad_core.geometry.features import KINDS
 from netvlad_core.localization.loops.loop_closure import LoopCloser, LoopClosure
 from netvlad_core.localization.loops.loop_options import LoopClosureOptions
 from netvlad_core.localization.observation import Observation, Observer, StageTimer, untimed
@@ -70,9 +70,14 @@ class LiveDrive:
         path = weights or (earlier.network_path if earlier else PACKAGED_NETWORK)
         opened = earlier.open_extractor if earlier else Extractor.load
         extractor = opened(path, device, precision=precision)
-        kind = earlier.features.kind if earlier and earlier.features else usual_kind()
-        observer = Observer(extractor, KINDS[kind].stored if options.verification else 0, kind)
-        return cls(LoopCloser(options, earlier, keeps_images), observer, path)
+        closer, observer = LoopCloser(options, earlier, keeps_images), Observer(extractor)
+        if options.verification and earlier and earlier.features:
+            kind = earlier.features.kind
+            observer = replace(observer, features=KINDS[kind].stored, kind=kind)
+        elif options.verification:
+            # Points of XFeat are less exact: with them half as many returns in the town are measured.
+            observer = replace(observer, features=options.verification.features)
+        return cls(closer, observer, path)
 
     @property
     def earlier(self) -> PlaceMap | None:

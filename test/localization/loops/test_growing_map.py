@@ -11,6 +11,7 @@ from netvlad_core.data.catalogue import CatalogueSource
 from netvlad_core.data.geometry import Pose
 from netvlad_core.geometry.features import KINDS
 from netvlad_core.geometry.local_features import LocalFeatures
+from netvlad_core.geometry.packing import unpack
 from netvlad_core.localization.loops.growing_map import GrowingMap
 from netvlad_core.mapping.builder import BuildOptions, build_map
 from netvlad_core.mapping.map_writer import write_places, writing_map
@@ -142,6 +143,11 @@ def test_local_features_stay_with_their_rows_and_go_into_the_map(tmp_path: Path)
     assert saved.features is not None
     assert saved.features.kind == "xfeat"
     assert len(saved.stored_features(5).features) == 30
+    growing = GrowingMap(most=8)
+    growing.append(np.ones(4, np.float32), 10, Pose.identity(), features=_features(10, "rootsift", 900))
+    assert len(growing.stored_features(0).features) == 900
+    bounded = growing.keyframes(None).features
+    assert len(unpack(bounded.rows[0], "rootsift").features) == KINDS["rootsift"].stored
     growing.append(np.ones(4, np.float32), 11, Pose.identity())
     assert growing.keyframes(None).features is None, "a map has those of all places or of none"
 
