@@ -3,18 +3,25 @@
 A single image in extreme light hardly tells places apart, but what little it says in favour of the true place
 adds up along the drive, while what it says in favour of others cancels out. Every path through the map that
 odometry allows has the sum of its images' scores less a drift, never below 0 (a local alignment of the drive
-and the map as of two sequences: Smith and Waterman, 1981). The best sum that chance reaches in a map of N
-places grows as ln(N) / lambda, and the probability of a sum S falls as N exp(-lambda S) (Karlin and
-Altschul, 1990). Lambda depends on light, network and how alike neighbouring images are, so the drive itself
-tells it: the best sum that a path elsewhere in the map has reached so far, R, is what chance does. The
-evidence is then, in nats,
+and the map as of two sequences: Smith and Waterman, 1981). What advances the sums is the way driven, in
+spacings of the map: a standing robot adds nothing. Whether the best path is the truth is asked in two ways.
+
+Is it too good for chance? The best sum that chance reaches in a map of N places grows as ln(N) / lambda, and
+the probability of a sum S falls as N exp(-lambda S) (Karlin and Altschul, 1990). Lambda depends on light,
+network and how alike neighbouring images are, so the drive itself tells it: the best sum that a path
+elsewhere in the map has reached so far, R, is what chance does. The evidence is then, in nats,
 
     -ln P = ln(N) (S / R - 1).
 
 A path that has left the best one has most of its sum from the truth, not from chance, so only paths that have
-begun apart from it count for R. Streets of an unmapped town that resemble mapped ones make R large, too, and
-so take evidence away. What advances the sums is the way driven, in spacings of the map: a standing robot adds
-nothing.
+begun apart from it count for R.
+
+Is it good enough for the truth? Streets that run like mapped ones gain from every image, too, only less. How
+much a true place gains depends on light: s, the deviation that is left in an image's scores once what places
+usually score is taken out, is near 1 for images as clear as those of the map and a third of that for grey
+pixels, of which all are alike. So an image matches a place by its score / s^(3/2), and a path by the mean of
+its images, those of small s counting more. That mean is 3.5 to 6 on the map at any hour, in colour and in
+grey, and 2.5 to 3.5 in streets that look like it; by chance it grows as ln(N), too.
 """
 
 from __future__ import annotations
@@ -41,6 +48,21 @@ _STILL_AGREES = 0.5
 _LAPSE = 0.1
 # The best sum elsewhere in a map of few places may be small by chance. By design.
 _LEAST_RIVAL = 20.0
+# An image matches a place by its score by this power of the deviation left in scores. 1 to 2 tried: at 1 grey
+# pixels match no better than look-alike streets in colour, at 2 those in grey match better than truth by day.
+_CLEARNESS = 1.5
+# Bounds of the match of an image, so that a few do not decide.
+_MATCHES = (-2.0, 8.0)
+# The mean match of this many spacings counts half. 5 to 20 tried: with 5 chance reaches high means, with 20
+# sparse maps wait.
+_HALF = 10.0
+# Added to the number of places: among few of them chance is told from truth by few images.
+_FEW = 10
+# A path of more than so many spacings is poor if its mean match is less than this share of sqrt(2 ln N), what
+# the best of N places reaches in one image. 15 to 55 and 0.9 to 1.3 tried: shorter or more and corridors lose
+# poses, 1.1 leaves half of those in an estate on the streets of the map.
+_LONG = 55.0
+_POOR = 1.2
 # Paths kept. Bound of time.
 _PATHS = 500
 # Standard deviations of a step along the map, in spacings and radians; half as much counts across, since
@@ -55,7 +77,7 @@ _WORST = 9.0
 _KEPT_OFFSET = 0.9
 _MOST_OFFSET = 0.75
 
-_SUM, _WEIGHT, _LATEST, _OFFSET, _TURN, _ORIGIN = range(6)
+_SUM, _WEIGHT, _MATCH, _INFORMATION, _LATEST, _OFFSET, _TURN, _ORIGIN = range(8)
 
 
 @dataclass(frozen=True)
@@ -68,7 +90,10 @@ class Path:
     is_reversed : whether the robot faces against the heading of that place.
     lead : its sum less the best sum elsewhere, of paths that have left it, too; standard deviations of an
         image's score.
+    match : mean match of its images.
     evidence : -ln of the probability that chance makes such a path, nats; 0 without one.
+    match : mean match of its images as a share of ln(N), less for a short path.
+    is_poor : whether it is long and matches no better than streets that look alike.
     agrees : whether the latest images support it as those before them did.
     """
 
@@ -76,6 +101,8 @@ class Path:
     is_reversed: bool = False
     lead: float = 0.0
     evidence: float = 0.0
+    match: float = 0.0
+    is_poor: bool = False
     agrees: bool = False
 
 
@@ -98,9 +125,9 @@ class PathSums:
     def forget(self) -> None:
         """Start anew: the robot may be anywhere."""
         # For each heading of the robot, along and against that of the places: where paths end, and what
-        # they have collected, (A,) and (A, 6); each path that begins has a number of its own as origin.
+        # they have collected, (A,) and (A, 8); each path that begins has a number of its own as origin.
         self._ends = [np.empty(0, np.int64), np.empty(0, np.int64)]
-        self._paths = [np.empty((0, 6)), np.empty((0, 6))]
+        self._paths = [np.empty((0, 8)), np.empty((0, 8))]
         self._origins = 0
         self._rival = 0.0
         self.best = Path()
@@ -140,31 +167,42 @@ class PathSums:
         arrived, first = np.unique(arrivals[best], return_index=True)
         return arrived, moved[best[first]]
 
-    def add(self, places: np.ndarray, scores: np.ndarray, news: float, radius: float) -> None:
+    def add(
+        self,
+        places: np.ndarray,
+        scores: np.ndarray,
+        beyond: np.ndarray,
+        deviation: float,
+        news: float,
+        radius: float,
+    ) -> None:
         """Add an image to all paths; `best` is then the one of the largest sum.
 
         Parameters
         ----------
         places, scores : (C,) the places most similar to the image, and by how much; all others score 0.
+        beyond : (C,) scores of these places beyond what they usually have, of any sign.
+        deviation : of such scores among the places at large.
         news : way since the last image, spacings of the map.
         radius : metres that count as the surroundings of a place.
         """
         count = len(self._motion.positions)
-        mean = scores.sum() / count
-        deviation = max(float(np.sqrt(max((scores**2).sum() / count - mean**2, 0.0))), 1e-6)
-        standard_of = np.zeros(count)
-        standard_of[places] = scores / deviation
-        hopeful = places[scores - mean > _DRIFT * deviation]
+        mean, spread = scores.mean(), max(float(scores.std()), 1e-6)
+        standard_of, match_of = np.full(count, -mean / spread), np.zeros(count)
+        standard_of[places] = (scores - mean) / spread
+        match_of[places] = np.clip(beyond / deviation**_CLEARNESS, *_MATCHES)
+        hopeful = places[standard_of[places] > _DRIFT]
         added = []
         for ends, paths in zip(self._ends, self._paths):
             ends, paths = self._begun(ends, paths, hopeful)
-            added.append(self._added(ends, paths, standard_of[ends] - mean / deviation, news))
+            gained = standard_of[ends], match_of[ends] / deviation
+            added.append(self._added(ends, paths, *gained, deviation, news))
         self._ends, self._paths = [ends for ends, _ in added], [paths for _, paths in added]
         self._rival *= np.exp(-news / _RIVAL_MEMORY)
         self.best = self._best(radius)
         if not self.best.agrees:
             for paths in self._paths:
-                paths[:, :2] *= 1 - _LAPSE
+                paths[:, :_LATEST] *= 1 - _LAPSE
 
     def _begun(
         self, ends: np.ndarray, paths: np.ndarray, hopeful: np.ndarray
@@ -173,19 +211,26 @@ class PathSums:
         is_taken = np.zeros(len(self._motion.positions), bool)
         is_taken[ends] = True
         begun = hopeful[~is_taken[hopeful]]
-        new = np.zeros((len(begun), 6))
+        new = np.zeros((len(begun), 8))
         new[:, _ORIGIN] = self._origins + np.arange(len(begun))
         self._origins += len(begun)
         return np.concatenate([ends, begun]), np.concatenate([paths, new])
 
     @staticmethod
     def _added(
-        ends: np.ndarray, paths: np.ndarray, scores: np.ndarray, news: float
+        ends: np.ndarray,
+        paths: np.ndarray,
+        scores: np.ndarray,
+        matches: np.ndarray,
+        deviation: float,
+        news: float,
     ) -> tuple[np.ndarray, np.ndarray]:
         """Paths with an image more, those that are worth going on."""
-        paths[:, :2] *= np.exp(-news / _MEMORY)
+        paths[:, :_LATEST] *= np.exp(-news / _MEMORY)
         paths[:, _SUM] += news * (scores - _DRIFT)
         paths[:, _WEIGHT] += news
+        paths[:, _MATCH] += news * matches
+        paths[:, _INFORMATION] += news / deviation
         paths[:, _LATEST] += (1 - np.exp(-news / _RECENT)) * (scores - paths[:, _LATEST])
         kept = np.flatnonzero(paths[:, _SUM] > 0)
         if len(kept) > _PATHS:
@@ -198,12 +243,20 @@ class PathSums:
         if not len(ends):
             return Path()
         row = int(paths[:, _SUM].argmax())
-        place, (total, weight, latest) = int(ends[row]), paths[row, :3]
+        place, (total, weight, match, information, latest) = int(ends[row]), paths[row, : _LATEST + 1]
         is_elsewhere = self._motion.distances_to(place, ends) > radius
         lead = total - paths[is_elsewhere, _SUM].max(initial=0.0)
         is_rival = is_elsewhere & (paths[:, _ORIGIN] != paths[row, _ORIGIN])
         self._rival = max(self._rival, float(paths[is_rival, _SUM].max(initial=0.0)))
-        surprise = np.log(len(self._motion.positions)) * (total / max(self._rival, _LEAST_RIVAL) - 1)
-        agrees = latest >= _STILL_AGREES * (total / weight + _DRIFT)
-        is_reversed = row >= len(self._ends[0])
-        return Path(place, is_reversed, float(lead), max(float(surprise), 0.0), bool(agrees))
+        count = len(self._motion.positions)
+        surprise = np.log(count) * (total / max(self._rival, _LEAST_RIVAL) - 1)
+        mean = match / information
+        return Path(
+            place,
+            is_reversed=row >= len(self._ends[0]),
+            lead=float(lead),
+            evidence=max(float(surprise), 0.0),
+            match=float(mean * weight / (weight + _HALF) / np.log(count + _FEW)),
+            is_poor=bool(weight > _LONG and mean < _POOR * np.sqrt(2 * np.log(count))),
+            agrees=bool(latest >= _STILL_AGREES * (total / weight + _DRIFT)),
+        )

@@ -28,7 +28,7 @@ import numpy as np
 from scipy.special import expit
 
 from netvlad_core.data.geometry import Pose
-from netvlad_core.localization.tracking.path_sums import PathSums
+from netvlad_core.localization.tracking.path_sums import Path, PathSums
 from netvlad_core.localization.tracking.place_motion import Motion, PlaceMotion, numbered
 from netvlad_core.localization.tracking.sequence_options import SequenceOptions
 
@@ -73,6 +73,13 @@ _MOST_SHORT = 1.5
 _SURE = 0.9
 # Least share of a belief that stays on the map in a movement while the robot does.
 _STAYS = 0.5
+# Least deviation that is left in scores without what is usual: bound of what one image says.
+_LEAST_DEVIATION = 0.2
+# Mean match of a path, as a share of ln(places), that streets on the plan of the map reach, and nats of
+# evidence for each beyond. A match that is enough by itself was tried, too: then a town of which nothing was
+# chosen has poses as grey pixels.
+_LOOKALIKE_MATCH = 0.58
+_MATCH_NATS = 120.0
 # Images after which what places usually look like is half forgotten.
 _MEMORY = 1000.0
 # Probability of being on the map before the first image, and the same if the robot just was there.
@@ -148,7 +155,7 @@ class SequenceFilter:
         changed = copy(self)
         changed.options = options
         changed._paths = copy(self._paths)
-        for name in ("_scores_seen", "_prior", "_background", "_held", "_excess"):
+        for name in ("_scores_seen", "_sums_seen", "_prior", "_background", "_held", "_excess"):
             setattr(changed, name, getattr(self, name).copy())
         return changed
 
@@ -158,6 +165,7 @@ class SequenceFilter:
         self._paths.forget()
         self._seen = 0.0
         self._scores_seen = np.zeros(self._count)
+        self._sums_seen = np.zeros(2)  # of those scores, and of their squares
         self._on_map = _ON_MAP_AT_FIRST
         self._doubt = self._usual_doubt = self._gap = 0.0
         self._was_on_map = False
@@ -314,9 +322,10 @@ class SequenceFilter:
         scores = (similarities - typical[0]) / max(typical[1], 1e-6)
         # The places that are no candidates score at most as much as the last candidate.
         lowest = max(0.0, scores.min()) if len(places) < self._count else 0.0
+        deviation = self._deviation_left
         scores = self._unusual(places, scores, news)
         usable = np.clip(scores, lowest, max(options.highest_score, lowest)) - lowest
-        self._paths.add(places, usable, news, self._radius)
+        self._paths.add(places, usable, scores, deviation, news, self._radius)
         likelihood = np.exp(news * options.sharpness * usable)
         rows, background = self._hold(places), self._background_of_each
         self._excess[:, :, rows] = (background + self._excess[:, :, rows]) * likelihood - background
@@ -335,12 +344,28 @@ class SequenceFilter:
     def _unusual(self, places: np.ndarray, scores: np.ndarray, news: float) -> np.ndarray:
         """Scores of the image beyond those of the images before it."""
         beyond = scores - self._scores_seen[places] / (self._seen + self.options.habit)
-        self._scores_seen[places] += news * scores
+        before = self._scores_seen[places]
+        self._scores_seen[places] = after = before + news * scores
+        self._sums_seen += after.sum() - before.sum(), after @ after - before @ before
         self._seen += news
         if self._seen > _MEMORY:
             self._seen /= 2
             self._scores_seen /= 2
+            self._sums_seen /= 2, 4
         return beyond
+
+    @property
+    def _deviation_left(self) -> float:
+        """Of the scores of an image, which is 1, what is left once the usual ones are subtracted.
+
+        They are a share a of what places always score, c: 1 - (2a - a^2) var(c) is left of the variance.
+        """
+        if not self._seen:
+            return 1.0
+        mean, square = self._sums_seen / self._count
+        habit = (square - mean**2) / (self._seen + self.options.habit) ** 2
+        share = self._seen / (self._seen + self.options.habit)
+        return float(np.sqrt(max(1 - habit * (2 / share - 1), _LEAST_DEVIATION**2)))
 
     def probabilities(self) -> np.ndarray:
         """(N,) float, probability of each place if the robot is on the map; but for traces they sum to 1."""
@@ -378,20 +403,25 @@ class SequenceFilter:
         direction, believed = self._best()
         place = believed
         apart = self.motion.distances_to(path.place, believed)
-        follows = path.agrees and self._doubt - self._usual_doubt < _MOST_SHORT
         lead = self._lead(believed)
         # Where the latest images say for sure that the robot is elsewhere, it was carried.
         is_elsewhere = apart > self._radius and self._on_map * _probability(lead) >= _SURE
-        if follows and not is_elsewhere and apart > min(options.radius, self._radius):
+        follows = path.agrees and self._doubt - self._usual_doubt < _MOST_SHORT and not is_elsewhere
+        on_path = self._by_path(path) if follows else 0.0
+        if follows and (apart > min(options.radius, self._radius) or self._on_map < 0.5 < on_path):
             direction, place = int(path.is_reversed), path.place
             lead = self._lead(place)
-        along = _LEAD * path.lead
-        confidence = lead + float(np.log(_odds(self._on_map))) + min(self._gap, 0.0) + along
         agree = follows and self.motion.distances_to(place, believed) <= self._radius
+        along = _LEAD * path.lead
         by_images = self._on_map * _probability(max(lead, along) if agree else lead)
-        by_path = _probability(path.evidence - options.lookalike) if agree else 0.0
-        # What min_belief is compared with. Images that prefer another part of the map say nothing for this.
-        said = max(by_images if self._doubt < options.contradiction else 0.0, by_path)
+        by_path = on_path if agree else 0.0
+        log_odds = float(np.log(_odds(max(self._on_map, by_path))))
+        confidence = max(lead, along) + log_odds + min(self._gap, 0.0)
+        # What min_belief is compared with. Images that prefer another part of the map say nothing for this,
+        # nor do those on a long path that look-alike streets would make as well.
+        is_lookalike = agree and path.is_poor and path.evidence < options.lookalike
+        is_doubtful = is_lookalike or self._doubt >= options.contradiction
+        said = max(0.0 if is_doubtful else by_images, by_path)
         probability = said or by_images
         is_enough = _odds(by_images) >= enough
         state = State.LOST
@@ -402,6 +432,11 @@ class SequenceFilter:
         self._was_on_map |= self._on_map > 0.5
         reason = "" if state is State.LOCALIZED else self._reason(is_enough, lead)
         return Belief(state, self._on_map, place, probability, bool(direction), confidence, reason)
+
+    def _by_path(self, path: Path) -> float:
+        """Probability of a path: what chance hardly makes, and what look-alike streets hardly match."""
+        beyond = _MATCH_NATS * max(path.match - _LOOKALIKE_MATCH, 0.0)
+        return _probability(path.evidence + beyond - self.options.lookalike)
 
     def _reason(self, is_enough: bool, lead: float) -> str:
         """Why there is no pose: the largest of the doubts."""

@@ -74,15 +74,17 @@ def test_poses_of_a_weak_drive_end_soon_after_it_has_left_the_map() -> None:
     assert all(belief.state is not State.LOCALIZED for belief in beliefs[_IMAGES + 20 :])
 
 
-def _sums(drive: np.ndarray, step: float = 1.0, news: float = 1.0) -> PathSums:
+def _sums(
+    drive: np.ndarray, step: float = 1.0, news: float = 1.0, score: float = 1.0, deviation: float = 1.0
+) -> PathSums:
     motion = PlaceMotion(_street())
     sums = PathSums(motion)
     for row, _ in enumerate(drive):
         if row:
             sums.move(Motion(np.array([step, 0.0, 0.0]), 0.0, 0.1, 0.3))
         scores = np.zeros(_PLACES)
-        scores[drive[row]] = 1.0
-        sums.add(np.arange(_PLACES), scores, news, 5.0)
+        scores[drive[row]] = score
+        sums.add(np.arange(_PLACES), scores, scores, deviation, news, 5.0)
     return sums
 
 
@@ -118,7 +120,8 @@ def test_path_that_took_the_other_branch_of_a_fork_is_no_chance() -> None:
     sums = PathSums(PlaceMotion(poses))
     for place in range(216):
         sums.move(Motion(np.array([1.0, 0.0, 0.0]), turn if place == 200 else 0.0, 0.1, 0.3))
-        sums.add(np.arange(300), (np.arange(300) == place).astype(float), 1.0, 5.0)
+        scores = (np.arange(300) == place).astype(float)
+        sums.add(np.arange(300), scores, scores, 1.0, 1.0, 5.0)
     assert sums.best.place == 215
     assert sums._paths[0][sums._ends[0] >= 250, 0].max() > 0.8 * sums._paths[0][:, 0].max()
     assert sums.best.evidence > 100
@@ -128,3 +131,33 @@ def test_movement_too_long_to_predict_forgets_all_paths() -> None:
     sums = _sums(_START + np.arange(20))
     sums.move(Motion(np.array([10_000.0, 0.0, 0.0]), 0.0, 1.0, 0.3))
     assert sums.best == Path()
+
+
+@pytest.mark.parametrize(
+    ("score", "deviation", "is_poor"), [(3.0, 0.9, True), (1.0, 0.36, False), (4.4, 0.8, False)]
+)
+def test_match_asks_more_of_clear_images(score: float, deviation: float, is_poor: bool) -> None:
+    """What look-alike streets score in colour, and the truth as grey pixels and in colour."""
+    path = _sums(_START + np.arange(120), score=score, deviation=deviation).best
+    assert path.is_poor == is_poor
+    assert (path.match > 0.58) != is_poor
+
+
+def test_short_path_is_no_evidence_however_well_it_matches() -> None:
+    path = _sums(_START + np.arange(8), score=4.4, deviation=0.8).best
+    assert not path.is_poor
+    assert path.match < 0.58
+
+
+def test_lead_is_the_same_in_a_map_of_ten_times_as_many_places() -> None:
+    """Of which the same 1000 candidates are scored."""
+    leads = []
+    for count in (_PLACES, 10 * _PLACES):
+        rng, sums = np.random.default_rng(0), PathSums(PlaceMotion(_street(count=count)))
+        for row in range(60):
+            sums.move(Motion(np.array([1.0, 0.0, 0.0]), 0.0, 0.1, 0.3))
+            scores = np.maximum(rng.normal(size=_PLACES), 0.0)
+            scores[_START + row] += 3.0
+            sums.add(np.arange(_PLACES), scores, scores, 1.0, 1.0, 5.0)
+        leads.append(sums.best.lead)
+    assert leads[1] == pytest.approx(leads[0], rel=0.05)
