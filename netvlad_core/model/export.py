@@ -74,7 +74,7 @@ def export(
         bits, in all layers but the first.
     images : uint8 RGB (H, W, 3), to calibrate int8 and to compare with; default: random pictures.
     template : float32 file of a network that differs in its aggregation's weights only: its graph is taken,
-        in a second instead of twenty.
+        in a second instead of ten.
 
     Raises
     ------
