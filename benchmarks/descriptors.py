@@ -60,13 +60,15 @@ _CLUSTERS = (32, 64)  # AnyLoc's and the paper's
 
 def office(data: Path) -> Places:
     """A hand-held camera that turns: every sixth image against those between; right within 8 degrees."""
-    source = BagSource.open(data / "bags" / f"{_OFFICE}_sqlite3")
-    shots = []
-    for frame in source:
-        if frame.pose is not None:
-            axis = frame.pose.rotation.as_matrix()[:, 2]  # of a camera frame
-            turned, raised = np.degrees([np.arctan2(axis[1], axis[0]), np.arcsin(axis[2])])
-            shots.append(Shot(frame.decode, float(turned), float(raised)))
+    frames = [frame for frame in BagSource.open(data / "bags" / f"{_OFFICE}_sqlite3") if frame.pose]
+    axes = np.array([frame.pose.rotation.as_matrix()[:, 2] for frame in frames if frame.pose])
+    mean = unit(axes.sum(axis=0)[None])[0]
+    # Degrees from the mean direction, on a plane that touches the sphere there.
+    across = np.linalg.svd(mean[None])[2][1:]
+    beside = axes @ across.T
+    angles = np.degrees(np.arccos(np.clip(axes @ mean, -1, 1)))
+    plane = beside / np.maximum(np.linalg.norm(beside, axis=1), 1e-9)[:, None] * angles[:, None]
+    shots = [Shot(frame.decode, x, y) for frame, (x, y) in zip(frames, plane.tolist(), strict=True)]
     queries = shots[_OFFICE_STEP // 2 :: _OFFICE_STEP]
     return Places(shots[::_OFFICE_STEP], {"as it is": queries}, _OFFICE_DEGREES)
 

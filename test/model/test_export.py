@@ -21,7 +21,7 @@ from netvlad_core.files import check_outputs
 from netvlad_core.model import export as export_module
 from netvlad_core.model.backbones import BACKBONES
 from netvlad_core.model.dinov2 import DinoV2
-from netvlad_core.model.export import export
+from netvlad_core.model.export import export, too_large
 from netvlad_core.model.extractor import Extractor
 from netvlad_core.model.network import PlaceNetwork
 from netvlad_core.model.onnx_engine import FORMAT
@@ -94,6 +94,22 @@ def test_file_has_free_sizes_and_tells_what_it_is(
     content = path.read_bytes()
     assert str(Path(torch.__file__).parent).encode() not in content, "the file tells where it was made"
     assert str(Path(export_module.__file__).parent).encode() not in content
+
+
+@pytest.mark.parametrize(
+    ("precision", "most"), [("float32", 9_900_000), ("float16", 4_950_000)], ids=["float32", "float16"]
+)
+def test_network_too_large_for_a_file_is_refused_in_a_sentence(
+    precision: str, most: int, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """AlexNet's layers have 2.47 million weights."""
+    network = PlaceNetwork(NetworkSpec.of_backbone("alexnet", clusters=2)).eval()
+    assert too_large(network, precision) == ""
+    monkeypatch.setattr(export_module, "_LARGEST_FILE_BYTES", most - 50_000)
+    with pytest.raises(NetvladError, match="most are in the backbone: export float16"):
+        export(network, tmp_path / "n.onnx", precision)
+    monkeypatch.setattr(export_module, "_LARGEST_FILE_BYTES", most)
+    assert too_large(network, precision) == ""
 
 
 def weights_by_type(path: Path) -> dict[int, set[str]]:
