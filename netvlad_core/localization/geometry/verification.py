@@ -37,8 +37,8 @@ _UNKNOWN_ROTATION = np.radians(10.0)  # standard deviation, not measured
 # Chosen on the five sets of benchmarks/ladder.py; the other values are not recorded.
 _UNMEASURED = 0.5
 # Cells of the image that must agree with a metric pose, and standard deviations of chance by which they must
-# exceed those of the best other pose. Of 260 images of five other towns four have 22 to 25 cells, at 20 and 1.0
-# five would get a pose.
+# exceed those of the best other pose. Of 260 images of five other towns the best have 22 to 25 cells; with 20
+# and 1.0 five would get a pose.
 _LEAST_CELLS, _LEAST_MARGIN = 26, 1.2
 _POOLED = 8.0  # metres between places whose surroundings are searched together
 _RIVAL_AWAY = 3.0  # metres between two poses that are rivals
