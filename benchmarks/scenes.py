@@ -35,6 +35,8 @@ _TOWNS: dict[str, dict[str, int]] = {
     "town": {},
     "estate": {"designs": 4},
     "second town": {"seed": 21, "plan": 21},
+    "third town": {"seed": 33, "plan": 33},
+    "fourth town": {"seed": 44, "plan": 44},
 }
 ELSEWHERE = (8, 9, 10, 11, 12)
 # Of the part that a map with a gap lacks: the middle third of a corridor, the east of the town.
