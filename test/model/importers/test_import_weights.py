@@ -91,7 +91,7 @@ def test_unknown_layout_is_named_with_the_known_ones(tmp_path: Path) -> None:
         import_weights(tmp_path / "weights")
 
 
-@pytest.mark.parametrize("content", [[1, 2], {"state_dict": {}}, {"a": "b"}, torch.zeros(3)])
+@pytest.mark.parametrize("content", [[1, 2], {"state_dict": {}}, {"a": "b"}])
 def test_file_without_named_tensors(content: object, tmp_path: Path) -> None:
     torch.save(content, tmp_path / "weights")
     with pytest.raises(CheckpointError, match="holds no state dict of named tensors"):
