@@ -39,6 +39,7 @@ from benchmarks._measure import parser, print_conditions, print_table
 from benchmarks.build_map_scaling import write_drive
 from netvlad_core.data.geometry import Pose
 from netvlad_core.data.sources import open_source
+from netvlad_core.geometry.features import KINDS
 from netvlad_core.mapping.builder import BuildOptions, build_map
 from netvlad_core.model.backbones import PACKAGED_NETWORK
 from netvlad_ros.conversions import (
@@ -166,12 +167,12 @@ def drive(camera: Camera, pictures: list[np.ndarray], pid: int, count: int, rate
     return memory
 
 
-def make_map(folder: Path) -> tuple[Path, list[np.ndarray]]:
+def make_map(folder: Path, features: str) -> tuple[Path, list[np.ndarray]]:
     """A map of painted noise, a place a metre, and its images."""
     coarse = np.random.default_rng(0).integers(0, 256, (_PLACES, 30, 40, 3), np.uint8)
     pictures = [cv2.resize(image, (640, 480), interpolation=cv2.INTER_CUBIC) for image in coarse]
     write_drive(folder / "drive", pictures, _PLACES)
-    options = BuildOptions(weights=PACKAGED_NETWORK, device="cpu")
+    options = BuildOptions(weights=PACKAGED_NETWORK, device="cpu", store_features=features)
     return build_map(open_source(folder / "drive"), folder / "map", options, progress=False).path, pictures
 
 
@@ -213,10 +214,10 @@ class Overhead:
         }
 
 
-def measure(images: int, rate: float) -> Overhead:
+def measure(images: int, rate: float, features: str) -> Overhead:
     """Run the node while a camera shows this many images, at a rate a second or, for 0, one by one."""
     with camera_at_work() as camera, TemporaryDirectory() as text:
-        place_map, pictures = make_map(Path(text))
+        place_map, pictures = make_map(Path(text), features)
         started = monotonic()
         with localizer(place_map) as process:
             start_up, first_answer = wait_for_answer(camera, pictures[0], started)
@@ -237,9 +238,13 @@ def main() -> None:
     arguments = parser(__doc__)
     arguments.add_argument("--rate", type=float, default=30.0, help="images a second (default: %(default)s)")
     arguments.add_argument("--images", type=int, default=1800, help="images in all (default: %(default)s)")
+    arguments.add_argument(
+        "--features", choices=("none", *KINDS), default="none",
+        help="local features in the map: with some, every image is verified that there is time for",
+    )  # fmt: skip
     options = arguments.parse_args()
     print_conditions()
-    seen = measure(options.images, options.rate)
+    seen = measure(options.images, options.rate, options.features)
     print_table(
         [f"{_PLACES} places, 640x480 raw", "ms an image, median", "of the network"],
         [

@@ -264,8 +264,9 @@ PARAMETERS = (
     NodeParameter(
         "verification_budget",
         -1.0,
-        "With verification: milliseconds that it may add to an image; what is not done by then is left out "
-        "and counted in /diagnostics. 0.0: no bound; -1.0: 100 with auto, no bound with always.",
+        "With verification: milliseconds that it may add to an image, and then it rests for twice as long; "
+        "what is left out is counted in /diagnostics. 0.0: no bound, no rest; -1.0: 100 with auto, no bound "
+        "with always.",
         -1.0,
         60_000.0,
         is_live=True,

@@ -1,4 +1,4 @@
-"""How much time verification may add to an image: what is not done by then is left out."""
+"""How much time verification may take: what is not done by then is left out."""
 
 from __future__ import annotations
 
@@ -8,15 +8,18 @@ from time import perf_counter
 
 SKIPPED = "images not verified, for time"
 CUT = "images verified in part, for time"
-# Seconds. By design: a camera at 10 Hz; features in the map take some 40 ms an image on two cores.
+# Seconds. By design: features in the map take some 60 ms an image on two cores.
 USUAL_TIME = 0.1
-# Images that do without after one whose local features alone took all of its time: one in so many finds out
-# whether it is still so. By design, not tuned.
-_PAUSE = 30
+# How many times as long as the last verification the next one waits. By design: verification takes a third
+# of the time at most, so that a fast camera's other images are answered at once; a thirtieth where local
+# features alone take all the time of an image.
+_REST, _LONG_REST = 2.0, 30.0
 
 
 class VerificationBudget:
-    """Ends the verification of an image when its time is used up; steps that have begun are finished.
+    """Ends the verification of an image when its time is used up, and lets the next images do without.
+
+    Steps that have begun are finished.
 
     Parameters
     ----------
@@ -25,7 +28,7 @@ class VerificationBudget:
 
     def __init__(self, clock: Callable[[], float] = perf_counter) -> None:
         self._clock = clock
-        self._pause = 0  # images that still do without
+        self._resume = float("-inf")  # when the next image may be verified
         self._forget()
 
     def _forget(self) -> None:
@@ -38,8 +41,7 @@ class VerificationBudget:
         """Whether the next image is verified, within so many seconds; 0 is no bound."""
         self._forget()
         self._seconds = seconds
-        self._is_begun = seconds == 0 or self._pause == 0
-        self._pause = max(0, self._pause - 1)
+        self._is_begun = seconds == 0 or self._clock() >= self._resume
         return self._is_begun
 
     def timer(
@@ -68,8 +70,12 @@ class VerificationBudget:
 
     def end(self) -> str:
         """What is to be counted of the image: SKIPPED, CUT, or nothing if it was verified as a whole."""
-        if self._is_begun and self._is_cut and not self._steps:
-            self._pause = _PAUSE
-        if not self._is_begun or (self._is_cut and not self._steps):
+        if not self._is_begun:
+            return SKIPPED
+        now = self._clock()
+        taken = self._spent + (now - self._since if self._since is not None else 0.0)
+        is_vain = self._is_cut and not self._steps
+        self._resume = now + taken * (_LONG_REST if is_vain else _REST)
+        if is_vain:
             return SKIPPED
         return CUT if self._is_cut else ""

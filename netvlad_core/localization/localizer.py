@@ -466,7 +466,9 @@ class Localizer:
         """Pose prior of the matches if the best score is high enough, or the reason why there is none."""
         measured = seen.verified if seen and seen.verified and seen.verified.is_metric else None
         least = self.min_similarity if seen else self._least_similarity
-        is_similar = matches[0].score >= least
+        # Inliers that agree on no pose say nothing: look-alike streets of other towns have as many.
+        score = matches[0].similarity if seen and seen.lacks_pose else matches[0].score
+        is_similar = score >= least
         if measured is None and not is_similar:
             return None, NOT_SIMILAR
         prior = self._estimate(matches)

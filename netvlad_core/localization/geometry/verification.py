@@ -151,10 +151,15 @@ class Seen:
         return self._verifier.likelihood is not None
 
     @cached_property
+    def lacks_pose(self) -> bool:
+        """Whether the place has points in metres, and the inliers agree on no pose among them."""
+        if self.verified is not None and self.verified.is_metric and self.verified.is_near:
+            return False
+        return self._verifier.is_measurable(self._query, self.matches[0].place)
+
+    @property
     def _trust(self) -> float:
-        is_measured = self.verified is not None and self.verified.is_metric and self.verified.is_near
-        is_sure = is_measured or not self._verifier.is_measurable(self._query, self.matches[0].place)
-        return 1.0 if is_sure else _UNMEASURED
+        return _UNMEASURED if self.lacks_pose else 1.0
 
     @property
     def weights(self) -> dict[int, float]:
