@@ -123,7 +123,7 @@ def test_with_verification_single_images_have_a_number_of_inliers(
 def _enlarge(folder: Path) -> None:
     """Larger pictures have more local features."""
     for path in folder.glob("*.png"):
-        cv2.imwrite(str(path), cv2.resize(cv2.imread(str(path)), None, fx=3, fy=3))
+        cv2.imwrite(str(path), cv2.resize(cv2.imread(str(path)), None, fx=2, fy=2))
 
 
 def test_a_drive_without_poses_and_a_stranger_are_refused(
