@@ -12,8 +12,9 @@ the air or underground.
    best one the matches are looked for again: a point that is seen where it should be needs not be the nearest
    one.
 4. *Evidence.* The image is divided into cells, and those in which a match agrees are counted: neighbouring
-   features err together. The pose is compared with the best other one, at least some metres away, which shows
-   what chance gives in this image. Counts by chance have the variance of their size, so that
+   features err together. They are worth less the fewer of the features that match agree. The pose is
+   compared with the best other one, at least some metres away, which shows what chance gives in this image.
+   Counts by chance have the variance of their size, so that
 
        z = (n - m) / sqrt(n + m)
 
@@ -57,12 +58,19 @@ class Fix(PoseEstimate):
     ----------
     camera : (3,) its camera in the map frame, metres.
     cells : cells of the image in which features agree with the pose.
+    share : of the features that match some point, those that agree.
     others : cameras (R, 3) of the poses that were fitted, this one among them, and cells (R,).
     """
 
     camera: np.ndarray
     cells: int
+    share: float
     others: tuple[np.ndarray, np.ndarray]
+
+    @property
+    def support(self) -> float:
+        """Cells, worth less the fewer of the features that match agree: many matches agree by chance, too."""
+        return self.cells * float(np.sqrt(self.share))
 
     def most_beyond(self, metres: float, camera: np.ndarray) -> int:
         """Most cells that agree with a pose farther than this from a camera; 0 if none is."""
@@ -132,11 +140,11 @@ class _Sight:
         away = np.linalg.norm(self.scene.bases[:, :2] - position[:2], axis=1)
         return float(self.heights[away.argmin()])
 
-    def cells(self, turn: np.ndarray, shift: np.ndarray) -> int:
-        """Cells of the image in which a match agrees with the pose."""
+    def agreement(self, turn: np.ndarray, shift: np.ndarray) -> tuple[int, float]:
+        """Cells of the image in which a match agrees with the pose, and share of the features that do."""
         features, points = self.matches
-        agreeing = features[self.errors(turn, shift, features, points) <= 1.5 * self.tolerance]
-        return len(np.unique(self.cell_of[agreeing]))
+        agreeing = np.unique(features[self.errors(turn, shift, features, points) <= 1.5 * self.tolerance])
+        return len(np.unique(self.cell_of[agreeing])), len(agreeing) / len(np.unique(features))
 
 
 def locate(query: LocalFeatures, camera: Camera, scene: Surroundings) -> Fix | None:
@@ -152,7 +160,9 @@ def locate(query: LocalFeatures, camera: Camera, scene: Surroundings) -> Fix | N
     if len(np.unique(sight.matches[0])) < _FEWEST:
         return None
     fitted = [
-        (sight.cells(*pose), pose) for hypothesis in _hypotheses(sight) if (pose := _fit(sight, hypothesis))
+        (sight.agreement(*pose)[0], pose)
+        for hypothesis in _hypotheses(sight)
+        if (pose := _fit(sight, hypothesis))
     ]
     if not fitted:
         return None
@@ -166,7 +176,7 @@ def locate(query: LocalFeatures, camera: Camera, scene: Surroundings) -> Fix | N
     at = scene.origin - turn.T @ shift
     base = Pose(at, Rotation.from_matrix(turn.T).as_quat()) @ camera.mounting.inverse()
     covariance = _covariance(information, turn, base, at)
-    return Fix(base, covariance, at, sight.cells(turn, shift), (others, counts))
+    return Fix(base, covariance, at, *sight.agreement(turn, shift), (others, counts))
 
 
 def _hypotheses(sight: _Sight) -> list[tuple[np.ndarray, np.ndarray]]:

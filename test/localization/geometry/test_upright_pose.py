@@ -41,12 +41,15 @@ def test_pose_is_found_among_four_wrong_features_of_five(wrong: float) -> None:
     assert np.linalg.norm(fix.pose.position - _FAR - _TRUE.position) < 0.25
     assert (fix.pose.rotation.inv() * _TRUE.rotation).magnitude() < np.radians(1.0)
     assert surplus > 1.5
+    assert fix.share == pytest.approx(1 - wrong, abs=0.1)
+    assert fix.support > 10
 
 
 def test_wrong_features_alone_agree_no_better_than_by_chance() -> None:
     for seed in range(3):
         fix = locate(look(_POINTS, _TRUE, 0.5, wrong=1.0, seed=seed), CAMERA, _scene())
         assert fix is None or margin(fix.cells, fix.most_beyond(3.0, fix.camera)) < 1.5
+        assert fix is None or fix.support < 10
 
 
 def test_scene_that_stands_twice_has_a_rival() -> None:

@@ -260,7 +260,7 @@ def test_pose_is_measured_from_stored_points_of_several_places(seen: int) -> Non
     assert verified is not None
     assert verified.is_metric
     assert np.linalg.norm(verified.pose.position[:2] - true) < 0.3
-    few = replace(observation, features=query.take(np.arange(15)))
+    few = replace(observation, features=query.take(np.arange(9)))
     assert Verifier(street).see(few, matches, _RADIUS).verified is None
 
 
