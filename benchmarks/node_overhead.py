@@ -214,7 +214,7 @@ class Overhead:
         }
 
 
-def measure(images: int, rate: float, features: str) -> Overhead:
+def measure(images: int, rate: float, features: str = "none") -> Overhead:
     """Run the node while a camera shows this many images, at a rate a second or, for 0, one by one."""
     with camera_at_work() as camera, TemporaryDirectory() as text:
         place_map, pictures = make_map(Path(text), features)
