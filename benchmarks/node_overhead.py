@@ -116,8 +116,8 @@ def camera_at_work() -> Iterator[Camera]:
 
 
 @contextmanager
-def spinning(node: Node) -> Iterator[None]:
-    """Spin a node in a thread of its own, and shut rclpy down in the end."""
+def spinning(node: Node, shuts_down: bool = True) -> Iterator[None]:
+    """Spin a node in a thread of its own, and shut rclpy down in the end, or only take the node back."""
     executor = SingleThreadedExecutor()
     executor.add_node(node)
     thread = Thread(target=executor.spin, daemon=True)
@@ -126,8 +126,11 @@ def spinning(node: Node) -> Iterator[None]:
         yield
     finally:
         executor.shutdown()
-        rclpy.try_shutdown()
+        if shuts_down:
+            rclpy.try_shutdown()
         thread.join(timeout=5)
+        if not shuts_down:
+            node.destroy_node()
 
 
 def wait_for_answer(camera: Camera, picture: np.ndarray, started: float) -> tuple[float, float]:

@@ -102,7 +102,7 @@ def real_places(name: str, data: Path, with_dusk: bool) -> Places:
 
 
 def rendered_places(folder: Path, step: int = _TOWN_QUERY_STEP) -> Places:
-    """The town at noon, and every so many images of its evening as queries."""
+    """The town at noon, and every `step`-th image of its evening as queries."""
     shots = []
     for name, every in (("noon", 1), ("evening", step)):
         source = BagSource.open(folder / name)

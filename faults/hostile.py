@@ -41,9 +41,8 @@ def node(rng: np.random.Generator, folder: Path, share: float) -> Iterator[Fault
 
     After each fault the node that it meets must answer the next good image.
     """
-    # With local features the node rightly refuses images once another program has written into the map.
-    place_map, pictures = picture_map(folder, features="none")
-    other, _ = picture_map(folder / "other", first=3, features="none")
+    place_map, pictures = picture_map(folder)
+    other, _ = picture_map(folder / "other", first=3)
     with (
         Robot.at_work(pictures) as robot,
         robot.runs(map=place_map, publish_map_to_odom=True) as localizer,

@@ -24,12 +24,10 @@ from netvlad_core.model.backbones import PACKAGED_NETWORK
 from netvlad_core.model.extractor import Extractor
 
 
-def picture_map(folder: Path, first: int = 0, features: str = "auto") -> tuple[Path, list[np.ndarray]]:
+def picture_map(folder: Path, first: int = 0) -> tuple[Path, list[np.ndarray]]:
     """A map with whole images, of all or from one on, and all images."""
     drive = catalogue(folder / "drive", first)
-    options = BuildOptions(
-        weights=PACKAGED_NETWORK, device="cpu", store_images="full", store_features=features
-    )
+    options = BuildOptions(weights=PACKAGED_NETWORK, device="cpu", store_images="full")
     place_map = build_map(open_source(drive), folder / "map", options, progress=False)
     return place_map.path, [read_image(path) for path in sorted(drive.parent.glob("*.png"))]
 

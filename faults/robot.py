@@ -94,9 +94,11 @@ class Robot:
     @classmethod
     @contextmanager
     def at_work(cls, pictures: list[np.ndarray]) -> Iterator[Robot]:
-        rclpy.init()
+        is_first = not rclpy.ok()  # tests of nodes in the same process may have begun before
+        if is_first:
+            rclpy.init()
         robot = cls(pictures)
-        with spinning(robot.node):
+        with spinning(robot.node, shuts_down=is_first):
             yield robot
 
     @contextmanager

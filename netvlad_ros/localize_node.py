@@ -13,6 +13,7 @@ from netvlad_core.geometry.local_features import LocalFeatures
 from netvlad_core.localization.extending import Extended
 from netvlad_core.localization.last_place import LastPlace
 from netvlad_core.localization.localizer import Localization, Localizer, LocalizerOptions, State
+from netvlad_core.localization.observation import Observation
 from netvlad_core.localization.recorded_drive import RecordedDrive
 from netvlad_core.model.extractor import Extractor
 from netvlad_core.settings import with_settings
@@ -27,7 +28,7 @@ from netvlad_ros.open_map import OpenMap
 from netvlad_ros.parameters import PARAMETERS, SETTINGS
 from netvlad_ros.robot_input import sentence
 from netvlad_ros.services import folder_of, maps_folder
-from netvlad_ros.verification_budget import USUAL_TIME, VerificationBudget
+from netvlad_ros.verification_budget import UNREADABLE, USUAL_TIME, VerificationBudget
 
 _NO_MAP = "no map is open; call the service load_map or set the parameter map"
 
@@ -142,9 +143,8 @@ class LocalizeNode(CameraNode):
         timed = budget.timer(self.statistics.timed)
         observation = observe(moment.image, moment.stamp, moment.odometry, moment.camera, timed=timed)
         with self.statistics.timed("search"):
-            judge = localizer.track if localizer.options.sequence_filter else localizer.locate
             try:
-                answer = judge(observation, budget.has_time)
+                answer = self._judged(localizer, observation)
             except MapError as error:  # another program has written into the map
                 self.answers.publish_lost(moment, sentence(error), localizer.place_map)
                 raise
@@ -155,6 +155,18 @@ class LocalizeNode(CameraNode):
             self.answers.publish(moment, answer, localizer.place_map, is_current)
         self._keep(answer)
         self._record(moment, answer, localizer, observation.features)
+
+    def _judged(self, localizer: Localizer, observation: Observation) -> Localization:
+        """The answer; with `auto` not verified if another program has written into the local features."""
+        judge = localizer.track if localizer.options.sequence_filter else localizer.locate
+        options = localizer.options.verification
+        try:
+            return judge(observation, self._budget.has_time)
+        except MapError:
+            if observation.features is None or options is None or not options.needs_features:
+                raise
+            self.statistics.count(UNREADABLE)
+            return judge(replace(observation, features=None), self._budget.has_time)
 
     def _verification_time(self, localizer: Localizer) -> float:
         """Seconds that verification may add to an image; 0 is no bound."""

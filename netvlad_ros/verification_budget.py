@@ -8,6 +8,7 @@ from time import perf_counter
 
 SKIPPED = "images not verified, for time"
 CUT = "images verified in part, for time"
+UNREADABLE = "images not verified, local features changed on disk"
 # Seconds. By design: features in the map take some 60 ms an image on two cores.
 USUAL_TIME = 0.1
 # How many times as long as the last verification the next one waits. By design: verification takes a third
@@ -38,7 +39,7 @@ class VerificationBudget:
         self._steps = 0
 
     def begin(self, seconds: float) -> bool:
-        """Whether the next image is verified, within so many seconds; 0 is no bound."""
+        """Whether the next image is verified, within these seconds; 0 is no bound."""
         self._forget()
         self._seconds = seconds
         self._is_begun = seconds == 0 or self._clock() >= self._resume

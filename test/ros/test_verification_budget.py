@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from time import time_ns
@@ -10,7 +11,7 @@ import pytest
 
 pytest.importorskip("rclpy")
 
-from netvlad_ros.verification_budget import CUT, SKIPPED, VerificationBudget
+from netvlad_ros.verification_budget import CUT, SKIPPED, UNREADABLE, VerificationBudget
 from support.robot import raw
 from support.street import street, view
 
@@ -107,3 +108,14 @@ def test_node_verifies_in_a_map_with_features_unless_it_is_told_not_to(start, fe
     assert robot.ask(raw(image, time_ns())).matches[0].inliers == 0
     assert SKIPPED not in robot.node.statistics.values()
     assert robot.set_parameter("verification", "sometimes") is not None
+
+
+def test_local_features_that_change_on_disk_end_verification_and_nothing_else(start, features_map, tmp_path):
+    changed = tmp_path / "map"
+    shutil.copytree(features_map.path, changed)
+    robot = start(map=changed, sequence_filter=False, verification_budget=0.0)
+    robot.wait_until_it_answers()
+    (changed / "features.bin").write_bytes(b"")
+    answer = robot.ask(raw(view(street(seed=1, metres=80), 60.0), time_ns()))
+    assert [match.inliers for match in answer.matches] == [0] * len(answer.matches) != []
+    assert int(robot.node.statistics.values()[UNREADABLE]) >= 1
