@@ -40,9 +40,9 @@ demo: build ## render two drives, map one, recognize the other; BAG= IMAGE_TOPIC
 	    $(if $(IMAGE_TOPIC),--image-topic "$(IMAGE_TOPIC)") \
 	    $(if $(POSE_TOPIC),--pose-topic "$(POSE_TOPIC)")
 
-test: venv ## lint, types and all tests, on up to 4 cores; PYTEST_FLAGS= for pytest ("-n 0": on one)
+test: venv ## lint, types and all tests, in up to 5 processes; PYTEST_FLAGS= for pytest ("-n 0": in one)
 	@$(MAKE) -j2 build lint
-	@$(IN_ENV) python -m pytest -n auto --maxprocesses 4 --dist worksteal $(PYTEST_FLAGS)
+	@$(IN_ENV) python -m pytest -n auto --dist worksteal $(PYTEST_FLAGS)
 
 lint: venv ## style (ruff) and types (mypy)
 	@$(VENV)/bin/ruff check . && $(VENV)/bin/ruff format --check .

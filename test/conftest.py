@@ -31,6 +31,11 @@ def pytest_configure() -> None:
         os.environ.setdefault("OMP_NUM_THREADS", str(max(1, (os.cpu_count() or 1) // workers)))
 
 
+def pytest_xdist_auto_num_workers() -> int:
+    """One process more than there are cores: tests of nodes wait for messages half of their time."""
+    return min(os.cpu_count() or 1, 4) + 1
+
+
 @pytest.fixture(autouse=True)
 def _seed() -> None:
     """Each test starts with the same random numbers, in whatever order the tests run."""

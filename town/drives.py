@@ -13,6 +13,7 @@ from scipy.spatial.transform import Rotation
 
 from netvlad_core.progress import bar
 from town.bag import DriveBag
+from town.ground import STRIDE
 from town.motion import Manner, Motion
 from town.renderer import Renderer
 from town.town import make_town
@@ -22,6 +23,7 @@ CAMERA_ROTATION = Rotation.from_matrix([(0, 0, 1), (-1, 0, 0), (0, -1, 0)])  # b
 ODOMETRY_RATE = 50.0  # Hz
 OVERLAP = 15.0  # metres driven again after the loop has closed
 SECOND = 10**9
+_SEEN = 80.0  # metres that the camera of a short drive sees
 LEAD_IN = 0.013  # seconds from an odometry message to the next image: they never coincide
 
 
@@ -84,14 +86,17 @@ def write_drive(
     Parameters
     ----------
     path : folder to create.
-    start, length : metres along the route; default: the whole loop and a little more.
+    start, length : metres along the route; default: the whole loop and a little more. Of the town only what
+        such a part of it can see is painted, in half of the time.
     image_rate : Hz; default: the drive's own.
     size : width and height of the images in pixels.
     compressed : JPEG on /camera/image_raw/compressed, or rgb8 on /camera/image_raw.
     """
     town = make_town(drive.seed, drive.parking_seed, drive.designs, drive.plan)
-    length = town.route.length + OVERLAP if length is None else length
+    is_whole, length = length is None, town.route.length + OVERLAP if length is None else length
     motion = Motion(town.route, drive.manner, start, length, np.random.default_rng([drive.seed, drive.epoch]))
+    if not is_whole:
+        town = town.around(motion.pose(np.arange(0.0, motion.duration))[0][:, :2], _SEEN, STRIDE)
     renderer = Renderer(town, drive.light, *size)
     odometry_times = np.arange(0.0, motion.duration, 1.0 / ODOMETRY_RATE)
     image_times = np.arange(LEAD_IN, odometry_times[-1], 1.0 / (image_rate or drive.image_rate))

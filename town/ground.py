@@ -11,6 +11,7 @@ from town.town import Town
 
 TILE = 25.6  # metres
 BORDER = 0.4  # metres of a tile that its neighbours repeat, so that filtered edges do not show
+STRIDE = TILE - 2 * BORDER  # metres from one tile to the next
 PIXELS = 512  # 5 cm each, where a street is near
 NEAR = 14.0  # metres from the kerb: farther ground is never seen from close by
 CROSSWALK = (2.0, 4.6)  # metres before a crossing's mouth

@@ -17,6 +17,7 @@ from town.town import Town
 
 CELL = 0.25  # metres, of the height map that casts the shadows
 LAMP_HEIGHT = 4.6
+_GLOW = 16.0  # metres that a lamp's light reaches
 
 
 @dataclass(frozen=True)
@@ -102,8 +103,10 @@ class Illumination:
         )
         if light.lamps:
             glow = np.zeros(len(points), np.float32)
-            for lamp in self._lamps:
-                near = np.flatnonzero(np.abs(points[:, :2] - lamp[:2]).max(1) < 16.0)
+            flat, lamps = points[:, :2], self._lamps
+            is_near = (lamps[:, :2] > flat.min(axis=0) - _GLOW) & (lamps[:, :2] < flat.max(axis=0) + _GLOW)
+            for lamp in lamps[is_near.all(axis=1)]:
+                near = np.flatnonzero(np.abs(flat - lamp[:2]).max(1) < _GLOW)
                 toward = lamp - points[near]
                 square = (toward**2).sum(1)
                 incidence = np.clip((toward * normals[near]).sum(1) / np.sqrt(square), 0.0, None)
@@ -113,19 +116,20 @@ class Illumination:
 
     def _shadow(self, points: np.ndarray) -> np.ndarray:
         """March from each point to the sun over the height map: 1 where something stands in between."""
-        flat = np.linalg.norm(self.light.to_sun[:2])
-        step, rise = self.light.to_sun[:2] / flat, self.light.to_sun[2] / flat
-        hidden = np.zeros(len(points), np.float32)
-        for distance in np.concatenate(
-            [np.arange(0.3, 6.0, 0.3), np.arange(6.0, min(25.0 / rise, 70.0), 0.8)]
-        ):
-            height = self._lookup(self._heights, points[:, :2] + distance * step)
-            hidden = np.maximum(hidden, np.clip((height - points[:, 2] - distance * rise) / 0.25, 0.0, 1.0))
-        return hidden
+        level = np.linalg.norm(self.light.to_sun[:2])
+        step, rise = self.light.to_sun[:2] / level, self.light.to_sun[2] / level
+        flat, height = np.ascontiguousarray(points[:, :2].T).T, np.ascontiguousarray(points[:, 2])
+        excess = np.full(len(points), -np.inf, np.float32)  # metres by which something rises above the ray
+        distances = np.concatenate([np.arange(0.3, 6.0, 0.3), np.arange(6.0, min(25.0 / rise, 70.0), 0.8)])
+        for distance in distances.astype(np.float32):
+            rising = self._lookup(self._heights, flat + distance * step)
+            np.maximum(excess, rising - height - distance * rise, out=excess)
+        return (excess / 0.25).clip(0.0, 1.0)
 
     def _lookup(self, field: np.ndarray, flat: np.ndarray) -> np.ndarray:
-        cell = ((flat - self._origin) / CELL).astype(np.int32)
-        return field[np.clip(cell[:, 1], 0, field.shape[0] - 1), np.clip(cell[:, 0], 0, field.shape[1] - 1)]
+        column, row = ((flat.T - self._origin[:, None]) / CELL).astype(np.int32)
+        height, width = field.shape
+        return field.ravel().take(row.clip(0, height - 1) * width + column.clip(0, width - 1))
 
     def _stamp(self, outline: np.ndarray, height: float) -> None:
         mask = np.zeros_like(self._heights, np.uint8)

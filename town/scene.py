@@ -11,7 +11,7 @@ import numpy as np
 
 from town import textures
 from town.facades import paint_front, paint_side
-from town.ground import BORDER, TILE, GroundPainter
+from town.ground import BORDER, STRIDE, TILE, GroundPainter
 from town.lighting import Illumination, Light
 from town.mesh import Billboard, Mesh, MeshBuilder
 from town.plan import Building, Street, kerb_distance
@@ -59,17 +59,17 @@ def build_scene(town: Town, light: Light) -> Scene:
 def _ground(town: Town, illumination: Illumination) -> list[Mesh]:
     painter, meshes = GroundPainter(town, illumination.light), []
     x_start, y_start, x_end, y_end = town.bounds
-    step, inset = TILE - 2 * BORDER, BORDER / TILE
+    inset = BORDER / TILE
     uv = np.array([(inset, inset), (1 - inset, inset), (1 - inset, 1 - inset), (inset, 1 - inset)])
-    for x in np.arange(x_start, x_end, step):
-        for y in np.arange(y_start, y_end, step):
+    for x in np.arange(x_start, x_end, STRIDE):
+        for y in np.arange(y_start, y_end, STRIDE):
             image = painter.tile(x, y)
             points = painter.points(x, y, 128 if len(image) > 64 else 16)
             flat = np.concatenate([points, np.zeros((*points.shape[:2], 1))], axis=2).reshape(-1, 3)
             factor = illumination.factor(flat, np.broadcast_to((0.0, 0.0, 1.0), flat.shape))
             lit = _apply(image, factor.reshape(*points.shape[:2], 3))
             builder = MeshBuilder(lit, smooth=True)
-            west, south, east, north = x + BORDER, y + BORDER, x + BORDER + step, y + BORDER + step
+            west, south, east, north = x + BORDER, y + BORDER, x + BORDER + STRIDE, y + BORDER + STRIDE
             corners = [(west, south, 0), (east, south, 0), (east, north, 0), (west, north, 0)]
             builder.quad(np.array(corners), uv, lit=False)
             meshes.append(builder.finish(illumination))

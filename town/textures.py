@@ -103,8 +103,8 @@ def tree(kind: str, seed: int, size: int = 256) -> np.ndarray:
         if inside:
             leaves.append((y + rng.normal(0, 0.08), x, y))
     for order, x, y in sorted(leaves, reverse=True):  # lower leaves first: the upper ones catch the light
-        shade = np.clip(1.28 - 0.75 * order + rng.normal(0, 0.13), 0.35, 1.5)
-        leaf = [int(c) for c in np.clip(colour * shade + rng.normal(0, 6, 3), 0, 255)] + [255]
+        shade = min(max(1.28 - 0.75 * order + rng.normal(0, 0.13), 0.35), 1.5)
+        leaf = [int(min(max(c, 0), 255)) for c in (colour * shade + rng.normal(0, 6, 3)).tolist()] + [255]
         radius = max(int(rng.uniform(2, 4.5) * scale), 1)
         cv2.circle(image, (int(x * size), int(y * size)), radius, leaf, -1, cv2.LINE_AA)
     return image

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 from scipy.spatial.transform import Rotation
-from scipy.stats import chi2
+from scipy.special import chdtri
 
 from netvlad_core.data.geometry import Pose, rotation_between
 from netvlad_core.data.radii import POSITIVE_WITHIN
@@ -56,7 +56,7 @@ class PoseEstimate:
         self, position: np.ndarray, probability: float = 0.95, covariance: np.ndarray | float = 0.0
     ) -> bool:
         """Whether a position, as in `mahalanobis`, lies in the ellipse or ellipsoid of this probability."""
-        return self.mahalanobis(position, covariance) <= float(chi2.ppf(probability, len(position)))
+        return self.mahalanobis(position, covariance) <= float(chdtri(len(position), 1 - probability))
 
 
 @dataclass(frozen=True, eq=False)

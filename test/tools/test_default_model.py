@@ -15,6 +15,8 @@ from netvlad_core.data.catalogue import CatalogueSource
 from netvlad_core.model.checkpoints import load_checkpoint
 from tools.default_model import town
 from tools.default_model.pack import average
+from town.ground import STRIDE
+from town.town import make_town
 
 
 def test_floors_are_kept_apart(shared_data: Path) -> None:
@@ -29,6 +31,8 @@ def test_floors_are_kept_apart(shared_data: Path) -> None:
 
 def test_town_is_seen_there_and_back(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(town, "STEP", 300.0)
+    stops = make_town(3).route.pose(np.arange(0.0, 700.0, 300.0), 0.0)[:, :2]
+    monkeypatch.setattr(town, "make_town", lambda *a, **k: make_town(*a, **k).around(stops, 40.0, STRIDE))
     town.render_town(tmp_path, seed=3, lights=["winter"])
     with (tmp_path / "town_3.csv").open(newline="") as file:
         rows = list(csv.DictReader(file))

@@ -1,7 +1,6 @@
 """Frames obey the pinhole camera, repeat exactly and change with the light but not in shape."""
 
 from collections.abc import Iterator
-from dataclasses import replace
 
 import cv2
 import numpy as np
@@ -22,21 +21,7 @@ MAGENTA = (255, 0, 255)
 @pytest.fixture(scope="module")
 def corner() -> Town:
     """The neighbourhood of one place: a full town takes longer to paint than a quick test may."""
-    town = make_town()
-
-    def near(position: np.ndarray, radius: float = 30.0) -> bool:
-        return bool(np.linalg.norm(position - PLACE) < radius)
-
-    return replace(
-        town,
-        buildings=[b for b in town.buildings if near(b.footprint.mean(0))],
-        bounds=(PLACE[0] - 40, PLACE[1] - 30, PLACE[0] + 40, PLACE[1] + 45),
-        hedges=[],
-        trees=[t for t in town.trees if near(t.position)],
-        cars=[t for t in town.cars if near(t.position)],
-        lamps=[t for t in town.lamps if near(t.position)],
-        signs=[t for t in town.signs if near(t.position)],
-    )
+    return make_town().around(np.array([PLACE]), 35.0, 1.0)
 
 
 @pytest.fixture(scope="module")

@@ -10,7 +10,7 @@ from time import perf_counter
 from typing import Any
 
 import numpy as np
-from scipy.stats import chi2
+from scipy.special import chdtri
 
 from netvlad_core.data.frames import Frame
 from netvlad_core.errors import ImageError
@@ -176,7 +176,7 @@ def table(rows: list[dict[str, Any]]) -> dict[str, Any]:
 def _ellipse(prior: PoseEstimate) -> list[float | None]:
     """Half axes in metres and the direction of the first, radians, of the 95 % ellipse of x and y."""
     variances, axes = np.linalg.eigh(prior.covariance[:2, :2])
-    half = np.sqrt(np.maximum(variances, 0) * chi2.ppf(0.95, 2))
+    half = np.sqrt(np.maximum(variances, 0) * chdtri(2, 0.05))
     return all_rounded([half[1], half[0], np.arctan2(axes[1, 1], axes[0, 1])], 3)
 
 

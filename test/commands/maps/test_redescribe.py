@@ -12,7 +12,7 @@ from netvlad_core.mapping.place_map import PlaceMap
 
 
 def test_redescribe(street_map: PlaceMap, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    arguments = ["--clusters", "4", "--device", "cpu", "--output", str(tmp_path / "new"), "--quiet", "--json"]
+    arguments = ["--seed", "5", "--device", "cpu", "--output", str(tmp_path / "new"), "--quiet", "--json"]
     assert main(["map", "redescribe", str(street_map.path), *arguments]) == 0
     told = json.loads(capsys.readouterr().out)
     assert told["model_before"] == street_map.header.model_id
