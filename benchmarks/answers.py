@@ -29,8 +29,9 @@ from benchmarks._measure import print_table
 from benchmarks.scenes import Change, Workshop, add_arguments, workshop
 from netvlad_core.data.frames import Frame
 from netvlad_core.data.radii import POSITIVE_WITHIN
+from netvlad_core.localization.answer import Localization
 from netvlad_core.localization.geometry.verification import VerificationOptions
-from netvlad_core.localization.localizer import Localization, Localizer
+from netvlad_core.localization.localizer import Localizer
 from netvlad_core.localization.observation import Observation
 
 _WAYS = ("one image", "filter", "both")

@@ -21,7 +21,8 @@ from matplotlib.patches import Patch
 
 from benchmarks._measure import parser
 from netvlad_core.data.sources import open_source
-from netvlad_core.localization.localizer import Localizer, State
+from netvlad_core.localization.localizer import Localizer
+from netvlad_core.localization.tracking.sequence_filter import State
 
 # LOST, AMBIGUOUS, LOCALIZED
 _COLOURS = ("#d1495b", "#edae49", "#2a9d5c")

@@ -21,8 +21,9 @@ from benchmarks.scenes import Drive, Workshop, add_arguments, workshop
 from netvlad_core.data.geometry import Pose
 from netvlad_core.evaluation.precision_recall import PrecisionRecall, precision_recall
 from netvlad_core.evaluation.recall import recall_by_position, within
+from netvlad_core.localization.answer import Localization
 from netvlad_core.localization.geometry.verification import VerificationOptions
-from netvlad_core.localization.localizer import Localization, Localizer
+from netvlad_core.localization.localizer import Localizer
 from netvlad_core.mapping.place_map import PlaceMap
 
 STEPS = ("raw top-1", "sequence filter", "verification", "both")

@@ -25,7 +25,8 @@ from benchmarks._measure import print_table
 from benchmarks.scenes import ELSEWHERE, Workshop, add_arguments, workshop
 from netvlad_core.data.geometry import Pose
 from netvlad_core.localization.geometry.verification import VerificationOptions
-from netvlad_core.localization.localizer import Localizer, LocalizerOptions
+from netvlad_core.localization.localizer import Localizer
+from netvlad_core.localization.localizer_options import LocalizerOptions
 
 _APART = 25.0  # metres between two images of a drive
 _NOISE = 2.0  # grey levels

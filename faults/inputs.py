@@ -22,7 +22,7 @@ from netvlad_core.data.catalogue import CatalogueSource
 from netvlad_core.data.geometry import Pose
 from netvlad_core.data.images import decode_message, decode_picture
 from netvlad_core.data.trajectory import read_tum
-from netvlad_core.localization.localizer import LocalizerOptions
+from netvlad_core.localization.localizer_options import LocalizerOptions
 from netvlad_core.model.preprocessing import check_image
 from netvlad_core.settings import read_parameters, settings_of
 from netvlad_core.training.config import TrainingConfig

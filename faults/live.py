@@ -17,7 +17,8 @@ from faults.trial import Bad, Fault
 from netvlad_core.data.images import read_image
 from netvlad_core.data.sources import open_source
 from netvlad_core.localization.geometry.verification import VerificationOptions
-from netvlad_core.localization.localizer import Localizer, LocalizerOptions
+from netvlad_core.localization.localizer import Localizer
+from netvlad_core.localization.localizer_options import LocalizerOptions
 from netvlad_core.mapping.builder import BuildOptions, build_map
 from netvlad_core.mapping.place_map import PlaceMap
 from netvlad_core.model.backbones import PACKAGED_NETWORK

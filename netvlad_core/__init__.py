@@ -13,7 +13,9 @@ if TYPE_CHECKING:
     from netvlad_core.data.geometry import Pose
     from netvlad_core.data.sources import SourceOptions, open_source
     from netvlad_core.errors import NetvladError
-    from netvlad_core.localization.localizer import Localization, Localizer, LocalizerOptions
+    from netvlad_core.localization.answer import Localization
+    from netvlad_core.localization.localizer import Localizer
+    from netvlad_core.localization.localizer_options import LocalizerOptions
     from netvlad_core.localization.loops.loop_closure import LoopCloser
     from netvlad_core.localization.observation import Observation
     from netvlad_core.mapping.builder import BuildOptions, build_map
@@ -42,9 +44,9 @@ _HOMES = {
     "BuildOptions": "mapping.builder",
     "Camera": "data.camera",
     "Extractor": "model.extractor",
-    "Localization": "localization.localizer",
+    "Localization": "localization.answer",
     "Localizer": "localization.localizer",
-    "LocalizerOptions": "localization.localizer",
+    "LocalizerOptions": "localization.localizer_options",
     "LoopCloser": "localization.loops.loop_closure",
     "NetvladError": "errors",
     "Observation": "localization.observation",

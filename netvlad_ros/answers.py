@@ -13,7 +13,8 @@ from sensor_msgs.msg import Image
 from std_msgs.msg import Header
 from visualization_msgs.msg import MarkerArray
 
-from netvlad_core.localization.localizer import Localization, State
+from netvlad_core.localization.answer import Localization
+from netvlad_core.localization.tracking.sequence_filter import State
 from netvlad_core.mapping.place_map import PlaceMap
 from netvlad_ros import conversions, markers
 from netvlad_ros.camera_node import CameraNode

@@ -15,7 +15,7 @@ from std_msgs.msg import Header
 from netvlad_core.data.geometry import Pose
 from netvlad_core.data.images import decode_message
 from netvlad_core.files import sendable
-from netvlad_core.localization.localizer import Localization
+from netvlad_core.localization.answer import Localization
 from netvlad_core.localization.loops.loop_closure import LoopClosure
 from netvlad_core.localization.pose_prior import PosePrior
 from netvlad_core.mapping.place_map import PlaceMap

@@ -10,11 +10,14 @@ from typing import Any
 from netvlad_core.data.camera import Camera
 from netvlad_core.errors import MapError, NetvladError
 from netvlad_core.geometry.local_features import LocalFeatures
+from netvlad_core.localization.answer import Localization
 from netvlad_core.localization.extending import Extended
 from netvlad_core.localization.last_place import LastPlace
-from netvlad_core.localization.localizer import Localization, Localizer, LocalizerOptions, State
+from netvlad_core.localization.localizer import Localizer
+from netvlad_core.localization.localizer_options import LocalizerOptions
 from netvlad_core.localization.observation import Observation
 from netvlad_core.localization.recorded_drive import RecordedDrive
+from netvlad_core.localization.tracking.sequence_filter import State
 from netvlad_core.model.extractor import Extractor
 from netvlad_core.settings import with_settings
 from netvlad_ros.answers import Answers

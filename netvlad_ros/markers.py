@@ -9,7 +9,7 @@ from std_msgs.msg import ColorRGBA, Header
 from visualization_msgs.msg import Marker, MarkerArray
 
 from netvlad_core.data.geometry import Pose
-from netvlad_core.localization.localizer import Localization
+from netvlad_core.localization.answer import Localization
 from netvlad_core.mapping.place_map import PlaceMap
 from netvlad_ros.match_image import STATE_COLORS, headline
 

@@ -5,7 +5,8 @@ from __future__ import annotations
 import cv2
 import numpy as np
 
-from netvlad_core.localization.localizer import Localization, State
+from netvlad_core.localization.answer import Localization
+from netvlad_core.localization.tracking.sequence_filter import State
 
 _HEIGHT = 240
 _GAP = 6

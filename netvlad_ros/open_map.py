@@ -7,7 +7,8 @@ from threading import Lock
 
 from netvlad_core.errors import NetvladError
 from netvlad_core.files import user_path
-from netvlad_core.localization.localizer import Localizer, LocalizerOptions
+from netvlad_core.localization.localizer import Localizer
+from netvlad_core.localization.localizer_options import LocalizerOptions
 from netvlad_core.mapping.place_map import PlaceMap
 from netvlad_core.model.backbones import network_file
 

@@ -16,7 +16,7 @@ from rclpy.node import Node
 from rclpy.parameter import Parameter
 
 from netvlad_core.errors import NetvladError
-from netvlad_core.localization.localizer import LocalizerOptions
+from netvlad_core.localization.localizer_options import LocalizerOptions
 from netvlad_core.model.spec import PRECISIONS
 from netvlad_core.settings import Setting, settings_of, today
 

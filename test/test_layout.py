@@ -12,6 +12,8 @@ _HOMES = {"netvlad_core": "test", "netvlad_ros": "test/ros"}
 _ELSEWHERE = {
     # Values, numbers and protocols without behaviour.
     "netvlad_core/data/radii.py": "",
+    "netvlad_core/localization/answer.py": "test/localization/test_localizer.py",
+    "netvlad_core/localization/localizer_options.py": "test/test_settings.py",
     "netvlad_core/localization/loops/loop_options.py": "test/test_settings.py",
     "netvlad_core/localization/tracking/sequence_options.py": "test/test_settings.py",
     "netvlad_core/model/engine.py": "test/model/test_streaming.py",

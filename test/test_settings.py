@@ -7,7 +7,7 @@ import pytest
 import yaml
 
 from netvlad_core.errors import SettingError
-from netvlad_core.localization.localizer import LocalizerOptions
+from netvlad_core.localization.localizer_options import LocalizerOptions
 from netvlad_core.localization.loops.loop_options import LoopClosureOptions
 from netvlad_core.settings import (
     group,

@@ -20,7 +20,8 @@ if TYPE_CHECKING:
     from netvlad_core.data.frames import FrameSource
     from netvlad_core.data.place_sets.place_set import PlaceSet
     from netvlad_core.data.sources import SourceOptions
-    from netvlad_core.localization.localizer import Localizer, LocalizerOptions
+    from netvlad_core.localization.localizer import Localizer
+    from netvlad_core.localization.localizer_options import LocalizerOptions
     from netvlad_core.mapping.builder import BuildOptions
     from netvlad_core.mapping.keyframes import KeyframeRule
 
@@ -267,7 +268,7 @@ def add_threshold(command: argparse.ArgumentParser) -> None:
 
 def localizer_options(options: argparse.Namespace) -> LocalizerOptions:
     """Options of the localizer: the defaults, the parameter file over them, the command line over both."""
-    from netvlad_core.localization.localizer import LocalizerOptions
+    from netvlad_core.localization.localizer_options import LocalizerOptions
     from netvlad_core.settings import read_parameters, settings_of, with_settings
 
     usual = LocalizerOptions()

@@ -22,7 +22,8 @@ from netvlad_core.progress import bar
 
 if TYPE_CHECKING:
     from netvlad_core.evaluation.precision_recall import PrecisionRecall
-    from netvlad_core.localization.localizer import Localizer, LocalizerOptions
+    from netvlad_core.localization.localizer import Localizer
+    from netvlad_core.localization.localizer_options import LocalizerOptions
     from netvlad_core.settings import Setting
 
 _MARK = "netvlad calibrate"

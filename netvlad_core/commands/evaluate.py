@@ -60,7 +60,7 @@ def run(options: argparse.Namespace) -> int:
 def _as_values(result: DriveResult, localizer: Localizer) -> dict[str, Any]:
     import numpy as np
 
-    from netvlad_core.localization.localizer import State
+    from netvlad_core.localization.tracking.sequence_filter import State
     from netvlad_core.settings import settings_of
 
     header, options = localizer.place_map.header, localizer.options

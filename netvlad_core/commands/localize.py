@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from netvlad_core.data.frames import Frame
     from netvlad_core.data.geometry import Pose
     from netvlad_core.evaluation.rerun_log import RerunLog
-    from netvlad_core.localization.localizer import Localization
+    from netvlad_core.localization.answer import Localization
     from netvlad_core.mapping.place_map import PlaceMap
 
 # State and pose refer to `place`; a higher `score` is more certain.

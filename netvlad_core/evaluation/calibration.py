@@ -13,9 +13,9 @@ from netvlad_core.data.frames import Frame
 from netvlad_core.data.radii import CORRECT_WITHIN
 from netvlad_core.evaluation.drive import DriveJudge, DriveResult
 from netvlad_core.evaluation.precision_recall import PrecisionRecall
-from netvlad_core.localization.localizer import Localizer, State
+from netvlad_core.localization.localizer import Localizer
 from netvlad_core.localization.observation import observe_frames
-from netvlad_core.localization.tracking.sequence_filter import HYSTERESIS
+from netvlad_core.localization.tracking.sequence_filter import HYSTERESIS, State
 
 # Accepts every answer of the sequence filter.
 _ANY_BELIEF = 1e-9

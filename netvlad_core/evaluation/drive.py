@@ -12,7 +12,9 @@ from netvlad_core.data.radii import CORRECT_WITHIN
 from netvlad_core.errors import SourceError
 from netvlad_core.evaluation.precision_recall import PrecisionRecall, precision_recall
 from netvlad_core.evaluation.recall import RECALL_AT, Recall, recall_by_position, within
-from netvlad_core.localization.localizer import Localization, Localizer, State
+from netvlad_core.localization.answer import Localization
+from netvlad_core.localization.localizer import Localizer
+from netvlad_core.localization.tracking.sequence_filter import State
 from netvlad_core.mapping.place_map import PlaceMap
 
 

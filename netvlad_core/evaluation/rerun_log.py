@@ -10,7 +10,8 @@ import numpy as np
 from netvlad_core.data.frames import Frame
 from netvlad_core.data.images import encode_jpeg, resize_to_fit
 from netvlad_core.errors import NetvladError
-from netvlad_core.localization.localizer import Localization, State
+from netvlad_core.localization.answer import Localization
+from netvlad_core.localization.tracking.sequence_filter import State
 from netvlad_core.mapping.place_map import PlaceMap
 
 # The application that a recording names near its beginning, by which an earlier one is known.

@@ -8,15 +8,24 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from copy import copy
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 
 from netvlad_core.data.frames import Frame
 from netvlad_core.data.geometry import Pose
-from netvlad_core.data.radii import POSITIVE_WITHIN
 from netvlad_core.errors import ImageError, MapError
+from netvlad_core.localization.answer import (
+    CONTRADICTION,
+    DISAGREEMENT,
+    FAR_AWAY,
+    NO_POSES,
+    NOT_CONFIRMED,
+    NOT_SIMILAR,
+    NOTHING_AROUND,
+    Localization,
+)
 from netvlad_core.localization.appearances import Appearances
 from netvlad_core.localization.geometry.verification import (
     HasTime,
@@ -24,158 +33,28 @@ from netvlad_core.localization.geometry.verification import (
     VerificationOptions,
     VerifiedMatch,
     Verifier,
-    in_state,
-    state_of,
     unbounded,
 )
 from netvlad_core.localization.last_place import LastPlace
+from netvlad_core.localization.localizer_options import LocalizerOptions
 from netvlad_core.localization.observation import Observation, Observer, observe_frames
 from netvlad_core.localization.pose_prior import PosePrior, agrees, estimate_pose
 from netvlad_core.localization.spots import Spots
 from netvlad_core.localization.standard_scores import StandardScores
 from netvlad_core.localization.tracking.sequence_filter import (
     SAME_SPOT,
-    Belief,
     SequenceFilter,
     State,
 )
-from netvlad_core.localization.tracking.sequence_options import SequenceOptions
 from netvlad_core.mapping.place_map import PlaceMap
 from netvlad_core.mapping.places import Match
 from netvlad_core.mapping.statistics import UsualSimilarity
 from netvlad_core.model.extractor import Extractor
 from netvlad_core.search import open_index
-from netvlad_core.settings import group, setting
 
 # Places that the filter weighs: a bound of time; GPU indexes of FAISS give no more than twice as many.
 _CANDIDATES = 1000
 _TURNED_ROUND = Pose.from_xyz_yaw(0.0, 0.0, yaw=np.pi)
-
-# Why there is no pose.
-NOT_SIMILAR = "no place is similar enough to the image (min_similarity)"
-DISAGREEMENT = "the matches disagree on where the image was taken (min_agreement)"
-NO_POSES = "the map has no poses"
-NOT_CONFIRMED = "geometry confirms no place, or more than one (min_inliers)"
-FAR_AWAY = "the camera sees the place from too far away"
-CONTRADICTION = "the pose that geometry measures contradicts those of the matches"
-NOTHING_AROUND = "the image resembles no place near the one that the drive leads to"
-
-
-@dataclass(frozen=True)
-class LocalizerOptions:
-    """Thresholds that turn matches into a state; a file of settings has them by these names.
-
-    ==========================================  =======================================
-    `Localizer.locate`, an image by itself      `min_similarity`, `min_agreement`
-    `Localizer.track`, an image of a drive      `sequence`
-    both                                        `top_k`, `agreement_radius`, `verification`
-    nodes and commands, to choose between them  `sequence_filter`
-    ==========================================  =======================================
-
-    Examples
-    --------
-    >>> from netvlad_core import LocalizerOptions
-    >>> options = LocalizerOptions(top_k=3, min_similarity=0.6)
-    >>> options.sequence.min_belief
-    0.9
-    """
-
-    top_k: int = setting(
-        10, "Matches reported for each image.", 1, 1000, source="as many as verification compares"
-    )
-    min_similarity: float | None = setting(
-        None,
-        "For a single image: best similarity below which the state is LOST; -1.0 takes the map's threshold.",
-        -1.0,
-        1.0,
-        none=-1.0,
-        source="`similarity_elsewhere` of the map; `netvlad calibrate` proposes another one",
-    )
-    min_agreement: float = setting(
-        0.5,
-        "For a single image: share of the matches' weight that must support one pose, else AMBIGUOUS.",
-        0.0,
-        1.0,
-        source="a majority; neighbours were not tried",
-    )
-    agreement_radius: float = setting(
-        POSITIVE_WITHIN,
-        "Metres within which two matches support the same pose.",
-        0.0,
-        1000.0,
-        source="the paper's positive radius, which verification takes for `Elsewhere`, too",
-    )
-    sequence_filter: bool = setting(
-        True, "Judge images as a drive, with odometry; false judges each one by itself."
-    )
-    sequence: SequenceOptions = group("sequence", SequenceOptions())
-    verification: VerificationOptions | None = group(
-        "geometry",
-        VerificationOptions(needs_features=True),
-        setting(
-            "auto",
-            "Compare local features with those of the map; a calibrated camera gives metric poses. auto: if "
-            "the map has some and has learned from them; always: else with its images; never: do not.",
-            name="verification",
-            choices=("auto", "always", "never"),
-            formerly=((True, "always"), (False, "never")),
-        ),
-        state_of,
-        in_state,
-    )
-
-
-@dataclass(frozen=True)
-class Localization:
-    """Answer to one image.
-
-    Attributes
-    ----------
-    stamp : time of the image, nanoseconds.
-    state : LOST, AMBIGUOUS or LOCALIZED.
-    matches : best first.
-    prior : pose and covariance, only when LOCALIZED.
-    reason : one sentence why there is no pose, empty if there is one.
-    descriptor : (D,) float32 of the image.
-    confidence : ranking score, higher is surer. On a drive it is the belief's; for a single image it is the
-        best similarity, or with verification the margin over the best match elsewhere.
-    belief : result of the sequence filter, None for a single image.
-
-    Examples
-    --------
-    >>> from netvlad_core import Localizer, open_source
-    >>> localizer = Localizer.open("maps/campus", device="cpu")
-    >>> answer = localizer(next(iter(open_source("evening/catalogue.csv"))).decode())
-    >>> answer.place in (0, 1), len(answer.matches), answer.descriptor.shape
-    (True, 10, (896,))
-    >>> answer.reason == "" if answer.prior else answer.reason != ""
-    True
-    """
-
-    stamp: int
-    state: State
-    matches: Sequence[Match]
-    prior: PosePrior | None
-    descriptor: np.ndarray
-    confidence: float
-    belief: Belief | None = None
-    reason: str = ""
-
-    @property
-    def place(self) -> int:
-        """Place that state, pose and picture refer to: the believed one on a drive, else the best match."""
-        return self.matches[0].place if self.belief is None else self.belief.place
-
-    @property
-    def probability(self) -> float:
-        """Probability in [0, 1] that the image shows that place or its surroundings.
-
-        A single image has none; in its place stands the share of the matches' weight that supports the pose,
-        0 without a pose.
-        """
-        if self.belief is not None:
-            return self.belief.probability
-        return 0.0 if self.prior is None else self.prior.agreement
 
 
 class Localizer:

@@ -15,9 +15,9 @@ from netvlad_core.errors import MapError
 from netvlad_core.files import hidden_beside
 from netvlad_core.geometry.features import KINDS
 from netvlad_core.geometry.local_features import LocalFeatures, find_features
+from netvlad_core.localization.answer import Localization
 from netvlad_core.localization.extending import Extended, add_new
 from netvlad_core.localization.joining import Sightings, joint_of
-from netvlad_core.localization.localizer import Localization
 from netvlad_core.localization.loops.growing_map import GrowingMap
 from netvlad_core.mapping.builder import THUMBNAIL_PIXELS
 from netvlad_core.mapping.keyframes import KeyframeRule, has_moved

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from geometry_msgs.msg import PoseWithCovarianceStamped
 from std_msgs.msg import Header
 
-from netvlad_core.localization.localizer import Localization
+from netvlad_core.localization.answer import Localization
 from netvlad_ros.camera_node import CameraNode
 from netvlad_ros.moment import Moment
 from netvlad_ros.outputs.pose_message import diagonal_message

@@ -13,7 +13,7 @@ from std_msgs.msg import Header
 
 from netvlad_core.data.geometry import Pose
 from netvlad_core.data.transforms import frame_name
-from netvlad_core.localization.localizer import Localization
+from netvlad_core.localization.answer import Localization
 from netvlad_ros.camera_node import CameraNode
 from netvlad_ros.conversions import pose_to_message
 from netvlad_ros.moment import Moment

@@ -7,7 +7,7 @@ from typing import Protocol
 
 from std_msgs.msg import Header
 
-from netvlad_core.localization.localizer import Localization
+from netvlad_core.localization.answer import Localization
 from netvlad_ros.camera_node import CameraNode
 from netvlad_ros.moment import Moment
 from netvlad_ros.outputs.cuvslam_hint import CuvslamHint

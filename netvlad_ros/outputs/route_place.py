@@ -6,7 +6,8 @@ import numpy as np
 from rclpy.node import Node
 from std_msgs.msg import Header
 
-from netvlad_core.localization.localizer import NO_POSES, Localization, State
+from netvlad_core.localization.answer import NO_POSES, Localization
+from netvlad_core.localization.tracking.sequence_filter import State
 from netvlad_core.mapping.place_map import PlaceMap
 from netvlad_core.mapping.routes import RoutePlace, Routes
 from netvlad_ros import msg

@@ -12,7 +12,7 @@ import yaml
 
 from netvlad_core.cli import main
 from netvlad_core.data.catalogue import CatalogueSource
-from netvlad_core.localization.localizer import LocalizerOptions
+from netvlad_core.localization.localizer_options import LocalizerOptions
 from netvlad_core.mapping.builder import BuildOptions, build_map
 from netvlad_core.mapping.place_map import PlaceMap
 from netvlad_core.settings import read_parameters, settings_of

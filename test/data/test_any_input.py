@@ -20,7 +20,7 @@ from netvlad_core.data.geometry import Pose
 from netvlad_core.data.images import decode_message
 from netvlad_core.data.trajectory import read_tum
 from netvlad_core.errors import CameraError, ImageError, NetvladError, PoseError, SettingError, SourceError
-from netvlad_core.localization.localizer import LocalizerOptions
+from netvlad_core.localization.localizer_options import LocalizerOptions
 from netvlad_core.settings import read_parameters, settings_of, with_settings
 from netvlad_core.training.config import TrainingConfig
 from support.any_input import AS_ALWAYS, FLOATS, UINT32, WRITTEN, instead, spoiled, value_or_sentence

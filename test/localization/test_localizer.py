@@ -14,14 +14,11 @@ from netvlad_core.data.catalogue import CatalogueSource
 from netvlad_core.data.frames import Frame
 from netvlad_core.data.geometry import Pose
 from netvlad_core.errors import CheckpointError, ImageError, MapError
-from netvlad_core.localization.localizer import (
-    Localization,
-    Localizer,
-    LocalizerOptions,
-    State,
-    localize_frames,
-)
+from netvlad_core.localization.answer import Localization
+from netvlad_core.localization.localizer import Localizer, localize_frames
+from netvlad_core.localization.localizer_options import LocalizerOptions
 from netvlad_core.localization.observation import Observation, observe_frames
+from netvlad_core.localization.tracking.sequence_filter import State
 from netvlad_core.localization.tracking.sequence_options import SequenceOptions
 from netvlad_core.mapping.builder import BuildOptions, build_map
 from netvlad_core.mapping.place_map import PlaceMap

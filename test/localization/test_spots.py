@@ -9,8 +9,10 @@ import pytest
 
 from netvlad_core.data.catalogue import CatalogueSource
 from netvlad_core.data.geometry import Pose
-from netvlad_core.localization.localizer import Localizer, LocalizerOptions, State
+from netvlad_core.localization.localizer import Localizer
+from netvlad_core.localization.localizer_options import LocalizerOptions
 from netvlad_core.localization.spots import Spots
+from netvlad_core.localization.tracking.sequence_filter import State
 from netvlad_core.mapping.builder import BuildOptions, build_map
 from netvlad_core.mapping.care.merge import merge
 from netvlad_core.mapping.place_map import PlaceMap

@@ -15,7 +15,8 @@ from netvlad_core.errors import MapError, NetvladError
 from netvlad_core.geometry.features import KINDS
 from netvlad_core.geometry.packing import PackedFeatures, StoredFeatures
 from netvlad_core.localization.geometry.verification import VerificationOptions
-from netvlad_core.localization.localizer import Localizer, LocalizerOptions
+from netvlad_core.localization.localizer import Localizer
+from netvlad_core.localization.localizer_options import LocalizerOptions
 from netvlad_core.mapping.builder import BuildOptions, build_map
 from netvlad_core.mapping.care.parts import Part, write_parts
 from netvlad_core.mapping.care.split import strip_images

@@ -12,7 +12,8 @@ import pytest
 pytest.importorskip("rclpy")
 from visualization_msgs.msg import Marker
 
-from netvlad_core.localization.localizer import Localization, State
+from netvlad_core.localization.answer import Localization
+from netvlad_core.localization.tracking.sequence_filter import State
 from netvlad_core.mapping.place_map import PlaceMap
 from netvlad_core.mapping.places import Match
 from netvlad_ros.answers import Answers

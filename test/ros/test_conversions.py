@@ -19,9 +19,9 @@ from std_msgs.msg import Header
 
 from netvlad_core.data.geometry import Pose
 from netvlad_core.errors import ImageError
-from netvlad_core.localization.localizer import Localization, State
+from netvlad_core.localization.answer import Localization
 from netvlad_core.localization.pose_prior import PosePrior
-from netvlad_core.localization.tracking.sequence_filter import Belief
+from netvlad_core.localization.tracking.sequence_filter import Belief, State
 from netvlad_core.mapping.places import Match
 from netvlad_ros import conversions
 from netvlad_ros.msg import PlaceMatches

@@ -12,8 +12,9 @@ from std_msgs.msg import Header
 from visualization_msgs.msg import Marker
 
 from netvlad_core.data.geometry import Pose
-from netvlad_core.localization.localizer import Localization, State
+from netvlad_core.localization.answer import Localization
 from netvlad_core.localization.pose_prior import PosePrior
+from netvlad_core.localization.tracking.sequence_filter import State
 from netvlad_core.mapping.places import Match
 from netvlad_ros.markers import match_markers, path_markers
 

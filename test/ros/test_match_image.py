@@ -8,7 +8,8 @@ import pytest
 
 pytest.importorskip("rclpy")
 from netvlad_core.data.geometry import Pose
-from netvlad_core.localization.localizer import Localization, State
+from netvlad_core.localization.answer import Localization
+from netvlad_core.localization.tracking.sequence_filter import State
 from netvlad_core.mapping.places import Match
 from netvlad_ros.match_image import draw_match
 from support.answers import localized

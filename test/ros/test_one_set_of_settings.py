@@ -24,7 +24,7 @@ from std_srvs.srv import Trigger
 from netvlad_core.cli import main
 from netvlad_core.data.geometry import Pose
 from netvlad_core.data.trajectory import read_tum
-from netvlad_core.localization.localizer import LocalizerOptions
+from netvlad_core.localization.localizer_options import LocalizerOptions
 from netvlad_core.localization.tracking.sequence_filter import State
 from netvlad_core.settings import read_parameters, settings_of
 from netvlad_ros.conversions import pose_to_message, stamp_from_nanoseconds, stamp_to_nanoseconds

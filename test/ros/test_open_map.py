@@ -6,7 +6,7 @@ import pytest
 
 pytest.importorskip("rclpy")
 from netvlad_core.errors import NetvladError
-from netvlad_core.localization.localizer import LocalizerOptions
+from netvlad_core.localization.localizer_options import LocalizerOptions
 from netvlad_ros.open_map import OpenMap
 
 _OPTIONS = LocalizerOptions()

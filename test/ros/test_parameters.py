@@ -12,7 +12,7 @@ pytest.importorskip("rclpy")
 from rcl_interfaces.msg import ParameterType
 from rcl_interfaces.srv import DescribeParameters
 
-from netvlad_core.localization.localizer import LocalizerOptions
+from netvlad_core.localization.localizer_options import LocalizerOptions
 from netvlad_core.settings import settings_of
 from netvlad_ros import loop_closure_parameters
 from netvlad_ros.parameters import PARAMETERS

@@ -6,9 +6,9 @@ import numpy as np
 from std_msgs.msg import Header
 
 from netvlad_core.data.geometry import Pose
-from netvlad_core.localization.localizer import Localization, State
+from netvlad_core.localization.answer import Localization
 from netvlad_core.localization.pose_prior import PosePrior
-from netvlad_core.localization.tracking.sequence_filter import Belief
+from netvlad_core.localization.tracking.sequence_filter import Belief, State
 from netvlad_core.mapping.places import Match
 from netvlad_ros.conversions import stamp_from_nanoseconds
 from netvlad_ros.moment import Moment

@@ -17,9 +17,11 @@ from netvlad_core.errors import ImageError
 from netvlad_core.evaluation.drive import DriveJudge, DriveResult
 from netvlad_core.evaluation.report.sheets import PictureSheets
 from netvlad_core.evaluation.report.values import all_rounded, histogram, metres, rounded
-from netvlad_core.localization.localizer import Localization, Localizer, State
+from netvlad_core.localization.answer import Localization
+from netvlad_core.localization.localizer import Localizer
 from netvlad_core.localization.observation import Observation
 from netvlad_core.localization.pose_prior import PoseEstimate
+from netvlad_core.localization.tracking.sequence_filter import State
 
 # A belief is kept for this many parts of the map at most, and of them for those that stand out.
 _PARTS, _STANDING_OUT = 256, 16

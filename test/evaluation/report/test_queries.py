@@ -19,7 +19,8 @@ from netvlad_core.errors import ImageError
 from netvlad_core.evaluation.report.queries import DriveRecord
 from netvlad_core.evaluation.report.sheets import PictureSheets
 from netvlad_core.localization.geometry.verification import VerificationOptions
-from netvlad_core.localization.localizer import Localizer, LocalizerOptions, localize_frames
+from netvlad_core.localization.localizer import Localizer, localize_frames
+from netvlad_core.localization.localizer_options import LocalizerOptions
 from netvlad_core.mapping.builder import BuildOptions, build_map
 from netvlad_core.mapping.place_map import PlaceMap
 from netvlad_core.model.extractor import Extractor

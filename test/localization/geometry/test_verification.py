@@ -19,8 +19,10 @@ from netvlad_core.geometry.local_features import LocalFeatures, find_features, n
 from netvlad_core.geometry.packing import PackedFeatures, StoredFeatures
 from netvlad_core.localization.elsewhere import Elsewhere
 from netvlad_core.localization.geometry.verification import Seen, VerificationOptions, VerifiedMatch, Verifier
-from netvlad_core.localization.localizer import Localizer, LocalizerOptions, State
+from netvlad_core.localization.localizer import Localizer
+from netvlad_core.localization.localizer_options import LocalizerOptions
 from netvlad_core.localization.observation import Observation
+from netvlad_core.localization.tracking.sequence_filter import State
 from netvlad_core.mapping.builder import BuildOptions, build_map
 from netvlad_core.mapping.place_map import PlaceMap
 from netvlad_core.mapping.places import Match, Places

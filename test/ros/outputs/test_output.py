@@ -20,7 +20,8 @@ from std_msgs.msg import Header
 from std_srvs.srv import Empty
 
 from netvlad_core.data.geometry import Pose
-from netvlad_core.localization.localizer import Localization, Localizer
+from netvlad_core.localization.answer import Localization
+from netvlad_core.localization.localizer import Localizer
 from netvlad_ros.conversions import (
     pose_from_message,
     pose_to_message,

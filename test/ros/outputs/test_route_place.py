@@ -14,7 +14,8 @@ pytest.importorskip("rclpy")
 from std_msgs.msg import Header
 
 from netvlad_core.data.geometry import Pose
-from netvlad_core.localization.localizer import NO_POSES, Localization, State
+from netvlad_core.localization.answer import NO_POSES, Localization
+from netvlad_core.localization.tracking.sequence_filter import State
 from netvlad_core.mapping.place_map import PlaceMap
 from netvlad_ros.conversions import stamp_to_nanoseconds
 from netvlad_ros.msg import RoutePlace
