@@ -8,13 +8,14 @@ the air or underground.
 1. *Matches.* A feature and a point of a place that are each other's nearest, for each place by itself.
 2. *Hypotheses.* Poses from pairs of matches; those far from the places, or at another height, are dropped. A
    soft count of all matches chooses a few that differ.
-3. *Fit.* Robust least squares with height and tilt as observations, in a radius that becomes smaller. For the
-   best one the matches are looked for again: a point that is seen where it should be needs not be the nearest
-   one.
-4. *Evidence.* The image is divided into cells, and those in which a match agrees are counted: neighbouring
-   features err together. They are worth less the fewer of the features that match agree. The pose is
-   compared with the best other one, at least some metres away, which shows what chance gives in this image.
-   Counts by chance have the variance of their size, so that
+3. *Fit.* Robust least squares with height and tilt as observations, in a radius that becomes smaller. Then
+   the matches are looked for again: a point that is seen where it should be needs not be the nearest one.
+   Poses half a metre from the right one have nearly as many matches, but these agree less sharply: the pose
+   of the sharpest agreement is taken.
+4. *Evidence.* The image is divided into cells, and those in which a match agrees are counted, each by how
+   well it does: neighbouring features err together. They are worth less the fewer of the features that match
+   agree. The pose is compared with the best other one, at least some metres away, which shows what chance
+   gives in this image. Counts by chance have the variance of their size, so that
 
        z = (n - m) / sqrt(n + m)
 
@@ -46,8 +47,13 @@ _APART, _TURNED = 2.5, np.radians(10.0)  # metres, or radians, between two poses
 _CELLS = 12  # rows of cells in an image
 _GUIDED_MARGIN = 0.1  # by which a point seen where it should be may be less similar than the best anywhere
 _STEPS = 6  # of a fit
+# Standard deviation of an agreeing feature, in tolerances. Of 0.35, 0.5, 0.75 and 1 it tells most right poses
+# from wrong ones by night, see docs/localization_results.md.
+_SHARP = 0.5
 # Calibrated as those of `resection.py`.
 _POSITION_FLOOR, _ROTATION_FLOOR, _INFLATION = 0.1, np.radians(0.5), 2.0
+
+_Pairs = tuple[np.ndarray, np.ndarray]  # rows of features and of points, (M,) each
 
 
 @dataclass(frozen=True, eq=False)
@@ -57,13 +63,13 @@ class Fix(PoseEstimate):
     Attributes
     ----------
     camera : (3,) its camera in the map frame, metres.
-    cells : cells of the image in which features agree with the pose.
-    share : of the features that match some point, those that agree.
+    cells : cells of the image in which features agree with the pose, each by how well the best of them does.
+    share : of the features that match some point, those that agree, by how well they do.
     others : cameras (R, 3) of the poses that were fitted, this one among them, and cells (R,).
     """
 
     camera: np.ndarray
-    cells: int
+    cells: float
     share: float
     others: tuple[np.ndarray, np.ndarray]
 
@@ -72,14 +78,14 @@ class Fix(PoseEstimate):
         """Cells, worth less the fewer of the features that match agree: many matches agree by chance, too."""
         return self.cells * float(np.sqrt(self.share))
 
-    def most_beyond(self, metres: float, camera: np.ndarray) -> int:
+    def most_beyond(self, metres: float, camera: np.ndarray) -> float:
         """Most cells that agree with a pose farther than this from a camera; 0 if none is."""
         positions, cells = self.others
         is_beyond = np.linalg.norm(positions - camera, axis=1) > metres
-        return int(cells[is_beyond].max(initial=0))
+        return float(cells[is_beyond].max(initial=0))
 
 
-def margin(cells: int, rival: int) -> float:
+def margin(cells: float, rival: float) -> float:
     """By how many standard deviations of chance a pose is better supported than another one."""
     return (cells - rival) / float(np.sqrt(max(1, cells + rival)))
 
@@ -104,10 +110,8 @@ class _Sight:
         self.similarities = query.descriptors @ scene.descriptors.T
         least = KINDS[query.kind].least_similarity_nearby
         self.matches = self._mutual(least)
-        self.similar = np.nonzero(
-            (self.similarities >= least)
-            & (self.similarities >= self.similarities.max(axis=1, keepdims=True) - _GUIDED_MARGIN)
-        )
+        enough = np.maximum(least, self.similarities.max(axis=1, keepdims=True) - _GUIDED_MARGIN)
+        self.similar = np.divmod(np.flatnonzero(self.similarities >= enough), len(scene))
         shares = query.points / np.array(query.size) * (_CELLS * query.size[0] / query.size[1], _CELLS)
         self.cell_of = shares.astype(np.int64) @ np.array([1, 1000])
 
@@ -140,11 +144,22 @@ class _Sight:
         away = np.linalg.norm(self.scene.bases[:, :2] - position[:2], axis=1)
         return float(self.heights[away.argmin()])
 
-    def agreement(self, turn: np.ndarray, shift: np.ndarray) -> tuple[int, float]:
-        """Cells of the image in which a match agrees with the pose, and share of the features that do."""
-        features, points = self.matches
-        agreeing = np.unique(features[self.errors(turn, shift, features, points) <= 1.5 * self.tolerance])
-        return len(np.unique(self.cell_of[agreeing])), len(agreeing) / len(np.unique(features))
+    def _agreement(self, turn: np.ndarray, shift: np.ndarray, pairs: _Pairs) -> np.ndarray:
+        """How well features agree with points, from 1 to 0; (M,)."""
+        apart = self.errors(turn, shift, *pairs) / (_SHARP * self.tolerance)
+        return np.asarray(np.exp(-0.5 * apart**2))
+
+    def cells_and_share(self, turn: np.ndarray, shift: np.ndarray) -> tuple[float, float]:
+        """What `Fix` says of matches that agree with the pose."""
+        agreeing = np.zeros(len(self.query))
+        np.maximum.at(agreeing, self.matches[0], self._agreement(turn, shift, self.matches))
+        cells = np.zeros(self.cell_of.max() + 1)
+        np.maximum.at(cells, self.cell_of, agreeing)
+        return float(cells.sum()), float(agreeing.sum() / len(np.unique(self.matches[0])))
+
+    def sharpness(self, turn: np.ndarray, shift: np.ndarray) -> float:
+        """How well similar points agree with the pose; those of one feature count by the root of the sum."""
+        return float(np.sqrt(np.bincount(self.similar[0], self._agreement(turn, shift, self.similar))).sum())
 
 
 def locate(query: LocalFeatures, camera: Camera, scene: Surroundings) -> Fix | None:
@@ -159,24 +174,17 @@ def locate(query: LocalFeatures, camera: Camera, scene: Surroundings) -> Fix | N
     sight = _Sight(query, camera, scene)
     if len(np.unique(sight.matches[0])) < _FEWEST:
         return None
-    fitted = [
-        (sight.agreement(*pose)[0], pose)
-        for hypothesis in _hypotheses(sight)
-        if (pose := _fit(sight, hypothesis))
-    ]
+    rough = [pose for hypothesis in _hypotheses(sight) if (pose := _fit(sight, hypothesis))]
+    fitted = [fit for pose in rough if (fit := _fit_guided(sight, pose))]
     if not fitted:
         return None
-    fitted.sort(key=lambda one: -one[0])
-    final = _fit_guided(sight, fitted[0][1])
-    if final is None:
-        return None
-    turn, shift, information = final
-    others = np.array([-(turn.T @ shift) for _, (turn, shift) in fitted]) + scene.origin
-    counts = np.array([cells for cells, _ in fitted])
+    turn, shift, information = max(fitted, key=lambda one: sight.sharpness(*one[:2]))
+    others = np.array([-(one.T @ other) for one, other, _ in fitted]) + scene.origin
+    counts = np.array([sight.cells_and_share(*one[:2])[0] for one in fitted])
     at = scene.origin - turn.T @ shift
     base = Pose(at, Rotation.from_matrix(turn.T).as_quat()) @ camera.mounting.inverse()
     covariance = _covariance(information, turn, base, at)
-    return Fix(base, covariance, at, *sight.agreement(turn, shift), (others, counts))
+    return Fix(base, covariance, at, *sight.cells_and_share(turn, shift), (others, counts))
 
 
 def _hypotheses(sight: _Sight) -> list[tuple[np.ndarray, np.ndarray]]:
@@ -302,21 +310,22 @@ def _least_squares(
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray] | None:
     """Gauss-Newton with Geman and McClure's weights; height and tilt are observed, too."""
     turn, shift = pose
-    scene, pixels, focal = sight.scene.points[points], sight.pixels[features], sight.focal
+    scene, pixels, focal = sight.scene.points[points].T, sight.pixels[features].T, sight.focal
     height = sight.height_at(-(turn.T @ shift))
     for _ in range(_STEPS):
-        local = scene @ turn.T + shift
-        x, y = local[:, :2].T
-        z = np.maximum(local[:, 2], 0.1)
-        residuals = local[:, :2] / z[:, None] * focal - pixels
-        weights = 1 / (scale * (1 + (residuals**2).sum(axis=1) / scale**2)) ** 2
-        jacobian = np.zeros((len(scene), 2, 6))  # of a step (shift, turn) in the optical frame
-        jacobian[:, 0] = np.stack([1 + 0 * z, 0 * z, -x / z, -x * y / z, z + x * x / z, -y], axis=1)
-        jacobian[:, 1] = np.stack([0 * z, 1 + 0 * z, -y / z, -z - y * y / z, x * y / z, x], axis=1)
-        jacobian *= (focal / z)[:, None, None]
-        weighted = (jacobian * weights[:, None, None]).reshape(-1, 6)
-        information = weighted.T @ jacobian.reshape(-1, 6)
-        gradient = weighted.T @ residuals.ravel()
+        x, y, z = turn @ scene + shift[:, None]
+        z = np.maximum(z, 0.1)
+        u, v = x / z, y / z
+        residuals = np.stack([u, v]) * focal - pixels
+        weights = 1 / (scale + (residuals**2).sum(axis=0) / scale)
+        one, zero = np.ones_like(z), np.zeros_like(z)
+        # Of a step (shift, turn) in the optical frame: (6, 2, M).
+        slopes = np.array(
+            [[one, zero], [zero, one], [-u, -v], [-u * y, -z - v * y], [z + u * x, v * x], [-y, x]]
+        )
+        slopes = (slopes * (weights * focal / z)).reshape(6, -1)
+        information = slopes @ slopes.T
+        gradient = slopes @ (residuals * weights).ravel()
         up = turn[:, 2]
         cross = np.array([[0, up[2], -up[1]], [-up[2], 0, up[0]], [up[1], -up[0], 0]])
         information[3:, 3:] += cross.T @ cross / sight.sigma_tilt**2

@@ -38,8 +38,9 @@ _UNKNOWN_ROTATION = np.radians(10.0)  # standard deviation, not measured
 _UNMEASURED = 0.5
 # Support that a metric pose needs, see `Fix`, and standard deviations of chance by which its cells must
 # exceed those of the best other pose. Of 520 images of five other towns, in the evening and in rain, the best
-# has 9.6, and 9.2 among those that lead by 1.2. Cells alone have to be 26 for that: 81 % by night, not 85.
-_LEAST_SUPPORT, _LEAST_MARGIN = 10.0, 1.2
+# has 3.05, and 2.94 among those that lead by 1. The cells alone are at least 11.7 for right poses by night;
+# their bound is for images of few features, all of which may agree.
+_LEAST_SUPPORT, _LEAST_MARGIN, _LEAST_CELLS = 3.5, 1.0, 10.0
 _POOLED = 8.0  # metres between places whose surroundings are searched together
 _RIVAL_AWAY = 3.0  # metres between two poses that are rivals
 
@@ -322,7 +323,12 @@ class Verifier:
         nearest = min(ranked, key=lambda other: distance(other.pose, found.pose))
         is_near = distance(nearest.pose, found.pose) <= elsewhere.radius
         lead = margin(found.cells, max(cells))
-        if not is_near or found.support < _LEAST_SUPPORT or lead < _LEAST_MARGIN:
+        if (
+            not is_near
+            or found.support < _LEAST_SUPPORT
+            or lead < _LEAST_MARGIN
+            or found.cells < _LEAST_CELLS
+        ):
             return None
         return VerifiedMatch(
             found.pose, found.covariance, nearest.place, nearest.similarity, best.inliers, True, True
