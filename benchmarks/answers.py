@@ -74,6 +74,7 @@ _TOWN = [
     *(Case("town", light) for light in ("evening", "night")),
     Case("town", elsewhere="elsewhere 8"),
     *(Case("town", light) for light in ("dusk", "winter")),
+    Case("town", "overcast", scenes.rain),
     *(Case("town", "evening", change) for change in (scenes.dark, scenes.blurred)),
 ]
 

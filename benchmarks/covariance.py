@@ -6,6 +6,8 @@ it, and of yaw: 1 on average where the variance is right, less where it is too w
 other err together, so the means and their 95 % bounds take one pose each 10 m; the other columns take all.
 In the town (`--town FOLDER`) the first 200 images are the map, and every fourth of another drive 2 m beside
 it is looked for. Corridors have no poses: an image is a metre, and only the place along it can be wrong.
+The last rows are metric poses of single images of the town, those of benchmarks/one_image.py and of its
+evening.
 """
 
 from __future__ import annotations
@@ -19,20 +21,22 @@ from tempfile import TemporaryDirectory
 import numpy as np
 from scipy.stats import chi2
 
-from benchmarks import real_sets
+from benchmarks import one_image, real_sets
 from benchmarks._measure import print_table
-from benchmarks.scenes import Change, Part, blurred, cropped, dark
+from benchmarks.scenes import Change, Part, Workshop, blurred, cropped, dark
 from netvlad_core.data.bags.source import BagSource
 from netvlad_core.data.catalogue import CatalogueSource
 from netvlad_core.data.frames import FrameSource
 from netvlad_core.data.geometry import Pose
 from netvlad_core.localization.geometry.verification import VerificationOptions
 from netvlad_core.localization.localizer import Localizer, localize_frames
+from netvlad_core.localization.localizer_options import LocalizerOptions
 from netvlad_core.localization.pose_prior import PosePrior
 from netvlad_core.mapping.builder import BuildOptions, build_map
 from netvlad_core.mapping.keyframes import KEEP_ALL, KeyframeRule
 
 _THINNED = 10.0  # metres
+_STEP = 10  # of the evening's images for single ones, some 18 metres
 
 
 @dataclass(frozen=True, eq=False)
@@ -128,12 +132,30 @@ def town_trials(town: Path) -> Iterator[Trial]:
             yield Trial(name, role, _every(own, 1, most=200), looked_for, KeyframeRule())
 
 
+def single_images(data: Path, town: Path, seeds: int) -> Iterator[list[str]]:
+    """Metric poses of images by themselves, in a map with local features."""
+    shop = Workshop(data, town, has_town=True)
+    options = LocalizerOptions(verification=VerificationOptions())
+    localizer = Localizer.open(shop.place_map("town", features="xfeat").path, options=options)
+    evening = _every(shop.rendered("town", "evening"), _STEP)
+    drives = {
+        "evening": ((frame.decode(), frame.pose) for frame in evening),
+        "night": (image for seed in range(seeds) for image in one_image.drive(town, "night", seed)),
+        "rain": (image for seed in range(seeds) for image in one_image.drive(town, "rain", seed)),
+    }
+    for light, images in drives.items():
+        priors = ((localizer.locate(localizer.observe(image, 0)).prior, truth) for image, truth in images)
+        posed = [(p, truth) for p, truth in priors if p and truth and one_image.is_metric(p)]
+        yield row(Trial(f"town, {light}, one image", "chosen", evening, evening), "geometry", posed)
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--data", type=Path, default=real_sets.DATA, help="folder of the real sets")
     parser.add_argument("--town", type=Path, metavar="FOLDER", help="bags noon, evening, estate_noon, ...")
+    parser.add_argument("--seeds", type=int, default=20, help="of single images (default: %(default)s)")
     options = parser.parse_args()
     rows: list[list[str]] = []
     with TemporaryDirectory() as temporary:
@@ -141,6 +163,8 @@ def main() -> None:
         trials += town_trials(options.town) if options.town else []
         for number, trial in enumerate(trials):
             rows += measure(trial, Path(temporary) / str(number))
+    if options.town:
+        rows += single_images(options.data, options.town, options.seeds)
     header = ["drive", "floors", "poses from", "poses", "median error m", "median sigma m", "thinned"]
     header += ["NEES along", "across", "yaw", "95 % bounds of each", "inside the 95 % ellipse %"]
     print_table(header, rows)

@@ -9,9 +9,12 @@ mapped:
 - inliers: local features that agree with one fundamental matrix, alone.
 - root: similarity x root of the inliers, which needs no map that has taught anything.
 - both: the same beyond what chance gives, as the map has taught it (netvlad_core/geometry/evidence.py).
+- calibrated: the same where camera and poses are known, so that points of the map are there to measure a pose
+  from (netvlad_core/localization/geometry/verification.py).
 
-The last columns are the 95 % interval of what both gain over similarity, by a bootstrap over images, and the
-time. The second table varies how the evidence is used, on one kind of features: R@1 / recall at 100 %.
+The last columns are the 95 % interval of what both gains over similarity, calibrated if it can be, by a
+bootstrap over images, and the time. The second table varies how the evidence is used, on one kind of
+features: R@1 / recall at 100 %.
 """
 
 from __future__ import annotations
@@ -34,6 +37,8 @@ from netvlad_core.geometry.evidence import Likelihood
 from netvlad_core.geometry.features import KINDS
 from netvlad_core.geometry.local_features import LocalFeatures, find_features
 from netvlad_core.geometry.two_views import TwoViews, compare
+from netvlad_core.localization.geometry.verification import Seen, VerificationOptions, Verifier
+from netvlad_core.localization.observation import Observation
 from netvlad_core.mapping.place_geometry import PlaceGeometry
 from netvlad_core.mapping.place_map import PlaceMap
 from netvlad_core.search import open_index
@@ -85,6 +90,9 @@ class Pair:
 
 
 Score = Callable[[Pair], float]
+Judged = tuple[
+    np.ndarray, np.ndarray
+]  # confidence and rightness of what was chosen for each image, (Q,) each
 
 
 def measured(query: LocalFeatures, place: LocalFeatures) -> tuple[int, int, float]:
@@ -114,15 +122,18 @@ class Trial:
         index = open_index(self.place_map.descriptors)
         query = self.place_map.reduced(drive.descriptors[rows])
         similarities, places = index.search(query, _CANDIDATES)
-        away = np.linalg.norm(self.place_map.poses[places, :3] - drive.positions[rows][:, None], axis=2)
-        every = np.linalg.norm(self.place_map.poses[:, None, :3] - drive.positions[rows], axis=2)
+        self.truth = drive.positions[rows]
+        away = np.linalg.norm(self.place_map.poses[places, :3] - self.truth[:, None], axis=2)
+        every = np.linalg.norm(self.place_map.poses[:, None, :3] - self.truth, axis=2)
         self.is_answerable = every.min(axis=0) <= self.within
         wanted, images = set(rows.tolist()), []
         for number, frame in enumerate(self.source):
             if number in wanted:
                 image = frame.decode()
                 images.append(image if case.change is None else case.change(image))
-        self.find_ms, self.compare_ms, self.pairs = 0.0, 0.0, list[list[Pair]]()
+        verifier = Verifier.of_map(self.place_map, VerificationOptions()) if self.place_map.camera else None
+        self.find_ms, self.compare_ms = 0.0, 0.0
+        self.pairs, self.seen = list[list[Pair]](), list[Seen]()
         for number, image in enumerate(images):
             started = perf_counter()
             found = find_features(image, KINDS[kind].stored, kind)
@@ -134,28 +145,40 @@ class Trial:
             ])  # fmt: skip
             self.find_ms += 1e3 * (middle - started) / len(images)
             self.compare_ms += 1e3 * (perf_counter() - middle) / len(images)
+            if verifier is not None:
+                observation = Observation(0, query[number], features=found)
+                matches = self.place_map.matches(places[number], similarities[number])
+                seen = verifier.see(observation, matches, POSITIVE_WITHIN)
+                assert seen is not None
+                self.seen.append(seen)
 
-    def judged(self, score: Score) -> tuple[np.ndarray, np.ndarray]:
-        """Confidence and rightness of the best candidate of each image, (Q,) each."""
+    def judged(self, score: Score) -> Judged:
+        """The best candidate of each image by a score."""
         best = [max(pairs, key=score) for pairs in self.pairs]
         return np.array([score(pair) for pair in best]), np.array([pair.away <= self.within for pair in best])
 
-    def figures(self, score: Score, taken: np.ndarray | slice = slice(None)) -> np.ndarray:
+    def verified(self) -> Judged:
+        """The place of each image by all that the product does with a calibrated camera."""
+        confidence = np.array([seen.confidence for seen in self.seen])
+        positions = self.place_map.poses[[seen.matches[0].place for seen in self.seen], :3]
+        return confidence, np.linalg.norm(positions - self.truth, axis=1) <= self.within
+
+    def figures(self, judged: Judged, taken: np.ndarray | slice = slice(None)) -> np.ndarray:
         """R@1, recall at 100 % and at 99 % precision, in %."""
-        confidence, is_right = self.judged(score)
+        confidence, is_right = judged
         answerable = self.is_answerable[taken]
         curve = precision_recall(confidence[taken], is_right[taken], answerable)
         shares = (is_right[taken].sum() / answerable.sum(), curve.recall_at(1.0), curve.recall_at(0.99))
         return 100 * np.array(shares)
 
-    def gain(self, score: Score, over: Score) -> tuple[np.ndarray, np.ndarray]:
+    def gain(self, judged: Judged, over: Judged) -> tuple[np.ndarray, np.ndarray]:
         """2.5th and 97.5th percentile of the gain in the three figures."""
         random = np.random.default_rng(0)
         gains = []
         for _ in range(_RESAMPLED):
             taken = random.integers(0, len(self.pairs), len(self.pairs))
             if self.is_answerable[taken].any():
-                gains.append(self.figures(score, taken) - self.figures(over, taken))
+                gains.append(self.figures(judged, taken) - self.figures(over, taken))
         low, high = np.percentile(gains, [2.5, 97.5], axis=0)
         return low, high
 
@@ -202,13 +225,14 @@ def likelihood_of(place_map: PlaceMap) -> Likelihood | None:
 
 def row(trial: Trial) -> list[str]:
     unmapped = int((~trial.is_answerable).sum())
-    combined = both(likelihood_of(trial.place_map))
-    figures = [trial.figures(score) for score in (similarity, inliers, root, combined)]
-    low, high = trial.gain(combined, similarity)
+    scores = (similarity, inliers, root, both(likelihood_of(trial.place_map)))
+    judged = [trial.judged(score) for score in scores] + ([trial.verified()] if trial.seen else [])
+    figures = [" / ".join(f"{value:.1f}" for value in trial.figures(each)) for each in judged]
+    low, high = trial.gain(judged[-1], judged[0])
     interval = [f"{low[number]:+.0f} to {high[number]:+.0f}" for number in (0, 2)]
-    cells = [" / ".join(f"{value:.1f}" for value in each) for each in figures]
     return [
-        trial.case.title, f"{len(trial.pairs)}, {unmapped}", trial.kind, *cells, *interval,
+        trial.case.title, f"{len(trial.pairs)}, {unmapped}", trial.kind,
+        *(figures if trial.seen else [*figures, "-"]), *interval,
         f"{trial.find_ms:.0f} + {trial.compare_ms:.0f}",
     ]  # fmt: skip
 
@@ -291,10 +315,10 @@ def main() -> None:
             )  # the table comes last, and this takes long
             if kind == options.varied:
                 for name, score in variants(trial):
-                    shown = " / ".join(f"{value:.1f}" for value in trial.figures(score)[:2])
+                    shown = " / ".join(f"{value:.1f}" for value in trial.figures(trial.judged(score))[:2])
                     varied.setdefault(name, []).append(shown)
     header = ["drive", "images, unmapped", "features", "similarity", "inliers", "root", "both"]
-    header += ["gain in R@1", "gain at 99 %", "ms to find + compare"]
+    header += ["calibrated", "gain in R@1", "gain at 99 %", "ms to find + compare"]
     print_table(header, rows)
     print()
     print_table(

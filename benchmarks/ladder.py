@@ -21,6 +21,7 @@ from benchmarks.scenes import Drive, Workshop, add_arguments, workshop
 from netvlad_core.data.geometry import Pose
 from netvlad_core.evaluation.precision_recall import PrecisionRecall, precision_recall
 from netvlad_core.evaluation.recall import recall_by_position, within
+from netvlad_core.geometry.features import KINDS, usual_kind
 from netvlad_core.localization.answer import Localization
 from netvlad_core.localization.geometry.verification import VerificationOptions
 from netvlad_core.localization.localizer import Localizer
@@ -87,8 +88,8 @@ def localize(
         yield localizer.track(observation) if is_tracked else localizer.locate(observation)
 
 
-def measure(shop: Workshop, name: str) -> tuple[list[list[str]], dict[str, PrecisionRecall]]:
-    place_map = shop.place_map(name, has_gap=True)
+def measure(shop: Workshop, name: str, features: str) -> tuple[list[list[str]], dict[str, PrecisionRecall]]:
+    place_map = shop.place_map(name, has_gap=True, features=features)
     localizer = Localizer.open(place_map.path)
     _, source, within = shop.sources(name)
     drive = shop.drive(place_map, source, name)
@@ -107,9 +108,9 @@ def measure(shop: Workshop, name: str) -> tuple[list[list[str]], dict[str, Preci
     return rows, curves
 
 
-def off_map(shop: Workshop, name: str) -> list[str]:
+def off_map(shop: Workshop, name: str, features: str) -> list[str]:
     """Poses that each step gives for images of somewhere else."""
-    place_map = shop.place_map(name)
+    place_map = shop.place_map(name, features=features)
     localizer = Localizer.open(place_map.path)
     images, poses = 0, dict.fromkeys(STEPS, 0)
     for other, source in shop.elsewhere(name).items():
@@ -127,6 +128,9 @@ def main() -> None:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     add_arguments(parser)
+    text = "local features in the maps, or none: then they keep images (default: %(default)s)"
+    parser.add_argument("--features", choices=["none", *KINDS], default=usual_kind(), help=text)
+    parser.add_argument("--sets", nargs="+", help="(default: all)")
     options = parser.parse_args()
     shop = workshop(options)
     names = shop.names()
@@ -137,13 +141,16 @@ def main() -> None:
     if not names:
         print(f"the real sets are not in {options.data}, and no town is asked for: nothing to measure")
         return
-    results = {name: measure(shop, name) for name in names}
+    if options.sets is not None:
+        names = [name for name in names if name in options.sets]
+    results = {name: measure(shop, name, options.features) for name in names}
     header = ["set", "images, unmapped", "step", "R@1 %", "recall at 100 % precision", "at 99 %"]
     header += ["right poses %", "wrong poses", "median error m", "inside the 95 % ellipse %"]
     print_table(header, [row for rows, _ in results.values() for row in rows])
     print()
     header = ["map", "images of elsewhere", *(f"poses, {step}" for step in STEPS)]
-    print_table(header, [off_map(shop, name) for name in shop.names()])
+    rows = [off_map(shop, name, options.features) for name in shop.names() if name in names]
+    print_table(header, rows)
     if options.picture:
         draw_curves({name: curves for name, (_, curves) in results.items()}, options.picture)
 

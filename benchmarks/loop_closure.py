@@ -28,10 +28,10 @@ from netvlad_core.data.catalogue import CatalogueSource
 from netvlad_core.data.geometry import Pose, rotation_between
 from netvlad_core.data.radii import POSITIVE_WITHIN
 from netvlad_core.evaluation.precision_recall import precision_recall
-from netvlad_core.geometry.features import KINDS
-from netvlad_core.localization.geometry.verification import VerificationOptions
+from netvlad_core.geometry.features import KINDS, usual_kind
+from netvlad_core.localization.loops.live_drive import drive_observer
 from netvlad_core.localization.loops.loop_closure import LoopCloser, LoopClosure
-from netvlad_core.localization.loops.loop_options import LoopClosureOptions
+from netvlad_core.localization.loops.loop_options import VERIFICATION, LoopClosureOptions
 from netvlad_core.localization.observation import Observer
 from netvlad_core.localization.pose_prior import PoseEstimate
 from netvlad_core.mapping.keyframes import KeyframeRule, select_keyframes
@@ -116,13 +116,6 @@ def run(
         if closure is not None:
             closures[row] = closure
     return closures, np.array(spent)
-
-
-def observer(extractor: Extractor, options: LoopClosureOptions, kind: str) -> Observer:
-    if options.verification is None:
-        return Observer(extractor)
-    most = options.verification.features if kind == "rootsift" else KINDS[kind].stored
-    return Observer(extractor, most, kind)
 
 
 def evaluate(
@@ -216,17 +209,16 @@ def main() -> None:
     parser.add_argument("--seeds", type=int, default=3, help="of the drift (default: %(default)s)")
     parser.add_argument("--keyframes", type=int, help="of each bag of the town; all by default")
     text = "kind of the local features (default: %(default)s)"
-    parser.add_argument("--features", choices=KINDS, default="rootsift", help=text)
+    parser.add_argument("--features", choices=KINDS, default=usual_kind(), help=text)
     options = parser.parse_args()
     look = replace(LoopClosureOptions(), spacing=0.0)
-    verification = VerificationOptions(min_inliers=40, most_places=5)  # the node's
-    ways = {"by appearance": look, "with verification": replace(look, verification=verification)}
+    ways = {"by appearance": look, "with verification": replace(look, verification=VERIFICATION)}
     rows = []
     for drive in drives(options.data, options.town, options.keyframes):
         extractor = Extractor.of(fit_network(partial(iter, drive.images), device="cpu"))
         descriptors = np.concatenate([extractor(image) for image in drive.images])
         for name, closing in ways.items():
-            observe = observer(extractor, closing, options.features)
+            observe = drive_observer(extractor, closing.verification, options.features)
             figures = evaluate(drive, descriptors, options.seeds, observe, closing)
             rows.append([drive.name, name, *figures])
     header = ["drive", "closures", "keyframes", "revisits", "given", "wrong", "recall %"]
@@ -234,7 +226,7 @@ def main() -> None:
     print_table([*header, *more], rows)
     print()
     for name, closing in ways.items():
-        observe = observer(extractor, closing, options.features)
+        observe = drive_observer(extractor, closing.verification, options.features)
         print(name, *memory(drive, descriptors, 400, observe, closing), sep="\n  ")
 
 

@@ -27,6 +27,7 @@ from netvlad_core.data.geometry import Pose
 from netvlad_core.localization.geometry.verification import VerificationOptions
 from netvlad_core.localization.localizer import Localizer
 from netvlad_core.localization.localizer_options import LocalizerOptions
+from netvlad_core.localization.pose_prior import PosePrior
 
 _APART = 25.0  # metres between two images of a drive
 _NOISE = 2.0  # grey levels
@@ -85,6 +86,11 @@ def elsewhere(shop: Workshop, seed: int, weather: str) -> Images:
         yield _weathered(frame.decode(), weather, [seed, number]), None
 
 
+def is_metric(prior: PosePrior) -> bool:
+    """Whether the standard deviation of a pose is below a metre."""
+    return bool(np.trace(prior.covariance[:3, :3]) < 1.0)
+
+
 def answers(localizer: Localizer, images: Images) -> np.ndarray:
     """(N, 3): metres from the truth (infinite without one, NaN without an answer), is metric, seconds."""
     rows = []
@@ -92,11 +98,11 @@ def answers(localizer: Localizer, images: Images) -> np.ndarray:
         started = perf_counter()
         prior = localizer.locate(localizer.observe(image, 0)).prior
         seconds = perf_counter() - started
-        error, is_metric = np.nan, False
+        error, measured = np.nan, False
         if prior is not None:
             error = np.inf if truth is None else float(np.linalg.norm(prior.pose.position - truth.position))
-            is_metric = np.trace(prior.covariance[:3, :3]) < 1.0
-        rows.append((error, is_metric, seconds))
+            measured = is_metric(prior)
+        rows.append((error, measured, seconds))
     return np.array(rows)
 
 

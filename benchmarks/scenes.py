@@ -109,6 +109,13 @@ def blurred(image: np.ndarray) -> np.ndarray:
     return cv2.blur(image, (2 * (image.shape[1] // 40) + 1, 1))
 
 
+def rain(image: np.ndarray) -> np.ndarray:
+    """Drops, streaks and haze, others in each image."""
+    from town.rain import rainy
+
+    return rainy(image, int(image.sum()))
+
+
 def cropped(image: np.ndarray) -> np.ndarray:
     """Another lane: the left third is out of sight."""
     return np.ascontiguousarray(image[:, image.shape[1] * 35 // 100 :])

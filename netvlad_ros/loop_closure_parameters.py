@@ -7,14 +7,12 @@ from dataclasses import replace
 from typing import Any
 
 from netvlad_core.errors import NetvladError
-from netvlad_core.localization.geometry.verification import VerificationOptions
-from netvlad_core.localization.loops.loop_options import LoopClosureOptions
+from netvlad_core.localization.loops.loop_options import VERIFICATION, LoopClosureOptions
 from netvlad_core.settings import settings_of, with_settings
 from netvlad_ros.parameters import INPUT_PARAMETERS, NodeParameter
 
-# Streets of look-alike houses close by appearance alone, so the node verifies unless it is told not to. Wrong
-# pairs of real streets reach 34 inliers; each image is compared with five places, for time.
-_DEFAULTS = replace(LoopClosureOptions(), verification=VerificationOptions(min_inliers=40, most_places=5))
+# Streets of look-alike houses close by appearance alone, so the node verifies unless it is told not to.
+_DEFAULTS = replace(LoopClosureOptions(), verification=VERIFICATION)
 _PREFIX = "closures"
 SETTINGS = settings_of(_DEFAULTS, _PREFIX)
 PARAMETERS = (

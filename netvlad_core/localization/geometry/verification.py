@@ -10,6 +10,7 @@ from functools import cached_property
 import numpy as np
 
 from netvlad_core.errors import MapError
+from netvlad_core.geometry.evidence import Likelihood
 from netvlad_core.geometry.features import KINDS
 from netvlad_core.geometry.local_features import LocalFeatures
 from netvlad_core.geometry.two_views import TwoViews, compare
@@ -119,10 +120,13 @@ class VerifiedMatch(PosedMatch):
 
     Attributes
     ----------
+    anchor : place whose surroundings have measured the pose, for all that is relative to it: on a drive that
+        goes on odometry has drifted between two visits of one place. Else the place itself.
     is_metric : whether the distance from the place is measured.
     is_near : whether the camera is at the place, and does not only see it from afar.
     """
 
+    anchor: int
     is_metric: bool
     is_near: bool
 
@@ -198,7 +202,11 @@ class Verifier:
         self.options = options or VerificationOptions()
         self._places = places
         self._geometry = PlaceGeometry(places, self.options.features)
-        self.likelihood = places.features.likelihood if places.features else None
+
+    @property
+    def likelihood(self) -> Likelihood | None:
+        """What the places have taught of inliers; those of a drive that goes on teach more and more."""
+        return self._places.features.likelihood if self._places.features else None
 
     @classmethod
     def of_map(cls, place_map: PlaceMap, options: VerificationOptions) -> Verifier:
@@ -315,11 +323,11 @@ class Verifier:
             return None
         best = ranked[0]
         centres = [best, *[match for match in elsewhere.among(ranked, best) if match.place in rows][:1]]
-        fixes = [fix for match in centres if match.pose and (fix := self._fix(query, match, ranked))]
+        fixes = [(fix, match) for match in centres if match.pose and (fix := self._fix(query, match, ranked))]
         if not fixes:
             return None
-        found = max(fixes, key=lambda fix: fix.cells)
-        cells = [fix.most_beyond(_RIVAL_AWAY, found.camera) for fix in fixes]
+        found, anchor = max(fixes, key=lambda each: each[0].cells)
+        cells = [fix.most_beyond(_RIVAL_AWAY, found.camera) for fix, _ in fixes]
         nearest = min(ranked, key=lambda other: distance(other.pose, found.pose))
         is_near = distance(nearest.pose, found.pose) <= elsewhere.radius
         lead = margin(found.cells, max(cells))
@@ -331,7 +339,14 @@ class Verifier:
         ):
             return None
         return VerifiedMatch(
-            found.pose, found.covariance, nearest.place, nearest.similarity, best.inliers, True, True
+            found.pose,
+            found.covariance,
+            nearest.place,
+            nearest.similarity,
+            best.inliers,
+            anchor.place,
+            True,
+            True,
         )
 
     def _fix(self, query: Observation, centre: Match, ranked: list[Match]) -> Fix | None:
@@ -359,6 +374,7 @@ class Verifier:
                     nearest.place,
                     nearest.similarity,
                     best.inliers,
+                    match.place,
                     True,
                     is_near,
                 )
@@ -367,7 +383,9 @@ class Verifier:
             return None
         covariance = np.diag(np.repeat([_UNKNOWN_DISTANCE**2, _UNKNOWN_ROTATION**2], 3))
         is_near = bool(abs(np.log(self._compare(query, best.place).scale)) <= np.log(_SAME_SCALE))
-        return VerifiedMatch(best.pose, covariance, best.place, best.similarity, best.inliers, False, is_near)
+        return VerifiedMatch(
+            best.pose, covariance, best.place, best.similarity, best.inliers, best.place, False, is_near
+        )
 
     def _compare(self, query: Observation, place: int) -> TwoViews:
         """Epipolar geometry of the query and a place, with their cameras."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -13,6 +13,7 @@ from netvlad_core.data.camera import Camera
 from netvlad_core.data.geometry import Pose
 from netvlad_core.data.images import decode_picture, encode_jpeg
 from netvlad_core.errors import MapError
+from netvlad_core.geometry.evidence import Likelihood
 from netvlad_core.geometry.features import KINDS
 from netvlad_core.geometry.local_features import LocalFeatures
 from netvlad_core.geometry.packing import PackedFeatures, StoredFeatures, unpack
@@ -60,7 +61,7 @@ class GrowingMap(Places):
         self._images: list[bytes | None] = []
         self._packed: list[bytes] = []  # local features of the drive's own places
         if earlier is not None and earlier.features is not None:
-            self.features = StoredFeatures(earlier.features.kind, self._packed)
+            self.features = replace(earlier.features, rows=self._packed)
         if earlier is not None:
             count = len(earlier)
             self._grow(count)
@@ -131,6 +132,11 @@ class GrowingMap(Places):
         self._images.append(encode_jpeg(image) if self._keeps_images and image is not None else None)
         self._keep(features, row - self.first_of_drive)
         self.next_id += 1
+
+    def teach(self, likelihood: Likelihood) -> None:
+        """Take what the drive has shown inliers to be worth."""
+        if self.features is not None:
+            self.features = replace(self.features, likelihood=likelihood)
 
     def _keep(self, features: LocalFeatures | None, count: int) -> None:
         if features is not None and (self.features is None or self.features.kind != features.kind):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -14,16 +15,19 @@ from netvlad_core.localization.geometry.verification import VerifiedMatch, Verif
 from netvlad_core.localization.loops.growing_map import GrowingMap
 from netvlad_core.localization.loops.loop_options import LoopClosureOptions
 from netvlad_core.localization.loops.sequence_matcher import FEWEST, Recent, SequenceMatcher
+from netvlad_core.localization.loops.strangers import Strangers
 from netvlad_core.localization.observation import Observation
 from netvlad_core.localization.pose_prior import PosedMatch
 from netvlad_core.mapping.keyframes import KeyframeRule, has_moved
 from netvlad_core.mapping.place_map import PlaceMap
-from netvlad_core.mapping.places import Places
+from netvlad_core.mapping.places import Match, Places
 from netvlad_core.mapping.statistics import UsualSimilarity, normalised
 
 # Keyframes over which the usual similarity of neighbours is taken: the present street. By design; neighbours
 # were not tried.
 _MEMORY = 50
+# Standard deviations by which odometry errs over the places around one, whose points measure a pose.
+_DRIFT_AROUND, _TURN_AROUND = 0.3, np.radians(1.0)  # metres
 
 
 @dataclass(frozen=True)
@@ -102,6 +106,7 @@ class LoopCloser:
         self._verifier = None if verification is None else Verifier(self._map, verification)
         self._distance = self._map.distance  # metres driven
         self._recent: deque[Recent] = deque()
+        self._strangers = Strangers()
         self._last: Pose | None = None
         self._closed_at = -np.inf
         self._neighbours = 0.0  # usual similarity of two keyframes that follow each other
@@ -214,7 +219,33 @@ class LoopCloser:
                 rows = [nearest, *rows[:-1]]
         matches = self._map.matches(rows, similarities[rows])
         seen = verifier.see(observation, matches, self.options.radius)
-        return seen.verified if seen else None
+        if seen is None:
+            return None
+        self._learn(seen.matches, odometry)
+        return seen.verified and self._anchored(seen.verified, similarities)
+
+    def _anchored(self, verified: VerifiedMatch, similarities: np.ndarray) -> VerifiedMatch:
+        """The match with the place that measured it, and with what odometry adds to its uncertainty."""
+        if not verified.is_metric:
+            return verified
+        away = float(np.linalg.norm(self._map.poses[verified.anchor, :3] - verified.pose.position))
+        return replace(
+            verified,
+            place=verified.anchor,
+            similarity=float(similarities[verified.anchor]),
+            covariance=verified.covariance + np.diag(np.repeat([_DRIFT_AROUND**2, _TURN_AROUND**2], 3)),
+            is_near=away <= self.options.radius,
+        )
+
+    def _learn(self, matches: Sequence[Match], odometry: Pose) -> None:
+        """Learn from comparisons with places of the drive what inliers are worth."""
+        own = [match for match in matches if match.place >= self._map.first_of_drive]
+        rows = np.array([match.place for match in own], np.int64)
+        away = np.linalg.norm(self._map.poses[rows, :3] - odometry.position, axis=1)
+        way = self._distance - self._map.distances[rows]
+        self._strangers.add(own, away, way)
+        if (likelihood := self._strangers.likelihood()) is not None:
+            self._map.teach(likelihood)
 
     def _by_geometry(self) -> PosedMatch | None:
         """The verified match of the current image, if enough of the window and most of it agree."""

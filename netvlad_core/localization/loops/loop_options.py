@@ -9,6 +9,12 @@ from netvlad_core.localization.geometry.verification import VerificationOptions
 from netvlad_core.mapping.keyframes import KeyframeRule
 from netvlad_core.settings import group, setting
 
+# Wrong pairs of real streets reach 34 inliers; each image is compared with five places, for time. One pair of
+# strangers in thirty reaches the log ratio, but three images must agree with odometry, or a whole window. Of
+# 1, 2, 3 and 5 nats none closes wrongly; in a corridor of small images 41, 39, 21 and 0 of 46 returns are
+# found.
+VERIFICATION = VerificationOptions(min_inliers=40, min_log_ratio=2.0, most_places=5)
+
 
 @dataclass(frozen=True)
 class LoopClosureOptions:
@@ -53,10 +59,9 @@ class LoopClosureOptions:
         name="min_margin",
     )
     spacing: float = setting(3.0, "Metres from one closure to the next.", 0.0, 1e6)
-    # Wrong pairs of real streets reach 34 inliers; each image is compared with five places, for time.
     verification: VerificationOptions | None = group(
         "geometry",
-        VerificationOptions(min_inliers=40, most_places=5),
+        VERIFICATION,
         setting(
             False,
             "Compare images with those of the places; gives metric poses if the camera is calibrated.",

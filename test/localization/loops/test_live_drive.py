@@ -9,9 +9,10 @@ import pytest
 
 from netvlad_core.data.geometry import Pose
 from netvlad_core.errors import MapError
+from netvlad_core.geometry.features import KINDS
 from netvlad_core.localization.localizer import Localizer
 from netvlad_core.localization.loops.live_drive import LiveDrive
-from netvlad_core.localization.loops.loop_options import LoopClosureOptions
+from netvlad_core.localization.loops.loop_options import VERIFICATION, LoopClosureOptions
 from netvlad_core.localization.observation import Observation
 from netvlad_core.mapping.place_map import PlaceMap
 from netvlad_core.mapping.upgrade import upgrade
@@ -111,6 +112,15 @@ def test_another_drive_begins_with_the_next_number_and_nothing_to_save(tmp_path)
         drive.save(tmp_path / "map", "odom")
     assert drive.add(_image(0), 2 * _SECOND, Pose.identity()).number == 1
     assert len(drive.closer) == 1
+
+
+def test_verified_drive_takes_the_features_that_maps_get(features_map):
+    verified = replace(_OPTIONS, verification=VERIFICATION)
+    assert LiveDrive.open(_OPTIONS, device="cpu").observer.features == 0
+    observer = LiveDrive.open(verified, device="cpu").observer
+    assert (observer.kind, observer.features) == ("xfeat", KINDS["xfeat"].stored)
+    after = LiveDrive.open(verified, features_map.path, device="cpu").observer
+    assert (after.kind, after.features) == ("rootsift", VERIFICATION.features)
 
 
 def test_folder_that_is_no_map_is_left_alone(one_lap, tmp_path):

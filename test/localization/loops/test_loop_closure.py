@@ -10,10 +10,9 @@ import pytest
 
 from netvlad_core.data.geometry import Pose
 from netvlad_core.errors import ImageError, MapError
-from netvlad_core.geometry.local_features import find_features
-from netvlad_core.localization.geometry.verification import VerificationOptions
+from netvlad_core.geometry.local_features import find_features, no_features
 from netvlad_core.localization.loops.loop_closure import LoopCloser, LoopClosure
-from netvlad_core.localization.loops.loop_options import LoopClosureOptions
+from netvlad_core.localization.loops.loop_options import VERIFICATION, LoopClosureOptions
 from netvlad_core.localization.observation import Observation
 from netvlad_core.mapping.map_writer import write_places, writing_map
 from netvlad_core.mapping.place_map import MapHeader, PlaceMap
@@ -267,7 +266,7 @@ def _short_return(verifies: bool, seed: int = 0) -> list[LoopClosure]:
     count = len(poses) - 3
     images = [view(first, 2.0 * step) for step in range(count)]
     images += [view(second, 2.0 * step, gain=0.8) for step in range(3)]
-    verification = VerificationOptions(min_inliers=40, most_places=5) if verifies else None
+    verification = VERIFICATION if verifies else None
     closer = LoopCloser(LoopClosureOptions(window=30.0, verification=verification))
     closures = [
         closer.add(_observe(10**18 + step * _SECOND, world.see(pose), pose, image), image)
@@ -286,6 +285,16 @@ def test_short_return_closes_by_geometry_only() -> None:
         assert np.sqrt(closure.covariance[0, 0]) > 4  # no calibration: the distance is not known
 
 
+def test_drive_learns_what_inliers_are_worth() -> None:
+    """Blank images have none, so that ten are much."""
+    world, poses = World(), [Pose.from_xyz_yaw(float(x), 0) for x in range(60)]
+    closer = LoopCloser(LoopClosureOptions(verification=VERIFICATION))
+    for step, pose in enumerate(poses):
+        observation = Observation(10**18 + step * _SECOND, world.see(pose), pose, no_features("xfeat"))
+        closer.add(observation)
+    assert closer._map.features.likelihood.log_ratio(10) > 2.0
+
+
 def test_place_that_resembles_only_in_its_descriptor_does_not_close() -> None:
     assert not _short_return(verifies=True, seed=7)
 
@@ -295,7 +304,7 @@ def test_memory_is_bounded_with_images_too() -> None:
     world, poses = World(), _square(2)[::2]
     fronts, lap = street(seed=0, metres=4 * _SIDE), 2 * _SIDE
     options = LoopClosureOptions(
-        most_keyframes=50, verification=VerificationOptions(min_inliers=40, most_places=3), spacing=0.0
+        most_keyframes=50, verification=replace(VERIFICATION, most_places=3), spacing=0.0
     )
     closer, found = LoopCloser(options), []
     for step, pose in enumerate(poses[: lap + 20]):
