@@ -34,7 +34,7 @@ class Localization:
     reason : one sentence why there is no pose, empty if there is one.
     descriptor : (D,) float32 of the image.
     confidence : ranking score, higher is surer. On a drive it is the belief's; for a single image it is the
-        best similarity, or with verification the margin over the best match elsewhere.
+        best similarity, or with verification that of `geometry.verification.Seen`.
     belief : result of the sequence filter, None for a single image.
 
     Examples

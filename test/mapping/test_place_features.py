@@ -22,8 +22,10 @@ from netvlad_core.mapping.care.parts import Part, write_parts
 from netvlad_core.mapping.care.split import strip_images
 from netvlad_core.mapping.care.validation import faults_of
 from netvlad_core.mapping.map_header import FEATURE_FILES
+from netvlad_core.mapping.place_features import learn
 from netvlad_core.mapping.place_geometry import PlaceGeometry
 from netvlad_core.mapping.place_map import PlaceMap
+from netvlad_core.mapping.places import Places
 from netvlad_core.model.extractor import Extractor
 from support.street import street, view, write_catalogue
 
@@ -67,6 +69,21 @@ def test_both_kinds_of_evidence_are_never_less_than_similarity(
         assert both.confidence >= plain.confidence
         assert both.prior is not None or plain.prior is None
         assert abs(2 * both.matches[0].place - x) <= 2
+
+
+def test_map_of_a_short_corridor_learns_from_its_other_end(features_map: PlaceMap) -> None:
+    """Every third place of 80 m, as if a pace were shorter."""
+    rows = np.arange(0, len(features_map), 3)
+    stored = features_map.features
+    assert stored is not None
+    stored = replace(stored, rows=[stored.rows[row] for row in rows.tolist()])
+    taught = []
+    for shorter in (4, 10):
+        poses = features_map.poses[rows] / ([shorter] * 3 + [1] * 4)
+        places = Places(features_map.descriptors[rows], features_map.stamps[rows], poses, features=stored)
+        taught.append(learn(PlaceGeometry(places), places.descriptors))
+    assert taught[0] is not None
+    assert taught[1] is None, "within 8 m everything may be in one picture"
 
 
 @pytest.mark.parametrize("kind", KINDS)

@@ -124,11 +124,13 @@ class VerifiedMatch(PosedMatch):
         goes on odometry has drifted between two visits of one place. Else the place itself.
     is_metric : whether the distance from the place is measured.
     is_near : whether the camera is at the place, and does not only see it from afar.
+    support : of a pose among stored points, see `Fix`, in units of the least one that counts; else 0.
     """
 
     anchor: int
     is_metric: bool
     is_near: bool
+    support: float = 0.0
 
 
 @dataclass(frozen=True, eq=False)
@@ -184,9 +186,12 @@ class Seen:
 
     @property
     def confidence(self) -> float:
-        """Best score; without a likelihood its margin over those elsewhere, less if no pose is measured."""
+        """Best score, times the support of a measured pose if there is one.
+
+        Without a likelihood its margin over those elsewhere, less if no pose is measured.
+        """
         if self.is_calibrated:
-            return self.matches[0].score
+            return self.matches[0].score * max(1.0, self.verified.support if self.verified else 0.0)
         return self._trust * self._elsewhere.margin(self.matches)
 
 
@@ -347,6 +352,7 @@ class Verifier:
             anchor.place,
             True,
             True,
+            found.support / _LEAST_SUPPORT,
         )
 
     def _fix(self, query: Observation, centre: Match, ranked: list[Match]) -> Fix | None:
