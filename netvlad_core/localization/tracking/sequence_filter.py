@@ -20,7 +20,7 @@ what little each image says, and tells how surprising the best path is; see ther
 
 from __future__ import annotations
 
-from copy import copy
+from copy import copy, deepcopy
 from dataclasses import dataclass
 from enum import IntEnum
 
@@ -31,6 +31,7 @@ from netvlad_core.data.geometry import Pose
 from netvlad_core.localization.tracking.path_sums import Path, PathSums
 from netvlad_core.localization.tracking.place_motion import Motion, PlaceMotion, numbered
 from netvlad_core.localization.tracking.sequence_options import SequenceOptions
+from netvlad_core.localization.tracking.usual_scores import UsualScores
 
 # Numbers without a word on what was tried are by design; their neighbours were not tried.
 # Odds of leaving a state are this much lower than those of entering it.
@@ -73,15 +74,11 @@ _MOST_SHORT = 1.5
 _SURE = 0.9
 # Least share of a belief that stays on the map in a movement while the robot does.
 _STAYS = 0.5
-# Least deviation that is left in scores without what is usual: bound of what one image says.
-_LEAST_DEVIATION = 0.2
 # Mean match of a path, as a share of ln(places), that streets on the plan of the map reach, and nats of
 # evidence for each beyond. A match that is enough by itself was tried, too: then a town of which nothing was
 # chosen has poses as grey pixels.
 _LOOKALIKE_MATCH = 0.58
 _MATCH_NATS = 120.0
-# Images after which what places usually look like is half forgotten.
-_MEMORY = 1000.0
 # Probability of being on the map before the first image, and the same if the robot just was there.
 _ON_MAP_AT_FIRST = 0.1
 _ON_MAP_AS_BEFORE = 0.4
@@ -154,18 +151,17 @@ class SequenceFilter:
         """A filter with other options that goes on from here; this one stays as it is."""
         changed = copy(self)
         changed.options = options
-        changed._paths = copy(self._paths)
-        for name in ("_scores_seen", "_sums_seen", "_prior", "_background", "_held", "_excess"):
+        changed._paths, changed._usual = copy(self._paths), deepcopy(self._usual)
+        for name in ("_prior", "_background", "_held", "_excess"):
             setattr(changed, name, getattr(self, name).copy())
         return changed
 
     def forget(self) -> None:
         """Start anew: the robot may be anywhere."""
         self._last: tuple[int, Pose | None] | None = None
+        self._has_odometry = False
         self._paths.forget()
-        self._seen = 0.0
-        self._scores_seen = np.zeros(self._count)
-        self._sums_seen = np.zeros(2)  # of those scores, and of their squares
+        self._usual = UsualScores(self._count)
         self._on_map = _ON_MAP_AT_FIRST
         self._doubt = self._usual_doubt = self._gap = 0.0
         self._was_on_map = False
@@ -249,10 +245,11 @@ class SequenceFilter:
             if motion is None:
                 return self._belief
             news = min(1.0, motion.length / self.motion.spacing + abs(motion.turn) / (2 * _NEWS_TURN))
-            if motion.is_guess:
-                self._paths.forget()
-            else:
+            self._has_odometry = not motion.is_guess
+            if self._has_odometry:
                 self._paths.move(motion)
+            else:
+                self._paths.forget()
             self._move(motion)
         self._last = (stamp, odometry)
         self._weigh(places, similarities, typical, news)
@@ -322,8 +319,10 @@ class SequenceFilter:
         scores = (similarities - typical[0]) / max(typical[1], 1e-6)
         # The places that are no candidates score at most as much as the last candidate.
         lowest = max(0.0, scores.min()) if len(places) < self._count else 0.0
-        deviation = self._deviation_left
-        scores = self._unusual(places, scores, news)
+        # Without odometry nothing but single images tells a street from others of its look.
+        habit = self._usual.habit(options.habit) if self._has_odometry else options.habit
+        deviation = self._usual.deviation_left(habit)
+        scores = self._usual.beyond(places, scores, news, habit)
         usable = np.clip(scores, lowest, max(options.highest_score, lowest)) - lowest
         self._paths.add(places, usable, scores, deviation, news, self._radius)
         likelihood = np.exp(news * options.sharpness * usable)
@@ -340,32 +339,6 @@ class SequenceFilter:
         self._usual_doubt -= _USUAL_WEIGHT * news * (self._gap + self._usual_doubt)
         log_odds = news * options.gain * np.clip(self._gap - options.margin, *options.gap_range)
         self._on_map = _probability(np.log(_odds(self._on_map)) + log_odds)
-
-    def _unusual(self, places: np.ndarray, scores: np.ndarray, news: float) -> np.ndarray:
-        """Scores of the image beyond those of the images before it."""
-        beyond = scores - self._scores_seen[places] / (self._seen + self.options.habit)
-        before = self._scores_seen[places]
-        self._scores_seen[places] = after = before + news * scores
-        self._sums_seen += after.sum() - before.sum(), after @ after - before @ before
-        self._seen += news
-        if self._seen > _MEMORY:
-            self._seen /= 2
-            self._scores_seen /= 2
-            self._sums_seen /= 2, 4
-        return beyond
-
-    @property
-    def _deviation_left(self) -> float:
-        """Of the scores of an image, which is 1, what is left once the usual ones are subtracted.
-
-        They are a share a of what places always score, c: 1 - (2a - a^2) var(c) is left of the variance.
-        """
-        if not self._seen:
-            return 1.0
-        mean, square = self._sums_seen / self._count
-        habit = (square - mean**2) / (self._seen + self.options.habit) ** 2
-        share = self._seen / (self._seen + self.options.habit)
-        return float(np.sqrt(max(1 - habit * (2 / share - 1), _LEAST_DEVIATION**2)))
 
     def probabilities(self) -> np.ndarray:
         """(N,) float, probability of each place if the robot is on the map; but for traces they sum to 1."""

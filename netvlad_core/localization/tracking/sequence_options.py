@@ -49,7 +49,7 @@ class SequenceOptions:
     )
     habit: float = setting(
         20.0,
-        "Images after which half of a place's usual similarity to the drive is subtracted.",
+        "Most images after which half of a place's usual similarity to the drive is subtracted.",
         1.0,
         1e6,
         source="5 to 80 tried: 10 to 40 behave alike; 80 gives poses on the map of another corridor",

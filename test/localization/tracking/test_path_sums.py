@@ -52,6 +52,16 @@ def test_weak_evidence_of_a_long_drive_is_said_at_any_spacing(spacing: float) ->
     assert away[has_pose].max() <= 2
 
 
+def test_what_all_images_of_a_drive_have_in_common_does_not_hide_the_place() -> None:
+    """It is most of them, as in 64x32 grey pixels: what is left says as much as in clear images."""
+    always = np.random.default_rng(1).normal(size=_PLACES)
+    beliefs = _follow(0.2 * _rows(_TRUTH) + 0.05 * always)
+    has_pose = np.array([belief.state is State.LOCALIZED for belief in beliefs])
+    away = np.abs(np.array([belief.place for belief in beliefs]) - _TRUTH)
+    assert has_pose[80:].mean() > 0.9
+    assert away[has_pose].max() <= 2
+
+
 @pytest.mark.parametrize("seed", range(3))
 def test_drive_off_the_map_with_the_same_single_images_stays_silent(seed: int) -> None:
     rng = np.random.default_rng(seed)
@@ -147,6 +157,18 @@ def test_short_path_is_no_evidence_however_well_it_matches() -> None:
     path = _sums(_START + np.arange(8), score=4.4, deviation=0.8).best
     assert not path.is_poor
     assert path.match < 0.58
+
+
+def test_images_that_seemed_less_clear_than_they_are_match_worse() -> None:
+    """A street of equal images, and then another one."""
+    street = _START + np.arange(60)
+    steady = _sums(street, score=1.0, deviation=0.4).best
+    sums = _sums(street[:-1], score=1.0, deviation=0.4)
+    sums.move(Motion(np.array([1.0, 0.0, 0.0]), 0.0, 0.1, 0.3))
+    scores = (np.arange(_PLACES) == street[-1]).astype(float)
+    sums.add(np.arange(_PLACES), scores, scores, 0.8, 1.0, 5.0)
+    assert sums.best.place == steady.place
+    assert sums.best.match < 0.5 * steady.match
 
 
 def test_lead_is_the_same_in_a_map_of_ten_times_as_many_places() -> None:

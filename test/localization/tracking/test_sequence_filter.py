@@ -9,6 +9,7 @@ import pytest
 
 from netvlad_core.data.geometry import Pose
 from netvlad_core.localization.tracking.sequence_filter import Belief, SequenceFilter, State
+from netvlad_core.localization.tracking.usual_scores import UsualScores
 
 _SECOND = 10**9
 _PLACES = 200
@@ -345,19 +346,18 @@ def test_an_expectation_is_a_belief_like_others(sequence: SequenceFilter) -> Non
     assert not sequence._excess.any()
 
 
-def test_deviation_left_is_that_of_scores_without_what_is_usual() -> None:
-    """Two thirds of every image are what places always score, as in grey pixels."""
-    rng, count = np.random.default_rng(0), 400
-    usual = rng.normal(size=count)
-    sequence = SequenceFilter(
-        np.tile([0.0, 0, 0, 0, 0, 0, 1], (count, 1)) + np.arange(count)[:, None] * np.eye(7)[0]
-    )
-    for second in range(60):
-        row = usual + 0.5 * rng.normal(size=count)
-        row = (row - row.mean()) / row.std()
-        left = sequence._deviation_left
-        beyond = row - sequence._scores_seen / (sequence._seen + sequence.options.habit)
-        assert left == pytest.approx(beyond.std(), abs=0.06)
-        odometry = Pose.from_xyz_yaw(float(second), 0.0)
-        sequence.update(np.arange(count), row, (0.0, 1.0), second * 10**9, odometry)
-    assert left < 0.6
+def test_without_odometry_no_drive_tells_what_is_usual_sooner(
+    sequence: SequenceFilter, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[float] = []
+
+    def habit(_: UsualScores, most: float) -> float:
+        asked.append(most)
+        return most
+
+    monkeypatch.setattr(UsualScores, "habit", habit)
+    _drive(sequence, list(range(5)), with_odometry=False)
+    assert not asked
+    sequence.forget()
+    _drive(sequence, list(range(5)))
+    assert asked == 4 * [sequence.options.habit]
