@@ -1,127 +1,172 @@
-"""Metric poses through a fisheye lens, beside those through a pinhole camera on the same way.
+"""One image alone through a fisheye lens, beside a pinhole camera on the same way, and each in the other map.
 
-The rendered town is driven at noon, a place each metre, and in the evening in another lane. Both lenses see
-the same from the same positions; the fisheye is equidistant, 255 pixels a radian, and covers 124 degrees.
-What lies beyond, black as the rim of such an image is, has no features. Each evening image is compared with
-the nearest place, whose points come from the two places before and the two behind it.
+The rendered town is mapped at noon through both, a place each 1.6 m, and driven as in `benchmarks.one_image`:
+each seed has other parked cars, another lane and another sway, and its images are 25 m apart, in the evening
+or by night; other towns are not on the map. The fisheye is equidistant, 640x480, 255 pixels a radian, and
+covers 124 degrees; beyond, it is black, as the rim of such an image is. The pinhole camera has 320x240 pixels
+and 75 degrees. Both are resampled from a rendered image of 140 degrees; these are kept in the folder of
+`--work`.
 """
 
 from __future__ import annotations
 
 import argparse
-from collections.abc import Callable
-from dataclasses import dataclass
+import sys
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from functools import partial
+from pathlib import Path
 
 import cv2
 import numpy as np
-from scipy.spatial.transform import Rotation
 
-from benchmarks._measure import parser, print_table
+from benchmarks._measure import print_table
+from benchmarks.one_image import HEADER, Images, answers, drive_of, eye, row, spaced, weathered
+from benchmarks.scenes import ELSEWHERE, Workshop, add_arguments, workshop
 from netvlad_core.data.camera import Camera
+from netvlad_core.data.frames import Frame
 from netvlad_core.data.geometry import Pose
-from netvlad_core.geometry.local_features import LocalFeatures, find_features
-from netvlad_core.geometry.structure import View, triangulate
-from netvlad_core.geometry.two_views import compare
-from netvlad_core.localization.geometry.resection import resect
-from town.drives import CAMERA_POSITION, CAMERA_ROTATION, FIRST, SECOND_DRIVE, Drive
-from town.motion import Motion
-from town.renderer import Renderer
-from town.town import make_town
+from netvlad_core.localization.geometry.verification import VerificationOptions
+from netvlad_core.localization.localizer import Localizer
+from netvlad_core.localization.localizer_options import LocalizerOptions
+from netvlad_core.mapping.builder import BuildOptions, build_map
+from netvlad_core.mapping.place_map import PlaceMap
 
-_WIDTH, _HEIGHT = 640, 480
-_PER_RADIAN = 255.0  # pixels
-_MIDDLE = np.array([(_WIDTH - 1) / 2, (_HEIGHT - 1) / 2])
-_COVERED = np.radians(62)
-_MOUNTING = Pose(np.asarray(CAMERA_POSITION, np.float64), CAMERA_ROTATION.as_quat())
-_START = 30.0  # metres along the route
-_AROUND = 2  # places before and behind one
-
-Images = list[tuple[Pose, np.ndarray]]
+_RENDERED, _VIEW = np.array((1280, 960)), np.radians(140.0)
+_SPACING = 1.6  # metres between places
+_COVERED = np.radians(62.0)  # from the middle
+_LIGHTS = ("evening", "night")
 
 
 @dataclass(frozen=True, eq=False)
 class Lens:
-    """A camera, and how the renderer's image becomes one of it."""
+    """A camera, and how a rendered image becomes one of it."""
 
+    name: str
     camera: Camera
-    rendered: tuple[int, int, float]  # width, height, horizontal field of view in degrees
-    bend: Callable[[np.ndarray], np.ndarray]
 
-    def features(self, image: np.ndarray) -> LocalFeatures:
-        found = find_features(image)
-        if self.camera.model != "equidistant":
-            return found
-        return found.take(np.linalg.norm(found.points - _MIDDLE, axis=1) < _COVERED * _PER_RADIAN)
-
-
-def pinhole() -> Lens:
-    focal = 0.5 * _WIDTH / np.tan(np.radians(75.0) / 2)
-    return Lens(_camera(focal, "", np.empty(0)), (_WIDTH, _HEIGHT, 75.0), lambda image: image)
+    def bend(self, rendered: np.ndarray) -> np.ndarray:
+        """What the camera sees of the rendered image (960, 1280, 3)."""
+        size = self.camera.width, self.camera.height
+        pixels = np.stack(np.meshgrid(np.arange(size[0]), np.arange(size[1])), axis=-1).reshape(-1, 2)
+        rays = self.camera.rays(pixels)
+        focal = 0.5 * _RENDERED[0] / np.tan(_VIEW / 2)
+        columns, rows = (rays * focal + (_RENDERED - 1) / 2).astype(np.float32).T.reshape(2, *size[::-1])
+        image = cv2.remap(rendered, columns, rows, cv2.INTER_LINEAR)
+        image[np.arctan(np.linalg.norm(rays, axis=1)).reshape(size[::-1]) > _COVERED] = 0
+        return image
 
 
-def fisheye() -> Lens:
-    size, view = (2 * _WIDTH, 2 * _HEIGHT), 140.0
-    focal = 0.5 * size[0] / np.tan(np.radians(view) / 2)
-    rays = (np.stack(np.meshgrid(np.arange(_WIDTH), np.arange(_HEIGHT)), axis=-1) - _MIDDLE) / _PER_RADIAN
-    angle = np.linalg.norm(rays, axis=-1, keepdims=True)
-    flat = rays * np.tan(np.minimum(angle, 1.5)) / np.maximum(angle, 1e-9)
-    columns, rows = np.moveaxis((flat * focal + (np.array(size) - 1) / 2).astype(np.float32), -1, 0)
-    camera = _camera(_PER_RADIAN, "equidistant", np.zeros(4))
-    return Lens(camera, (*size, view), lambda image: cv2.remap(image, columns, rows, cv2.INTER_LINEAR))
+def lenses() -> list[Lens]:
+    pinhole = _camera(320, 240, 160 / np.tan(np.radians(75.0) / 2), "")
+    return [Lens("pinhole", pinhole), Lens("fisheye", _camera(640, 480, 255.0, "equidistant"))]
 
 
-def _camera(focal: float, model: str, distortion: np.ndarray) -> Camera:
-    matrix = np.array([[focal, 0, _MIDDLE[0]], [0, focal, _MIDDLE[1]], [0, 0, 1]])
-    return Camera(_WIDTH, _HEIGHT, matrix, model, distortion, _MOUNTING)
+def _camera(width: int, height: int, focal: float, model: str) -> Camera:
+    from town.drives import CAMERA_POSITION, CAMERA_ROTATION
+
+    matrix = [[focal, 0, (width - 1) / 2], [0, focal, (height - 1) / 2], [0, 0, 1]]
+    mounting = Pose.from_values(CAMERA_POSITION, CAMERA_ROTATION.as_quat())
+    return Camera.from_values(width, height, matrix, model, np.zeros(4 if model else 0), mounting)
 
 
-def images(lens: Lens, drive: Drive, metres: float, step: float) -> Images:
-    """What the lens sees along the drive, an image every `step` metres."""
-    town = make_town(drive.seed, drive.parking_seed, drive.designs, drive.plan)
-    motion = Motion(town.route, drive.manner, _START, metres, np.random.default_rng(drive.seed))
-    positions, quaternions = motion.pose(np.arange(0.0, motion.duration, 0.02))
-    driven = np.concatenate([[0.0], np.cumsum(np.linalg.norm(np.diff(positions, axis=0), axis=1))])
-    width, height, view = lens.rendered
-    renderer = Renderer(town, drive.light, width, height, hfov_deg=view)
-    seen = []
-    for row in np.unique(np.searchsorted(driven[:-1], np.arange(0.0, driven[-1], step))):
-        base = Rotation.from_quat(quaternions[row])
-        eye = positions[row] + base.apply(CAMERA_POSITION)
-        picture = renderer.render(eye, (base * CAMERA_ROTATION).as_quat())
-        seen.append((Pose(positions[row], quaternions[row]), lens.bend(picture)))
+class Rendered:
+    """A drive seen through a lens, a `FrameSource`: a folder of rendered images."""
+
+    description, frame_id, remark, is_stream, origin = "rendered town", "map", "", False, None
+
+    def __init__(self, folder: Path, lens: Lens) -> None:
+        self.folder, self.lens, self.camera = folder, lens, lens.camera
+        self.fingerprint = f"{folder.name} {lens.name}"
+        self.skipped: Counter[str] = Counter()
+
+    @property
+    def usable(self) -> int:
+        return len(self)
+
+    def __len__(self) -> int:
+        return len(np.load(self.folder / "poses.npy"))
+
+    def __iter__(self) -> Iterator[Frame]:
+        for number, pose in enumerate(np.load(self.folder / "poses.npy")):
+            decode = partial(self._decode, self.folder / f"{number}.jpg")
+            yield Frame(str(number), number * 10**9, Pose(pose[:3], pose[3:]), decode)
+
+    def _decode(self, file: Path) -> np.ndarray:
+        return self.lens.bend(np.asarray(cv2.imread(str(file), cv2.IMREAD_COLOR_RGB)))
+
+
+def rendered(folder: Path, light: str, seed: int | None, lens: Lens, plan: int = 0) -> Rendered:
+    """A drive of a seed, or that of the map; rendered once. `plan` is that of another town."""
+    from town.drives import FIRST
+    from town.motion import Motion
+    from town.renderer import Renderer
+    from town.town import make_town
+
+    path = folder / f"wide {light} {'map' if seed is None else seed}{f' of {plan}' if plan else ''}"
+    if path.is_dir():
+        return Rendered(path, lens)
+    if seed is None:
+        town = make_town(FIRST.seed, FIRST.parking_seed)
+        motion = Motion(town.route, FIRST.manner, 0.0, town.route.length, np.random.default_rng(0))
+        positions, quaternions = motion.pose(np.arange(0.0, motion.duration, 0.02))
+        rows = spaced(positions, _SPACING)
+        positions, quaternions = positions[rows], quaternions[rows]
+    else:
+        town, positions, quaternions = drive_of(light, seed, plan)
+    unfinished = path.with_name(f".{path.name}")
+    unfinished.mkdir(exist_ok=True)
+    renderer = Renderer(town, light, int(_RENDERED[0]), int(_RENDERED[1]), np.degrees(_VIEW))
+    for number, pose in enumerate(zip(positions, quaternions)):
+        image = cv2.cvtColor(renderer.render(*eye(*pose)), cv2.COLOR_RGB2BGR)
+        cv2.imwrite(str(unfinished / f"{number}.jpg"), image, [cv2.IMWRITE_JPEG_QUALITY, 95])
     renderer.close()
-    return seen
+    np.save(unfinished / "poses.npy", np.hstack([positions, quaternions]))
+    unfinished.rename(path)
+    return Rendered(path, lens)
 
 
-def errors(lens: Lens, places: Images, queries: Images) -> tuple[list[float], int]:
-    """Metres by which the metric poses are off, and the number of queries."""
-    views = [View(lens.features(image), lens.camera, pose) for pose, image in places]
-    positions = np.array([pose.position for pose, _ in places])
-    found, count = [], 0
-    for truth, image in queries:
-        nearest = int(np.argmin(np.linalg.norm(positions - truth.position, axis=1)))
-        if not _AROUND <= nearest < len(views) - _AROUND:
-            continue
-        count += 1
-        view, features = views[nearest], lens.features(image)
-        others = [views[nearest + step] for step in range(-_AROUND, _AROUND + 1) if step]
-        inliers = compare(features, view.features, lens.camera, lens.camera).inliers
-        estimate = resect(triangulate(view, others), inliers, features, lens.camera)
-        if estimate is not None:
-            found.append(float(np.linalg.norm(estimate.pose.position - truth.position)))
-    return found, count
+def place_map(shop: Workshop, lens: Lens) -> PlaceMap:
+    """Map of the noon drive through a lens, made once with the network of the town's own map."""
+    network = shop.place_map("town", has_gap=True).network_path
+    path = shop.folder / f"map {lens.name} {network.parent.name}"
+    if path.is_dir():
+        return PlaceMap.open(path)
+    options = BuildOptions(store_images="none", store_features="xfeat", weights=network)
+    return build_map(rendered(shop.folder, "noon", None, lens), path, options, progress=False)
+
+
+def images(source: Rendered, seed: int, is_mapped: bool = True) -> Images:
+    for number, frame in enumerate(source):
+        yield weathered(frame.decode(), "", [seed, number]), frame.pose if is_mapped else None
 
 
 def main() -> None:
-    arguments = parser(__doc__)
-    arguments.add_argument("--metres", type=float, default=60.0, help="driven (default: %(default)s)")
-    options: argparse.Namespace = arguments.parse_args()
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    add_arguments(parser)
+    parser.add_argument("--seeds", type=int, default=8, metavar="N", help="(default: %(default)s)")
+    options = parser.parse_args()
+    shop = replace(workshop(options), has_town=True)
+    chosen = LocalizerOptions(verification=VerificationOptions())
     rows = []
-    for name, lens in (("pinhole, 75 degrees", pinhole()), ("fisheye, 124 degrees", fisheye())):
-        places = images(lens, FIRST, options.metres, 1.0)
-        found, count = errors(lens, places, images(lens, SECOND_DRIVE, options.metres, 2.0))
-        rows.append([name, count, len(found), f"{np.median(found):.3f}", f"{np.max(found):.3f}"])
-    print_table(["lens", "images", "metric poses", "median error, m", "largest, m"], rows)
+    for of_map in lenses():
+        localizer = Localizer.open(place_map(shop, of_map).path, options=chosen)
+        for lens in lenses():
+            for light in _LIGHTS:
+                found = []
+                for seed in range(options.seeds):
+                    source = rendered(shop.folder, light, seed, lens)
+                    found.append(answers(localizer, images(source, seed), lens.camera))
+                title = f"{light}, {lens.name} in a map of the {of_map.name}"
+                rows.append(row(title, np.vstack(found)))
+                print(*rows[-1], sep="  ", file=sys.stderr, flush=True)
+        drives = [(plan, rendered(shop.folder, "evening", 0, of_map, plan)) for plan in ELSEWHERE]
+        found = [answers(localizer, images(source, plan, is_mapped=False)) for plan, source in drives]
+        rows.append(row(f"other towns, evening, {of_map.name}", np.vstack(found)))
+    print_table(HEADER, rows)
 
 
 if __name__ == "__main__":
