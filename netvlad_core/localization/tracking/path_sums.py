@@ -246,22 +246,31 @@ class PathSums:
         if not len(ends):
             return Path()
         row = int(paths[:, _SUM].argmax())
+        is_reversed = np.arange(len(ends)) >= len(self._ends[0])
         place, (total, weight, match, information, latest) = int(ends[row]), paths[row, : _LATEST + 1]
         is_elsewhere = self._motion.distances_to(place, ends) > radius
         lead = total - paths[is_elsewhere, _SUM].max(initial=0.0)
-        is_rival = is_elsewhere & (paths[:, _ORIGIN] != paths[row, _ORIGIN])
-        self._rival = max(self._rival, float(paths[is_rival, _SUM].max(initial=0.0)))
+        is_apart = paths[:, _ORIGIN] != paths[row, _ORIGIN]
+        self._rival = max(self._rival, float(paths[is_elsewhere & is_apart, _SUM].max(initial=0.0)))
         count = len(self._motion.positions)
         surprise = np.log(count) * (total / max(self._rival, _LEAST_RIVAL) - 1)
         # A long street of equal images seems to say little that is new, until the next one has more left.
         clearness = min(1.0, _STEADY * weight / information / deviation) ** _CLEARNESS
         mean = match / information * clearness
+        # Ends of the same path beside the best one are nearly as likely: the place is amid them.
+        is_beside = ~(is_elsewhere | is_apart | (is_reversed != is_reversed[row]))
         return Path(
-            place,
-            is_reversed=row >= len(self._ends[0]),
+            self._amid(ends[is_beside], paths[is_beside, _SUM] - total),
+            is_reversed=bool(is_reversed[row]),
             lead=float(lead),
             evidence=max(float(surprise), 0.0),
             match=float(mean * weight / (weight + _HALF) / np.log(count + _FEW)),
             is_poor=bool(weight > _LONG and mean < _POOR * np.sqrt(2 * np.log(count))),
             agrees=bool(latest >= _STILL_AGREES * (total / weight + _DRIFT)),
         )
+
+    def _amid(self, places: np.ndarray, log_odds: np.ndarray) -> int:
+        """The place (of K) nearest to the mean of all of them, each of some log-odds (K,)."""
+        positions, weights = self._motion.positions[places], np.exp(log_odds)
+        away = positions - weights @ positions / weights.sum()
+        return int(places[np.einsum("ka,ka->k", away, away).argmin()])
