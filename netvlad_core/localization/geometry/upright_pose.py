@@ -47,9 +47,10 @@ _APART, _TURNED = 2.5, np.radians(10.0)  # metres, or radians, between two poses
 _CELLS = 12  # rows of cells in an image
 _GUIDED_MARGIN = 0.1  # by which a point seen where it should be may be less similar than the best anywhere
 _STEPS = 6  # of a fit
-# Standard deviation of an agreeing feature, in tolerances. Of 0.35, 0.5, 0.75 and 1 it tells most right poses
-# from wrong ones by night, see docs/localization_results.md.
-_SHARP = 0.5
+# Standard deviation of an agreeing feature, in tolerances and at most in radians. Of 0.35, 0.5, 0.75 and 1
+# tolerances it tells most right poses from wrong ones by night, see docs/localization_results.md. The angle
+# is that of a usual lens: through a wide one, where a pixel is more, chance would agree more often.
+_SHARP, _SHARP_ANGLE = 0.5, 0.005
 # Calibrated as those of `resection.py`.
 _POSITION_FLOOR, _ROTATION_FLOOR, _INFLATION = 0.1, np.radians(0.5), 2.0
 
@@ -146,7 +147,7 @@ class _Sight:
 
     def _agreement(self, turn: np.ndarray, shift: np.ndarray, pairs: _Pairs) -> np.ndarray:
         """How well features agree with points, from 1 to 0; (M,)."""
-        apart = self.errors(turn, shift, *pairs) / (_SHARP * self.tolerance)
+        apart = self.errors(turn, shift, *pairs) / min(_SHARP * self.tolerance, _SHARP_ANGLE * self.focal)
         return np.asarray(np.exp(-0.5 * apart**2))
 
     def cells_and_share(self, turn: np.ndarray, shift: np.ndarray) -> tuple[float, float]:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from scipy.stats import chi2
@@ -59,6 +61,16 @@ def test_features_that_agree_sharply_beat_more_that_do_not(seed: int) -> None:
     points, descriptors = (np.vstack([getattr(p, name) for p in parts]) for name in ("points", "descriptors"))
     fix, _ = _locate(LocalFeatures(points, descriptors, sharp.size))
     assert np.linalg.norm(fix.pose.position - _FAR - _TRUE.position) < 0.25
+
+
+def test_errors_through_a_wide_lens_are_judged_by_their_angle() -> None:
+    seen = look(_POINTS, _TRUE, 1.0)
+    smaller = LocalFeatures(seen.points / 2, seen.descriptors, seen.size)
+    wide = replace(CAMERA, matrix=np.diag([0.5, 0.5, 1]) @ CAMERA.matrix)
+    one, other = locate(seen, CAMERA, _scene()), locate(smaller, wide, _scene())
+    assert one is not None
+    assert other is not None
+    assert other.share == pytest.approx(one.share, abs=0.12)
 
 
 def test_wrong_features_alone_agree_no_better_than_by_chance() -> None:
