@@ -180,21 +180,25 @@ class Workshop:
         return {other: self.sources(other)[1] for other in others if other != name}
 
     def place_map(
-        self, name: str, clusters: int = 64, has_gap: bool = False, features: str = "none"
+        self, name: str, clusters: int = 64, has_gap: bool = False, features: str = "none", stride: int = 1
     ) -> PlaceMap:
         """Map of a set; with a gap a part of the places is left out; the network is fitted on the rest.
 
-        With `features` it keeps local features of that kind, and no images.
+        With `features` it keeps local features of that kind, and no images; with a stride every n-th place.
         """
         gap = " gap" if has_gap else ""
         kept = "" if self.dimension == STORED_DIMENSION else f" {self.dimension}"
         stored = "" if features == "none" else f" {features}"
-        path = self._file(f"map {name} {clusters}{gap}{kept}{stored} {_packaged_model()}")
+        sparse = "" if stride == 1 else f" {stride}th"
+        path = self._file(f"map {name} {clusters}{gap}{kept}{stored}{sparse} {_packaged_model()}")
         if path.is_dir():
             return PlaceMap.open(path)
         source = self.sources(name)[0]
         if has_gap:
             source = Part(source, lambda index, frame: not self._is_gap(name, len(source), index, frame))
+        if stride > 1:
+            stamps = set(self.place_map(name, clusters).stamps[::stride].tolist())
+            source = Part(source, lambda index, frame: frame.stamp in stamps)
         is_first = has_gap and features == "none"
         weights = None if is_first else self.place_map(name, clusters, has_gap=True).network_path
         options = BuildOptions(

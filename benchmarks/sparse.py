@@ -10,6 +10,7 @@ elsewhere; turns within one step of a sparse map were mended in sight of the sec
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
 
@@ -17,7 +18,9 @@ import numpy as np
 
 from benchmarks._measure import parser, print_table
 from benchmarks.scenes import Drive, Workshop, add_arguments, grey, workshop
+from netvlad_core.data.frames import FrameSource
 from netvlad_core.evaluation.precision_recall import precision_recall
+from netvlad_core.localization.localizer import Localizer, localize_frames
 from netvlad_core.localization.tracking.sequence_filter import SequenceFilter, State
 from netvlad_core.mapping.place_map import PlaceMap
 from netvlad_core.mapping.statistics import median_spacing
@@ -98,11 +101,28 @@ def _along(positions: np.ndarray) -> np.ndarray:
     return np.concatenate([[0.0], np.cumsum(np.linalg.norm(np.diff(positions, axis=0), axis=1))])
 
 
+def by_default(shop: Workshop, name: str, stride: int, source: FrameSource, within: float) -> list[str]:
+    """Places of a map with local features, and localized and wrong of a drive."""
+    place_map = shop.place_map(name, features="xfeat", stride=stride)
+    sparse = Sparse.of(shop.place_map(name), stride, within)
+    found = list(localize_frames(Localizer.open(place_map.path), source, Counter()))
+    truth = np.array([frame.pose.position for frame, _ in found if frame.pose])
+    away = np.linalg.norm(sparse.poses[:, None, :3] - truth, axis=2)
+    is_right = away[[answer.place for _, answer in found], np.arange(len(found))] <= sparse.within
+    has_pose = np.array([answer.prior is not None for _, answer in found])
+    is_late = (away <= sparse.within).any(axis=0) & (np.arange(len(found)) >= _LENGTH)
+    localized = f"{100 * (has_pose & is_right)[is_late].mean():.1f}" if is_late.any() else "-"
+    return [str(len(place_map)), localized, str(int((has_pose & ~is_right).sum()))]
+
+
+def sources(shop: Workshop, name: str) -> dict[str, FrameSource]:
+    if name not in _TOWNS:
+        return {"drive": shop.sources(name)[1]}
+    return {light: shop.rendered(name, light) for light in _LIGHTS}
+
+
 def drives(shop: Workshop, name: str, place_map: PlaceMap) -> Iterator[tuple[str, Drive]]:
-    sources = {"drive": shop.sources(name)[1]} if name not in _TOWNS else {}
-    if name in _TOWNS:
-        sources = {light: shop.rendered(name, light) for light in _LIGHTS}
-    for light, source in sources.items():
+    for light, source in sources(shop, name).items():
         for change in (None, grey):
             label = f"{name} {light}" if name in _TOWNS else name
             yield light + (" grey" if change else ""), shop.drive(place_map, source, label, change)
@@ -121,7 +141,9 @@ def elsewhere(shop: Workshop, name: str, place_map: PlaceMap) -> Iterator[tuple[
 def main() -> None:
     arguments = parser(__doc__)
     add_arguments(arguments)
-    shop = workshop(arguments.parse_args())
+    arguments.add_argument("--default", action="store_true", help="with maps as build-map makes them")
+    options = arguments.parse_args()
+    shop = workshop(options)
     names = {"rtabmap_corridor": 2.0, "vprbench_corridor": 2.0, "toshiki_loop": 5.0, "ietower": 3.0}
     within = (names if shop.data.is_dir() else {}) | (dict.fromkeys(_TOWNS, 8.0) if shop.has_town else {})
     maps = {name: shop.place_map(name) for name in within}
@@ -145,6 +167,15 @@ def main() -> None:
             rows.append([name, other, str(len(drive)), *poses])
     columns = [f"poses, 1/{stride}{way}" for stride in _STRIDES for way in ("", ", no odometry")]
     print_table(["map", "images of", "images", *columns], rows)
+    if options.default:
+        print()
+        rows = [
+            [f"{name}, 1/{stride}", light, *by_default(shop, name, stride, source, within[name])]
+            for name in maps
+            for light, source in sources(shop, name).items()
+            for stride in _STRIDES[1:]
+        ]
+        print_table(["map", "drive", "places", "localized %", "wrong"], rows)
 
 
 if __name__ == "__main__":
