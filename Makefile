@@ -30,7 +30,7 @@ ENV    := $(BUILD)/env.sh
 IN_ENV := . $(ENV) &&
 
 ##@ Use
-.PHONY: help demo test lint docs docs-test bench faults audit lock
+.PHONY: help demo test tests lint docs docs-test bench faults audit lock
 help: ## this list
 	@awk 'BEGIN {FS = ":.*## "} /^##@/ {print substr($$0, 5) ":"} /^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' \
 	    $(MAKEFILE_LIST)
@@ -41,8 +41,10 @@ demo: build ## render two drives, map one, recognize the other; BAG= IMAGE_TOPIC
 	    $(if $(POSE_TOPIC),--pose-topic "$(POSE_TOPIC)")
 
 test: venv ## lint, types and all tests, in up to 5 processes; PYTEST_FLAGS= for pytest ("-n 0": in one)
-	@$(MAKE) -j2 build lint
-	@$(IN_ENV) python -m pytest -n auto --dist worksteal $(PYTEST_FLAGS)
+	@$(MAKE) -j2 -Otarget lint tests
+
+tests: build
+	+@$(IN_ENV) python -m pytest -n auto --dist worksteal $(PYTEST_FLAGS)
 
 lint: venv ## style (ruff) and types (mypy)
 	@$(VENV)/bin/ruff check . && $(VENV)/bin/ruff format --check .

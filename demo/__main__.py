@@ -16,7 +16,7 @@ from netvlad_core.mapping.place_map import PlaceMap
 
 _ROOT = Path(__file__).resolve().parent.parent
 # For the tests: a part of the route, small pictures.
-_SHORT: dict[str, Any] = {"length": 70.0, "size": (320, 240)}
+_SHORT: dict[str, Any] = {"length": 50.0, "size": (320, 240)}
 
 _EXECUTABLES = _ROOT / ".build" / "install" / "lib" / "netvlad_ros"
 

@@ -245,12 +245,15 @@ class Localizer:
         if (seen := self._see(observation, matches, has_time)) is not None:
             matches, weights = seen.matches, seen.weights  # what geometry has seen counts for the drive, too
             scores = scores + np.array([weights.get(int(place), 0.0) for place in places])
+        pose = seen.verified if seen else None
+        measured = (int(self._spots.of[pose.place]), pose.nats) if pose else None
         novelty = self._novelty(descriptor)
         ranked = np.argsort(-scores, kind="stable")
         ranked = ranked[self._spots.best_views(places[ranked])]
         belief = self._sequence.update(
-            self._spots.of[places[ranked]], scores[ranked], (0.0, 1.0), observation.stamp, odometry, novelty
-        )
+            self._spots.of[places[ranked]], scores[ranked], (0.0, 1.0), observation.stamp, odometry, novelty,
+            measured,
+        )  # fmt: skip
         similarities, places = similarities[best], places[best]
         spots = self._spots.of[places]
         prior, reason = None, belief.reason
@@ -261,7 +264,7 @@ class Localizer:
             if prior is None:
                 reason = NOTHING_AROUND if np.isfinite(self.place_map.poses).any() else NO_POSES
             elif not belief.is_reversed:
-                prior = _refined(prior, seen.verified if seen else None)
+                prior = _refined(prior, pose)
             elif odometry is not None:
                 prior = replace(prior, pose=prior.pose @ _TURNED_ROUND)
         seen_now = places[spots == belief.place]  # the view of the spot that the image resembles most

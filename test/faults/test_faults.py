@@ -21,13 +21,13 @@ _SHARES = {
     "bags": 0.04,
     "networks": 0.1,
     "open_maps": 0.15,
-    "node": 0.02,
-    "services": 0.005,
+    "node": 0.015,
+    "services": 0.003,
     "tables": 0.2,
-    "killed": 0.04,
+    "killed": 0.03,
     "care": 0.025,
-    "together": 0.15,
-    "full_disks": 0.05,
+    "together": 0.1,
+    "full_disks": 0.03,
     "foreign_networks": 0.1,
 }
 # Programs and nodes that are started again and again, disks to be mounted, a fuzzer: they take minutes.

@@ -44,6 +44,10 @@ _UNMEASURED = 0.5
 # cells alone are at least 11.7 for right poses by night; their bound is for images of few features, all of
 # which may agree.
 _LEAST_SUPPORT, _LEAST_MARGIN, _LEAST_CELLS = 3.7, 1.3, 10.0
+# Support, in units of the least, at which a measured pose begins to be evidence on a drive, and nats for each
+# unit beyond, one at most. In streets of look-alike houses on the plan of the map 19 of 1362 images have a
+# wrong pose, several in a row, of at most 1.7. From 1.0 on such drives have twice as many poses.
+_EVIDENT, _NATS = 1.5, 4.0
 _POOLED = 8.0  # metres between places whose surroundings are searched together
 _RIVAL_AWAY = 3.0  # metres between two poses that are rivals
 
@@ -133,6 +137,11 @@ class VerifiedMatch(PosedMatch):
     is_metric: bool
     is_near: bool
     support: float = 0.0
+
+    @property
+    def nats(self) -> float:
+        """By how much the pose speaks for its place on a drive, if it was measured among stored points."""
+        return _NATS * float(np.clip(self.support - _EVIDENT, 0.0, 1.0)) if self.is_near else 0.0
 
 
 @dataclass(frozen=True, eq=False)

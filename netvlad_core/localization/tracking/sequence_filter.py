@@ -224,6 +224,7 @@ class SequenceFilter:
         stamp: int,
         odometry: Pose | None = None,
         novelty: float = 1.0,
+        measured: tuple[int, float] | None = None,
     ) -> Belief:
         """Take an image into account.
 
@@ -236,6 +237,8 @@ class SequenceFilter:
         odometry : odom <- base_link at the stamp, or None; without it time passes at the usual speed.
         novelty : without odometry, how much the image differs from the last one (1: neighbouring places); an
             image of a standing robot is no new evidence.
+        measured : place at which the pose of the image was measured, facing along its heading, and the nats
+            by which that speaks for the place, over all others and over being off the map.
         """
         if self._last is not None and stamp < self._last[0]:
             self.forget()
@@ -252,6 +255,8 @@ class SequenceFilter:
                 self._paths.forget()
             self._move(motion)
         self._last = (stamp, odometry)
+        if measured is not None:
+            self._confirm(measured[0], news * measured[1])
         self._weigh(places, similarities, typical, news)
         self._belief = self._judge()
         return self._belief
@@ -310,6 +315,15 @@ class SequenceFilter:
         for way, (ends, probability) in arrivals.items():
             moved[way][row_of[ends]] = probability
         return moved
+
+    def _confirm(self, place: int, nats: float) -> None:
+        """Correction by a pose that was measured at a place."""
+        reach = max(_BESIDE * self._radius, self.motion.spacing)
+        near = np.flatnonzero(self.motion.distances_to(place) <= reach)
+        rows, background = self._hold(near), self._background_of_each[0]
+        self._excess[0][:, rows] = (background + self._excess[0][:, rows]) * np.exp(nats) - background
+        self._normalize()
+        self._on_map = _probability(np.log(_odds(self._on_map)) + nats)
 
     def _weigh(
         self, places: np.ndarray, similarities: np.ndarray, typical: tuple[float, float], news: float

@@ -324,3 +324,11 @@ def test_what_there_is_no_time_for_stays_as_it_is(
         assert (answer.state, answer.confidence) == (plain.state, plain.confidence)
     assert len(asked) == compared + (1 if compared == 0 else 2)
     assert localizer.track(observation, lambda share: False).belief is not None
+
+
+@pytest.mark.parametrize(("support", "nats"), [(0.0, 0.0), (1.4, 0.0), (2.0, 2.0), (9.0, 4.0)])
+def test_a_measured_pose_is_evidence_as_far_as_it_is_supported(support: float, nats: float) -> None:
+    pose = Pose.identity()
+    measured = VerifiedMatch(pose, np.eye(6), 3, 0.5, 30, 3, True, True, support)
+    assert measured.nats == pytest.approx(nats)
+    assert replace(measured, is_near=False).nats == 0

@@ -45,9 +45,11 @@ def _show(
     stamp: float,
     odometry: Pose | None = None,
     novelty: float = 1.0,
+    measured: tuple[int, float] | None = None,
 ) -> Belief:
     typical = (float(values.mean()), float(values.std()))
-    return sequence.update(np.arange(len(values)), values, typical, int(stamp * _SECOND), odometry, novelty)
+    places, nanoseconds = np.arange(len(values)), int(stamp * _SECOND)
+    return sequence.update(places, values, typical, nanoseconds, odometry, novelty, measured)
 
 
 def _drive(
@@ -361,3 +363,31 @@ def test_without_odometry_no_drive_tells_what_is_usual_sooner(
     sequence.forget()
     _drive(sequence, list(range(5)))
     assert asked == 4 * [sequence.options.habit]
+
+
+def test_measured_poses_that_agree_give_a_pose_within_a_few_images(sequence: SequenceFilter) -> None:
+    rng, ring = np.random.default_rng(0), _ring()
+    plain = copy.deepcopy(sequence)
+    for number in range(4):
+        values, odometry = _similarities(rng, 40.0 + number), _pose(ring[40 + number])
+        with_pose = _show(sequence, values, number, odometry, measured=(40 + number, 4.0))
+        without = _show(plain, values, number, odometry)
+    assert with_pose.state is State.LOCALIZED
+    assert abs(with_pose.place - 43) <= 1
+    assert with_pose.confidence > without.confidence
+    assert without.state is not State.LOCALIZED
+
+
+def test_a_wrong_measured_pose_gives_no_pose(sequence: SequenceFilter) -> None:
+    """On the map, where the images say another place, and off it, where they say none."""
+    rng, ring = np.random.default_rng(1), _ring()
+    unmapped = copy.deepcopy(sequence)
+    for number in range(12):
+        measured = (150, 4.0) if number == 3 else None
+        found = _show(
+            sequence, _similarities(rng, 40.0 + number), number, _pose(ring[40 + number]), 1.0, measured
+        )
+        assert found.state is not State.LOCALIZED or abs(found.place - 40 - number) <= 5
+        straight = Pose.from_xyz_yaw(2.0 * number, 500.0)
+        off = _show(unmapped, _similarities(rng, None), number, straight, 1.0, measured)
+        assert off.state is not State.LOCALIZED
