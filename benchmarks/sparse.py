@@ -102,7 +102,7 @@ def _along(positions: np.ndarray) -> np.ndarray:
 
 
 def by_default(shop: Workshop, name: str, stride: int, source: FrameSource, within: float) -> list[str]:
-    """Places of a map with local features, and localized and wrong of a drive."""
+    """Places of a map with local features, and P100, localized and wrong of a drive."""
     place_map = shop.place_map(name, features="xfeat", stride=stride)
     sparse = Sparse.of(shop.place_map(name), stride, within)
     found = list(localize_frames(Localizer.open(place_map.path), source, Counter()))
@@ -110,9 +110,12 @@ def by_default(shop: Workshop, name: str, stride: int, source: FrameSource, with
     away = np.linalg.norm(sparse.poses[:, None, :3] - truth, axis=2)
     is_right = away[[answer.place for _, answer in found], np.arange(len(found))] <= sparse.within
     has_pose = np.array([answer.prior is not None for _, answer in found])
-    is_late = (away <= sparse.within).any(axis=0) & (np.arange(len(found)) >= _LENGTH)
+    is_mapped = (away <= sparse.within).any(axis=0)
+    is_late = is_mapped & (np.arange(len(found)) >= _LENGTH)
+    scores = np.array([answer.confidence for _, answer in found])
+    recall = f"{100 * precision_recall(scores, is_right, is_mapped).recall_at(1.0):.1f}"
     localized = f"{100 * (has_pose & is_right)[is_late].mean():.1f}" if is_late.any() else "-"
-    return [str(len(place_map)), localized, str(int((has_pose & ~is_right).sum()))]
+    return [str(len(place_map)), recall, localized, str(int((has_pose & ~is_right).sum()))]
 
 
 def sources(shop: Workshop, name: str) -> dict[str, FrameSource]:
@@ -175,7 +178,7 @@ def main() -> None:
             for light, source in sources(shop, name).items()
             for stride in _STRIDES[1:]
         ]
-        print_table(["map", "drive", "places", "localized %", "wrong"], rows)
+        print_table(["map", "drive", "places", "P100", "localized %", "wrong"], rows)
 
 
 if __name__ == "__main__":
