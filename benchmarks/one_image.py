@@ -89,7 +89,7 @@ def drive_of(light: str, seed: int, plan: int = 0) -> tuple[Town, np.ndarray, np
 
 
 def spaced(positions: np.ndarray, apart: float) -> np.ndarray:
-    """Rows (M,) of positions (N, 3) that are so many metres of driving apart."""
+    """Rows (M,) of positions (N, 3) at every `apart` metres along the drive."""
     driven = np.concatenate([[0.0], np.cumsum(np.linalg.norm(np.diff(positions, axis=0), axis=1))])
     return np.searchsorted(driven, np.arange(0.0, driven[-1], apart))
 

@@ -246,7 +246,7 @@ class Localizer:
             matches, weights = seen.matches, seen.weights  # what geometry has seen counts for the drive, too
             scores = scores + np.array([weights.get(int(place), 0.0) for place in places])
         pose = seen.verified if seen else None
-        measured = (int(self._spots.of[pose.place]), pose.nats) if pose else None
+        measured = (int(self._spots.of[pose.place]), pose.nats) if pose and pose.nats else None
         novelty = self._novelty(descriptor)
         ranked = np.argsort(-scores, kind="stable")
         ranked = ranked[self._spots.best_views(places[ranked])]

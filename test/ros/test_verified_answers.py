@@ -51,7 +51,8 @@ def test_poses_are_metric_and_matches_count_inliers(start, evening_street):
             answers.append(robot.ask(raw(frame.decode(), stamp)))
         localized = [answer for answer in answers if answer.state == PlaceMatches.LOCALIZED]
         assert len(localized) > len(frames) // 2
-        assert all(answer.matches[0].inliers >= 20 for answer in localized)
+        # A place is confirmed by min_inliers; the most similar one beside it may have fewer.
+        assert all(max(match.inliers for match in answer.matches) >= 30 for answer in localized)
         wait_until(lambda every=localized: len(robot.heard["pose"]) >= len(every), 10, "the poses")
         errors = [
             _error(pose.pose.pose.position, truth[stamp_to_nanoseconds(pose.header.stamp)])
