@@ -9,7 +9,7 @@ from time import perf_counter
 SKIPPED = "images not verified, for time"
 CUT = "images verified in part, for time"
 UNREADABLE = "images not verified, local features changed on disk"
-# Seconds. By design: features in the map take some 60 ms an image on two cores.
+# Seconds. By design: features in the map take some 40 ms an image on two cores.
 USUAL_TIME = 0.1
 # How many times as long as the last verification the next one waits. By design: verification takes a third
 # of the time at most, so that a fast camera's other images are answered at once; a thirtieth where local
