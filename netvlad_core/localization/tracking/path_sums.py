@@ -257,10 +257,8 @@ class PathSums:
         # A long street of equal images seems to say little that is new, until the next one has more left.
         clearness = min(1.0, _STEADY * weight / information / deviation) ** _CLEARNESS
         mean = match / information * clearness
-        # Ends of the same path beside the best one are nearly as likely: the place is amid them.
-        is_beside = ~(is_elsewhere | is_apart | (is_reversed != is_reversed[row]))
         return Path(
-            self._amid(ends[is_beside], paths[is_beside, _SUM] - total),
+            place,
             is_reversed=bool(is_reversed[row]),
             lead=float(lead),
             evidence=max(float(surprise), 0.0),
@@ -268,9 +266,3 @@ class PathSums:
             is_poor=bool(weight > _LONG and mean < _POOR * np.sqrt(2 * np.log(count))),
             agrees=bool(latest >= _STILL_AGREES * (total / weight + _DRIFT)),
         )
-
-    def _amid(self, places: np.ndarray, log_odds: np.ndarray) -> int:
-        """The place (of K) nearest to the mean of all of them, each of some log-odds (K,)."""
-        positions, weights = self._motion.positions[places], np.exp(log_odds)
-        away = positions - weights @ positions / weights.sum()
-        return int(places[np.einsum("ka,ka->k", away, away).argmin()])

@@ -70,6 +70,7 @@ class PlaceMotion:
     Attributes
     ----------
     positions : (N, 3) float64, metres; NaN without a pose.
+    headings : (N,) float64, radians about z.
     spacing : median distance between consecutive places, metres.
     has_poses : False for the line.
     """
@@ -85,9 +86,11 @@ class PlaceMotion:
         # A robot that waits must not make the motion model stand still.
         self.spacing = median_spacing(self.positions[posed], counts_stops=False) or 1.0
         yaws = np.where(posed, _headings(np.where(posed[:, None], poses, 0.0), self.positions), 0.0)
-        self._connect(np.flatnonzero(posed), yaws)
+        self.headings = yaws
+        self._connect(np.flatnonzero(posed))
 
-    def _connect(self, posed: np.ndarray, yaws: np.ndarray) -> None:
+    def _connect(self, posed: np.ndarray) -> None:
+        yaws = self.headings
         count = len(self.positions)
         near = min(_NEIGHBOURS, len(posed))
         distances, rows = cKDTree(self.positions[posed]).query(self.positions[posed], near)

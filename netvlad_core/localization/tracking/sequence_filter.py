@@ -21,13 +21,14 @@ what little each image says, and tells how surprising the best path is; see ther
 from __future__ import annotations
 
 from copy import copy, deepcopy
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import IntEnum
 
 import numpy as np
 from scipy.special import expit
 
 from netvlad_core.data.geometry import Pose
+from netvlad_core.localization.tracking.odometry_anchor import OdometryAnchor
 from netvlad_core.localization.tracking.path_sums import Path, PathSums
 from netvlad_core.localization.tracking.place_motion import Motion, PlaceMotion, numbered
 from netvlad_core.localization.tracking.sequence_options import SequenceOptions
@@ -144,6 +145,7 @@ class SequenceFilter:
         self.motion = PlaceMotion(np.asarray(poses, dtype=np.float64))
         self._usual_speed = _usual_speed(self.motion.spacing, stamps)
         self._paths = PathSums(self.motion)
+        self._anchor = OdometryAnchor(self.motion)
         self._count = len(self.motion.positions)
         self.forget()
 
@@ -152,6 +154,7 @@ class SequenceFilter:
         changed = copy(self)
         changed.options = options
         changed._paths, changed._usual = copy(self._paths), deepcopy(self._usual)
+        changed._anchor = copy(self._anchor)
         for name in ("_prior", "_background", "_held", "_excess"):
             setattr(changed, name, getattr(self, name).copy())
         return changed
@@ -161,6 +164,7 @@ class SequenceFilter:
         self._last: tuple[int, Pose | None] | None = None
         self._has_odometry = False
         self._paths.forget()
+        self._anchor.forget()
         self._usual = UsualScores(self._count)
         self._on_map = _ON_MAP_AT_FIRST
         self._doubt = self._usual_doubt = self._gap = 0.0
@@ -246,6 +250,7 @@ class SequenceFilter:
         if self._last is not None:
             motion = self._motion_since(*self._last, stamp, odometry, novelty)
             if motion is None:
+                self._belief = self._named(self._belief, odometry)
                 return self._belief
             news = min(1.0, motion.length / self.motion.spacing + abs(motion.turn) / (2 * _NEWS_TURN))
             self._has_odometry = not motion.is_guess
@@ -253,13 +258,24 @@ class SequenceFilter:
                 self._paths.move(motion)
             else:
                 self._paths.forget()
+                self._anchor.forget()
             self._move(motion)
         self._last = (stamp, odometry)
         if measured is not None:
             self._confirm(measured[0], news * measured[1])
         self._weigh(places, similarities, typical, news)
-        self._belief = self._judge()
+        belief = self._judge()
+        if odometry is not None:
+            self._anchor.add(belief.place, belief.is_reversed, odometry, news, self._radius)
+        self._belief = self._named(belief, odometry)
         return self._belief
+
+    def _named(self, belief: Belief, odometry: Pose | None) -> Belief:
+        """The belief with the place that odometry is at, among the neighbours of the one believed in."""
+        if odometry is None:
+            return belief
+        place = self._anchor.nearest(belief.place, belief.is_reversed, odometry)
+        return replace(belief, place=place)
 
     def _motion_since(
         self, last_stamp: int, before: Pose | None, stamp: int, odometry: Pose | None, novelty: float

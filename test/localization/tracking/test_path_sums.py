@@ -137,21 +137,6 @@ def test_path_that_took_the_other_branch_of_a_fork_is_no_chance() -> None:
     assert sums.best.evidence > 100
 
 
-def test_place_is_amid_ends_that_are_as_likely() -> None:
-    """At a corner an image looks most like the place after the turn, and a little less like others."""
-    sums = _sums(_START + np.arange(30))
-    end = _START + 29
-    sums.move(Motion(np.array([1.0, 0.0, 0.0]), 0.0, 0.1, 0.3))
-    path = np.argmax(sums._paths[0][:, 0])
-    ends = np.array([end - 1, end, end + 3])
-    sums._ends[0] = ends
-    sums._paths[0] = np.tile(sums._paths[0][path], (3, 1))
-    sums._paths[0][:, 0] += 0.0, 0.1, 0.2
-    assert sums._best(5.0, 1.0).place == end
-    sums._paths[0][2, 0] += 4.0
-    assert sums._best(5.0, 1.0).place == end + 3
-
-
 def test_movement_too_long_to_predict_forgets_all_paths() -> None:
     sums = _sums(_START + np.arange(20))
     sums.move(Motion(np.array([10_000.0, 0.0, 0.0]), 0.0, 1.0, 0.3))

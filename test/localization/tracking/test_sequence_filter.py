@@ -391,3 +391,18 @@ def test_a_wrong_measured_pose_gives_no_pose(sequence: SequenceFilter) -> None:
         straight = Pose.from_xyz_yaw(2.0 * number, 500.0)
         off = _show(unmapped, _similarities(rng, None), number, straight, 1.0, measured)
         assert off.state is not State.LOCALIZED
+
+
+def test_place_moves_on_between_images_that_are_news() -> None:
+    """Places 20 m apart, an image each 4 m: each third one is news, the place is the nearest in all."""
+    ring = _ring(60, spacing=20.0)
+    sequence = SequenceFilter(ring, np.arange(60) * _SECOND)
+    rng, places = np.random.default_rng(0), []
+    for image in range(100):
+        angle = 2 * np.pi * (10 + image / 5) / 60
+        at = np.linalg.norm(ring[0, :2]) * np.array([np.cos(angle), np.sin(angle)])
+        values = rng.normal(0.1, 0.1, 60) + 0.4 * np.exp(-0.5 * (np.arange(60) - 10 - image / 5) ** 2)
+        places.append(_show(sequence, values, image, Pose.from_xyz_yaw(*at, yaw=angle + np.pi / 2)).place)
+    away = np.abs(np.array(places) - 10 - np.arange(100) / 5)[50:]
+    assert away.max() <= 0.7
+    assert away.mean() < 0.3
