@@ -20,7 +20,7 @@ class LocalFeatures:
 
     Attributes
     ----------
-    points : (N, 2) float32, x and y in pixels of the original image.
+    points : (N, 2) float32, x and y in pixels of the original image; the strongest ones come first.
     descriptors : (N, D) float32, L2-normalised.
     size : width and height of the image.
     kind : name in `KINDS`; features of two kinds cannot be compared.
@@ -38,6 +38,10 @@ class LocalFeatures:
     def tolerance(self) -> float:
         """Pixels within which a point is found again."""
         return _TOLERANCE * min(self.size) / _REFERENCE_ROWS
+
+    def strongest(self, most: int) -> LocalFeatures:
+        """Those that come first, as many as `most`."""
+        return self if len(self) <= most else self.take(np.arange(most))
 
     def take(self, rows: np.ndarray) -> LocalFeatures:
         """A part of the features: rows (M,) int, or (N,) bool."""

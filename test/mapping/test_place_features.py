@@ -71,6 +71,24 @@ def test_both_kinds_of_evidence_are_never_less_than_similarity(
         assert abs(2 * both.matches[0].place - x) <= 2
 
 
+def test_more_features_of_an_image_leave_the_inliers_as_they_are(
+    features_map: PlaceMap, extractor: Extractor
+) -> None:
+    """A map has taught what inliers are worth with as many features as it keeps."""
+    localizer = Localizer(features_map, extractor, _OPTIONS)
+    image = view(street(seed=1, metres=80), 31.0, 0.5)
+    few, many = (
+        replace(localizer.observe, features=count)(image, 0)
+        for count in (KINDS["rootsift"].stored, 2 * KINDS["rootsift"].stored)
+    )
+    assert few.features is not None
+    assert many.features is not None
+    assert len(few.features) < len(many.features)
+    for one, other in zip(localizer.locate(few).matches, localizer.locate(many).matches, strict=True):
+        assert (one.place, one.inliers, one.log_ratio) == (other.place, other.inliers, other.log_ratio)
+    assert len(localizer.common_points(few, one.place)) == len(localizer.common_points(many, one.place))
+
+
 def test_map_of_a_short_corridor_learns_from_its_other_end(features_map: PlaceMap) -> None:
     """Every third place of 80 m, as if a pace were shorter."""
     rows = np.arange(0, len(features_map), 3)

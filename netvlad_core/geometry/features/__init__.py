@@ -20,7 +20,8 @@ class FeatureKind:
     find : an image (H, W) uint8 and the largest number of features -> points (N, 2) float32, x and y in
         pixels of the image, and descriptors (N, D) float32, L2-normalised; the strongest first.
     dimension : D.
-    stored : features that a map keeps of a place, and that are looked for in an image to compare with it.
+    stored : features that a map keeps of a place, and with which an image is compared with it.
+    located : features of an image of which a metric pose is measured.
     most_pixels : of an image; larger ones are made smaller before features are looked for.
     ratio : Lowe's test: greatest distance of the nearest descriptor as a share of that of the second.
     least_similarity : inner product that two descriptors of one point have at least.
@@ -30,6 +31,7 @@ class FeatureKind:
     find: Callable[[np.ndarray, int], tuple[np.ndarray, np.ndarray]]
     dimension: int
     stored: int
+    located: int
     most_pixels: int
     ratio: float
     least_similarity: float = -1.0
@@ -40,9 +42,15 @@ class FeatureKind:
 # geometry tells wrong matches apart afterwards. 0.82 is what the authors of XFeat take. Pixels are a bound of
 # memory for RootSIFT, 250 bytes each, and one of time for XFeat, which takes 20 ms of a core for its own.
 KINDS = {
-    "rootsift": FeatureKind(rootsift.find, 128, stored=450, most_pixels=1_600_000, ratio=0.9),
+    "rootsift": FeatureKind(rootsift.find, 128, stored=450, located=450, most_pixels=1_600_000, ratio=0.9),
     "xfeat": FeatureKind(
-        xfeat.find, 64, stored=500, most_pixels=640 * 480, ratio=0.95, least_similarity=0.82
+        xfeat.find,
+        64,
+        stored=500,
+        located=800,
+        most_pixels=640 * 480,
+        ratio=0.95,
+        least_similarity=0.82,
     ),
 }
 

@@ -10,8 +10,8 @@ the air or underground.
    soft count of all matches chooses a few that differ.
 3. *Fit.* Robust least squares with height and tilt as observations, in a radius that becomes smaller. Then
    the matches are looked for again: a point that is seen where it should be needs not be the nearest one.
-   Poses half a metre from the right one have nearly as many matches, but these agree less sharply: the pose
-   of the sharpest agreement is taken.
+   Poses half a metre from the right one have nearly as many matches, but these agree less sharply, or in a
+   part of the image only: the pose of the sharpest and widest agreement is taken.
 4. *Evidence.* The image is divided into cells, and those in which a match agrees are counted, each by how
    well it does: neighbouring features err together. They are worth less the fewer of the features that match
    agree. The pose is compared with the best other one, at least some metres away, which shows what chance
@@ -179,9 +179,10 @@ def locate(query: LocalFeatures, camera: Camera, scene: Surroundings) -> Fix | N
     fitted = [fit for pose in rough if (fit := _fit_guided(sight, pose))]
     if not fitted:
         return None
-    turn, shift, information = max(fitted, key=lambda one: sight.sharpness(*one[:2]))
-    others = np.array([-(one.T @ other) for one, other, _ in fitted]) + scene.origin
     counts = np.array([sight.cells_and_share(*one[:2])[0] for one in fitted])
+    sharpness = np.array([sight.sharpness(*one[:2]) for one in fitted])
+    turn, shift, information = fitted[int(np.argmax(sharpness * counts))]
+    others = np.array([-(one.T @ other) for one, other, _ in fitted]) + scene.origin
     at = scene.origin - turn.T @ shift
     base = Pose(at, Rotation.from_matrix(turn.T).as_quat()) @ camera.mounting.inverse()
     covariance = _covariance(information, turn, base, at)

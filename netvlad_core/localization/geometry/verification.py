@@ -43,7 +43,7 @@ _UNMEASURED = 0.5
 # 3.69, with leads of 1.15 and 1.29. Unmapped streets of equal houses have 3.50, 3.64, 5.8 in 36 images. The
 # cells alone are at least 11.7 for right poses by night; their bound is for images of few features, all of
 # which may agree.
-_LEAST_SUPPORT, _LEAST_MARGIN, _LEAST_CELLS = 3.7, 1.3, 10.0
+_LEAST_SUPPORT, _LEAST_MARGIN, _LEAST_CELLS = 3.9, 1.3, 10.0
 # Support, in units of the least, at which a measured pose begins to be evidence on a drive, and nats for each
 # unit beyond, one at most. In streets of look-alike houses on the plan of the map 19 of 1362 images have a
 # wrong pose, several in a row, of at most 1.7. From 1.0 on such drives have twice as many poses.
@@ -243,7 +243,7 @@ class Verifier:
         return (
             (self.options.features, "rootsift")
             if stored is None
-            else (KINDS[stored.kind].stored, stored.kind)
+            else (KINDS[stored.kind].located, stored.kind)
         )
 
     def with_options(self, options: VerificationOptions) -> Verifier:
@@ -295,7 +295,7 @@ class Verifier:
         (M, 4) float: x and y in the query, x and y in the place's image, as shares of width and height.
         """
         of_place = self._geometry.features_of(place)
-        rows = compare(query, of_place).inliers
+        rows = compare(self._compared(query), of_place).inliers
         seen = query.points[rows[:, 0]] / query.size, of_place.points[rows[:, 1]] / of_place.size
         return np.hstack(seen)
 
@@ -304,17 +304,23 @@ class Verifier:
     ) -> tuple[list[Match], dict[int, np.ndarray]]:
         """Matches with their inliers, the best score first, and the rows of the inliers by place."""
         rows: dict[int, np.ndarray] = {}
+        compared = self._compared(query)
         for match in matches[: self.options.most_places]:
             if not has_time(_COMPARING):
                 break
             # Without cameras: a fundamental matrix is found in a tenth of the time of an essential one.
-            rows[match.place] = compare(query, self._geometry.features_of(match.place)).inliers
+            rows[match.place] = compare(compared, self._geometry.features_of(match.place)).inliers
         others = matches[len(rows) :]
         counted = [self._counted(match, len(rows[match.place])) for match in matches[: len(rows)]]
         ranked = sorted(counted, key=lambda match: -match.score)
         if self.likelihood is None:  # scores with and without inliers have nothing in common
             return [*ranked, *others], rows
         return sorted([*ranked, *others], key=lambda match: -match.score), rows
+
+    def _compared(self, query: LocalFeatures) -> LocalFeatures:
+        """The features that are compared with those of a place: as many, so that inliers mean the same."""
+        stored = self._places.features
+        return query if stored is None else query.strongest(KINDS[stored.kind].stored)
 
     def _counted(self, match: Match, inliers: int) -> Match:
         if self.likelihood is None:

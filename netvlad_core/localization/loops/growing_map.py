@@ -237,7 +237,7 @@ class _Bounded(Sequence[bytes]):
 
     def __getitem__(self, row: Any) -> Any:
         most, found = KINDS[self.kind].stored, unpack(self.rows[row], self.kind).features
-        return self.rows[row] if len(found) <= most else PackedFeatures(found.take(np.arange(most))).pack()
+        return self.rows[row] if len(found) <= most else PackedFeatures(found.strongest(most)).pack()
 
 
 def _joined_features(earlier: StoredFeatures | None, own: StoredFeatures | None) -> StoredFeatures | None:

@@ -17,7 +17,7 @@ from support.scene import CAMERA, look, scattered
 # A map far from its origin.
 _FAR = np.array([500_000.0, 5_000_000.0, 300.0])
 _POINTS = scattered(300)
-_TRUE = Pose.from_xyz_yaw(0.7, 1.5, yaw=0.15)
+_TRUE, _BESIDE = (Pose.from_xyz_yaw(0.7, y, yaw=0.15) for y in (1.5, 2.3))
 
 
 def _scene(points: np.ndarray = _POINTS, up: tuple[float, float, float] = (0, 0, 1)) -> Surroundings:
@@ -51,7 +51,7 @@ def test_pose_is_found_among_four_wrong_features_of_five(wrong: float) -> None:
 def test_features_that_agree_sharply_beat_more_that_do_not(seed: int) -> None:
     """Three of five features are seen as from 0.8 m beside, as like windows of a facade are, but blurred."""
     sharp = look(_POINTS, _TRUE, 0.5, seed=seed)
-    blurred = look(_POINTS, Pose.from_xyz_yaw(0.7, 2.3, yaw=0.15), 2.0, seed=seed)
+    blurred = look(_POINTS, _BESIDE, 2.0, seed=seed)
     names = sharp.descriptors[:, 0]
     moved = np.random.default_rng(seed).choice(names, 3 * len(names) // 5, replace=False)
     parts = [
