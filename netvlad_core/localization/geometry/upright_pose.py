@@ -13,9 +13,10 @@ the air or underground.
    Poses half a metre from the right one have nearly as many matches, but these agree less sharply, or in a
    part of the image only: the pose of the sharpest and widest agreement is taken.
 4. *Evidence.* The image is divided into cells, and those in which a match agrees are counted, each by how
-   well it does: neighbouring features err together. They are worth less the fewer of the features that match
-   agree. The pose is compared with the best other one, at least some metres away, which shows what chance
-   gives in this image. Counts by chance have the variance of their size, so that
+   well it does: neighbouring features err together. Cells beside each other are worth less, since one tree or
+   window may look like another, and so are all the fewer of the features that match agree. The pose is
+   compared with the best other one, at least some metres away, which shows what chance gives in this image.
+   Counts by chance have the variance of their size, so that
 
        z = (n - m) / sqrt(n + m)
 
@@ -65,19 +66,21 @@ class Fix(PoseEstimate):
     ----------
     camera : (3,) its camera in the map frame, metres.
     cells : cells of the image in which features agree with the pose, each by how well the best of them does.
+    spread : the same in blocks of four cells, each by the root of its sum.
     share : of the features that match some point, those that agree, by how well they do.
     others : cameras (R, 3) of the poses that were fitted, this one among them, and cells (R,).
     """
 
     camera: np.ndarray
     cells: float
+    spread: float
     share: float
     others: tuple[np.ndarray, np.ndarray]
 
     @property
     def support(self) -> float:
-        """Cells, worth less the fewer of the features that match agree: many matches agree by chance, too."""
-        return self.cells * float(np.sqrt(self.share))
+        """Spread, worth less the fewer of the features that match agree: of many some agree by chance."""
+        return self.spread * float(np.sqrt(self.share))
 
     def most_beyond(self, metres: float, camera: np.ndarray) -> float:
         """Most cells that agree with a pose farther than this from a camera; 0 if none is."""
@@ -115,6 +118,7 @@ class _Sight:
         self.similar = np.divmod(np.flatnonzero(self.similarities >= enough), len(scene))
         shares = query.points / np.array(query.size) * (_CELLS * query.size[0] / query.size[1], _CELLS)
         self.cell_of = shares.astype(np.int64) @ np.array([1, 1000])
+        self.block_of = shares.astype(np.int64) // 2 @ np.array([1, 1000])
 
     def _mutual(self, least: float) -> tuple[np.ndarray, np.ndarray]:
         """Features and points that are each other's nearest among those of one place; (M,) and (M,)."""
@@ -150,13 +154,17 @@ class _Sight:
         apart = self.errors(turn, shift, *pairs) / min(_SHARP * self.tolerance, _SHARP_ANGLE * self.focal)
         return np.asarray(np.exp(-0.5 * apart**2))
 
-    def cells_and_share(self, turn: np.ndarray, shift: np.ndarray) -> tuple[float, float]:
-        """What `Fix` says of matches that agree with the pose."""
+    def cells(self, turn: np.ndarray, shift: np.ndarray) -> tuple[float, float, float]:
+        """Cells, spread and share, as in `Fix`, of matches that agree with the pose."""
         agreeing = np.zeros(len(self.query))
         np.maximum.at(agreeing, self.matches[0], self._agreement(turn, shift, self.matches))
         cells = np.zeros(self.cell_of.max() + 1)
+        block_of_cell = np.zeros(len(cells), np.int64)
         np.maximum.at(cells, self.cell_of, agreeing)
-        return float(cells.sum()), float(agreeing.sum() / len(np.unique(self.matches[0])))
+        block_of_cell[self.cell_of] = self.block_of
+        blocks = np.bincount(block_of_cell, cells)
+        share = agreeing.sum() / len(np.unique(self.matches[0]))
+        return float(cells.sum()), float(np.sqrt(blocks).sum()), float(share)
 
     def sharpness(self, turn: np.ndarray, shift: np.ndarray) -> float:
         """How well similar points agree with the pose; those of one feature count by the root of the sum."""
@@ -179,14 +187,14 @@ def locate(query: LocalFeatures, camera: Camera, scene: Surroundings) -> Fix | N
     fitted = [fit for pose in rough if (fit := _fit_guided(sight, pose))]
     if not fitted:
         return None
-    counts = np.array([sight.cells_and_share(*one[:2])[0] for one in fitted])
+    counts = np.array([sight.cells(*one[:2])[0] for one in fitted])
     sharpness = np.array([sight.sharpness(*one[:2]) for one in fitted])
     turn, shift, information = fitted[int(np.argmax(sharpness * counts))]
     others = np.array([-(one.T @ other) for one, other, _ in fitted]) + scene.origin
     at = scene.origin - turn.T @ shift
     base = Pose(at, Rotation.from_matrix(turn.T).as_quat()) @ camera.mounting.inverse()
     covariance = _covariance(information, turn, base, at)
-    return Fix(base, covariance, at, *sight.cells_and_share(turn, shift), (others, counts))
+    return Fix(base, covariance, at, *sight.cells(turn, shift), (others, counts))
 
 
 def _hypotheses(sight: _Sight) -> list[tuple[np.ndarray, np.ndarray]]:

@@ -37,14 +37,14 @@ _UNKNOWN_ROTATION = np.radians(10.0)  # standard deviation, not measured
 # Weight of a match whose pose should have been measurable but was not. Look-alike houses also give inliers.
 # Chosen on the five sets of benchmarks/ladder.py; the other values are not recorded.
 _UNMEASURED = 0.5
-# Support that a metric pose needs, see `Fix`, and standard deviations of chance by which its cells must
-# exceed those of the best other pose. Of 520 images of five other towns, in the evening and in rain, the best
-# has 3.05; of all their 1033 images one has 3.64, and of 133 others (benchmarks/fisheye.py) two have 4.15 and
-# 3.69, with leads of 1.15 and 1.29. Unmapped streets of equal houses have 3.50, 3.64, 5.8 in 36 images. The
-# cells alone are at least 11.7 for right poses by night; their bound is for images of few features, all of
-# which may agree.
-_LEAST_SUPPORT, _LEAST_MARGIN, _LEAST_CELLS = 3.9, 1.3, 10.0
-# Support, in units of the least, at which a measured pose begins to be evidence on a drive, and nats for each
+# Evidence that a metric pose needs: its support, see `Fix`, times a root of the deviations of chance by
+# which its cells exceed those of the best other pose. Of the roots, blocks of cells and similarity that were
+# tried, these passed fewest of 982 images of other towns and of look-alike houses, 3, at as many by night;
+# with thresholds on each and cells without blocks it was 9. See docs/localization_results.md. A scene that
+# stands twice has much support and no lead. The cells alone are at least 9.7 for right poses by night; their
+# bound is for images of few features, all of which may agree.
+_LEAST_EVIDENCE, _ROOT_OF_LEAD, _LEAST_LEAD, _LEAST_CELLS = 4.6, 0.25, 1.0, 10.0
+# Evidence, in units of the least, at which a measured pose begins to count on a drive, and nats for each
 # unit beyond, one at most. In streets of look-alike houses on the plan of the map 19 of 1362 images have a
 # wrong pose, several in a row, of at most 1.7. From 1.0 on such drives have twice as many poses.
 _EVIDENT, _NATS = 1.5, 4.0
@@ -130,18 +130,18 @@ class VerifiedMatch(PosedMatch):
         goes on odometry has drifted between two visits of one place. Else the place itself.
     is_metric : whether the distance from the place is measured.
     is_near : whether the camera is at the place, and does not only see it from afar.
-    support : of a pose among stored points, see `Fix`, in units of the least one that counts; else 0.
+    evidence : for a pose among stored points, in units of the least that counts; else 0.
     """
 
     anchor: int
     is_metric: bool
     is_near: bool
-    support: float = 0.0
+    evidence: float = 0.0
 
     @property
     def nats(self) -> float:
         """By how much the pose speaks for its place on a drive, if it was measured among stored points."""
-        return _NATS * float(np.clip(self.support - _EVIDENT, 0.0, 1.0)) if self.is_near else 0.0
+        return _NATS * float(np.clip(self.evidence - _EVIDENT, 0.0, 1.0)) if self.is_near else 0.0
 
 
 @dataclass(frozen=True, eq=False)
@@ -197,12 +197,12 @@ class Seen:
 
     @property
     def confidence(self) -> float:
-        """Best score, times the support of a measured pose if there is one.
+        """Best score, times the evidence for a measured pose if there is one.
 
         Without a likelihood its margin over those elsewhere, less if no pose is measured.
         """
         if self.is_calibrated:
-            return self.matches[0].score * max(1.0, self.verified.support if self.verified else 0.0)
+            return self.matches[0].score * max(1.0, self.verified.evidence if self.verified else 0.0)
         return self._trust * self._elsewhere.margin(self.matches)
 
 
@@ -352,13 +352,9 @@ class Verifier:
         cells = [fix.most_beyond(_RIVAL_AWAY, found.camera) for fix, _ in fixes]
         nearest = min(ranked, key=lambda other: distance(other.pose, found.pose))
         is_near = distance(nearest.pose, found.pose) <= elsewhere.radius
-        lead = margin(found.cells, max(cells))
-        if (
-            not is_near
-            or found.support < _LEAST_SUPPORT
-            or lead < _LEAST_MARGIN
-            or found.cells < _LEAST_CELLS
-        ):
+        lead = max(0.0, margin(found.cells, max(cells)))
+        evidence = found.support * lead**_ROOT_OF_LEAD / _LEAST_EVIDENCE
+        if not is_near or evidence < 1.0 or lead < _LEAST_LEAD or found.cells < _LEAST_CELLS:
             return None
         return VerifiedMatch(
             found.pose,
@@ -369,7 +365,7 @@ class Verifier:
             anchor.place,
             True,
             True,
-            found.support / _LEAST_SUPPORT,
+            evidence,
         )
 
     def _fix(self, query: Observation, centre: Match, ranked: list[Match]) -> Fix | None:

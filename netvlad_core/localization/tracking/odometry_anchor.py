@@ -21,6 +21,11 @@ from netvlad_core.localization.tracking.place_motion import PlaceMotion
 # Spacings of the map after which a place counts 1/e. 3 and 6 tried: with 3 the position is a quarter less
 # exact, with 6 odometry that is a twentieth too long and turns by 17 degrees in 100 m does no harm yet.
 _MEMORY = 6.0
+# Spacings between a place and odometry beyond which one of them is wrong, and the share of all before that
+# is kept then; and those beyond which the robot was carried. Places off the map are named at random: with
+# 0.7 as share the first image behind an unmapped part of the loop is named wrongly.
+_FAR, _LAPSE = 1.25, 0.5
+_CARRIED = 3.0
 # Least weight of an image, as when the robot turns on the spot. By design.
 _LEAST_NEWS = 0.05
 
@@ -45,27 +50,32 @@ class OdometryAnchor:
         # Of weights, of places m, of odometry o, of m conj(o), and of headings less those of odometry.
         self._sums = np.zeros(5, complex)
 
-    def add(self, place: int, is_reversed: bool, odometry: Pose, news: float, radius: float) -> None:
-        """Take it that the robot was at a place.
+    def add(self, place: int, is_reversed: bool, odometry: Pose, news: float, trust: float) -> None:
+        """Take it that the robot was at a place, as far as that is to be trusted.
 
         Parameters
         ----------
         is_reversed : whether it faced against the heading of the place.
         odometry : odom <- base_link.
         news : way since the last image, spacings of the map.
-        radius : metres between place and odometry beyond which one of them is wrong: all before is forgotten.
+        trust : probability of being on the map at all.
         """
         at, driven = self._places[place], complex(_planar(odometry.position))
         if not np.isfinite(at):
             return
-        if self._sums[0] and abs(self._carried(driven) - at) > radius:
-            self.forget()
+        kept = np.exp(-news / _MEMORY)
+        if self._sums[0]:
+            apart = abs(self._carried(driven) - at) / self._motion.spacing
+            if apart > _CARRIED:
+                self.forget()
+            elif apart > _FAR:
+                kept *= _LAPSE
         if not self._sums[0]:
             self._origins = np.array([at, driven])
         at, driven = np.array([at, driven]) - self._origins
         turned = self._heading(place, is_reversed) * np.exp(-1j * odometry.yaw)
         seen = np.array([1.0, at, driven, at * np.conj(driven), turned])
-        self._sums = self._sums * np.exp(-news / _MEMORY) + max(news, _LEAST_NEWS) * seen
+        self._sums = kept * self._sums + trust * max(news, _LEAST_NEWS) * seen
 
     def nearest(self, place: int, is_reversed: bool, odometry: Pose) -> int:
         """The place that odometry is at, among the neighbours of the one believed in.

@@ -266,7 +266,7 @@ class SequenceFilter:
         self._weigh(places, similarities, typical, news)
         belief = self._judge()
         if odometry is not None:
-            self._anchor.add(belief.place, belief.is_reversed, odometry, news, self._radius)
+            self._anchor.add(belief.place, belief.is_reversed, odometry, news, belief.on_map)
         self._belief = self._named(belief, odometry)
         return self._belief
 

@@ -177,12 +177,12 @@ def _seen(at: list[Pose], noise: float = 0.3) -> list[LocalFeatures]:
 _ALONG = [Pose.from_xyz_yaw(x, 0.0) for x in (-2.0, 0.0, 2.0)]
 
 
-def test_support_of_a_measured_pose_raises_the_confidence() -> None:
+def test_evidence_for_a_measured_pose_raises_the_confidence() -> None:
     street = Street(_ALONG)
     rows = [PackedFeatures(no_features()).pack()] * len(street)
     street.features = StoredFeatures("rootsift", rows, Likelihood(10.0, 3.0, 0.5, threshold=0.4))
     match = Match(1, 1, 0.2, _ALONG[1], inliers=10, log_ratio=0.0)
-    measured = VerifiedMatch(_ALONG[1], np.eye(6), 1, 0.2, 10, 1, True, True, support=1.5)
+    measured = VerifiedMatch(_ALONG[1], np.eye(6), 1, 0.2, 10, 1, True, True, evidence=1.5)
     query = Observation(0, np.zeros(1, np.float32))
     seen = [Seen([match], [], each, Verifier(street), query, Elsewhere()) for each in (None, measured)]
     assert [each.confidence for each in seen] == pytest.approx([0.2, 1.5 * 0.2])

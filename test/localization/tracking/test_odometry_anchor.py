@@ -9,7 +9,6 @@ from netvlad_core.data.geometry import Pose
 from netvlad_core.localization.tracking.odometry_anchor import OdometryAnchor
 from netvlad_core.localization.tracking.place_motion import PlaceMotion
 
-_RADIUS = 30.0
 # map <- odom, far from either origin as in a map of UTM coordinates.
 _ODOMETRY = Pose.from_xyz_yaw(4.3e5, 5.4e6, yaw=2.0)
 
@@ -35,7 +34,7 @@ def _driven(
     anchor = OdometryAnchor(PlaceMotion(poses))
     for place, x in zip(believed, xs, strict=True):
         yaw = np.pi if is_reversed else 0.0
-        anchor.add(place, is_reversed, Pose.from_xyz_yaw(x, 1.0, yaw=yaw), 0.5, _RADIUS)
+        anchor.add(place, is_reversed, Pose.from_xyz_yaw(x, 1.0, yaw=yaw), 0.5, 1.0)
     return anchor
 
 
@@ -61,6 +60,14 @@ def test_place_far_from_odometry_begins_anew() -> None:
     assert anchor.nearest(8, False, Pose.from_xyz_yaw(31.0, 1.0)) == 8
 
 
+def test_places_named_before_the_robot_was_on_the_map_soon_count_for_nothing() -> None:
+    anchor = OdometryAnchor(PlaceMotion(_corner()))
+    for x in (0.0, 10.0, 20.0):
+        anchor.add(round(x / 10) + 2, False, Pose.from_xyz_yaw(x, 1.0), 1.0, 0.05)
+    anchor.add(3, False, Pose.from_xyz_yaw(30.0, 1.0), 1.0, 0.6)
+    assert anchor.nearest(4, False, Pose.from_xyz_yaw(30.0, 1.0)) == 3
+
+
 @pytest.mark.parametrize("is_reversed", [False, True])
 def test_at_a_crossing_the_place_is_that_of_the_street_driven(is_reversed: bool) -> None:
     """The nearest one has been passed on the other street."""
@@ -77,7 +84,7 @@ def test_without_a_drive_or_a_pose_the_place_stays() -> None:
     poses = _corner()
     poses[3] = np.nan
     anchor = OdometryAnchor(PlaceMotion(poses))
-    anchor.add(3, False, Pose.identity(), 1.0, _RADIUS)
+    anchor.add(3, False, Pose.identity(), 1.0, 1.0)
     assert anchor.nearest(3, False, Pose.identity()) == 3
     assert anchor.nearest(5, False, Pose.identity()) == 5
 
@@ -85,5 +92,5 @@ def test_without_a_drive_or_a_pose_the_place_stays() -> None:
 def test_a_turn_on_the_spot_does_not_outweigh_the_way() -> None:
     anchor = _driven(_corner(), [0, 1, 2, 3, 4, 5], np.arange(0.0, 60.0, 10.0))
     for _ in range(3):
-        anchor.add(7, False, Pose.from_xyz_yaw(50.0, 1.0, yaw=0.3), 0.0, _RADIUS)
+        anchor.add(7, False, Pose.from_xyz_yaw(50.0, 1.0, yaw=0.3), 0.0, 1.0)
     assert anchor.nearest(7, False, Pose.from_xyz_yaw(50.0, 1.0)) == 5
