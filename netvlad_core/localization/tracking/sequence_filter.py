@@ -258,7 +258,6 @@ class SequenceFilter:
                 self._paths.move(motion)
             else:
                 self._paths.forget()
-                self._anchor.forget()
             self._move(motion)
         self._last = (stamp, odometry)
         if measured is not None:
@@ -288,6 +287,7 @@ class SequenceFilter:
             if motion.length <= max(_FASTEST * seconds, self.motion.spacing):
                 has_moved = motion.length >= _NEWS * self.motion.spacing or abs(motion.turn) >= _NEWS_TURN
                 return motion if has_moved else None
+        self._anchor.forget()  # there is no odometry, or it was reset
         if novelty < SAME_SPOT:
             self._last = (stamp, odometry)
             return None

@@ -406,3 +406,14 @@ def test_place_moves_on_between_images_that_are_news() -> None:
     away = np.abs(np.array(places) - 10 - np.arange(100) / 5)[50:]
     assert away.max() <= 0.7
     assert away.mean() < 0.3
+
+
+def test_place_stays_where_it_is_when_odometry_is_reset_under_a_standing_robot() -> None:
+    ring = _ring(60, spacing=20.0)
+    sequence, rng = SequenceFilter(ring, np.arange(60) * _SECOND), np.random.default_rng(0)
+    for image in range(30):
+        values = rng.normal(0.1, 0.1, 60) + 0.4 * np.exp(-0.5 * (np.arange(60) - 10 - image) ** 2)
+        belief = _show(sequence, values, image, _pose(ring[10 + image]))
+    moved = _pose(ring[43])
+    for stamp in (30, 31):
+        assert _show(sequence, values, stamp, moved, novelty=0.0).place == belief.place == 39
