@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from itertools import count
-from time import time_ns
 from typing import Any
 
 import numpy as np
@@ -126,7 +125,6 @@ def _publish_broken(drive: Drive, seconds: float, x: float = 0.0, w: float = 0.0
 def test_images_without_stamps_are_joined_by_their_arrival(start_drive):
     drive = start_drive()
     events = _at(*_SEEN, act=lambda t: drive.see(t, unset=True)) + _at(*_DRIVEN, act=drive.drive)
-    drive.began = time_ns()
     drive.play(events)
     wait_until(lambda: len(drive.node.moments) == len(_SEEN), 3, "all moments")
     for moment, seconds in zip(drive.node.moments, _SEEN):
@@ -139,7 +137,6 @@ def test_images_without_stamps_are_joined_by_their_arrival(start_drive):
 
 def test_odometry_without_stamps_is_joined_by_its_arrival(start_drive):
     drive = start_drive()
-    drive.began = time_ns()
     drive.play(_at(*_SEEN, act=drive.see) + _at(*_DRIVEN, act=lambda t: drive.drive(t, unset=True)))
     wait_until(lambda: len(drive.node.moments) == len(_SEEN), 3, "all moments")
     assert np.abs(drive.errors()).max() < 0.2
@@ -148,7 +145,6 @@ def test_odometry_without_stamps_is_joined_by_its_arrival(start_drive):
 @pytest.mark.parametrize("offset", [-1.7e9, -7200.0, 7200.0], ids=["since boot", "behind", "ahead"])
 def test_images_of_another_clock_are_told_and_joined_by_their_arrival(start_drive, offset):
     drive = start_drive()
-    drive.began = time_ns()
     drive.play(_at(*_SEEN, act=lambda t: drive.see(t, offset)) + _at(*_DRIVEN, act=drive.drive))
     status = drive.told_within("another clock than the odometry")
     assert f"{drive.namespace}/image" in status.message
@@ -172,11 +168,10 @@ def test_simulation_that_begins_again_starts_anew_at_once(start_drive):
     def tick(seconds: float) -> None:
         clock.publish(Clock(clock=stamp_from_nanoseconds(round(seconds * SECOND))))
 
-    drive.began = 0
     for begin in (0.0, 4.0):
         times = [0.1 * i for i in range(1, 40)]
         events = _at(*times, act=tick) + _at(*times, act=drive.drive, delay=0.01)
-        drive.play(events + _at(*times[10:], act=drive.see, delay=0.005))
+        drive.play(events + _at(*times[10:], act=drive.see, delay=0.005), began=0)
         assert (drive.node.forgotten > 0) == (begin > 0)
         wait_until(lambda: drive.node.moments, 3, "moments")
         assert np.abs(drive.errors()[2:]).max() < 0.05

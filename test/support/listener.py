@@ -90,11 +90,12 @@ class Drive:
     def _hear(self, message: DiagnosticArray) -> None:
         self.told += [status for status in message.status if status.name.startswith(self.namespace + "/")]
 
-    def play(self, events: list[tuple[float, Callable[[], None]]]) -> None:
-        """Do things at their times, seconds from now."""
-        began = monotonic()
+    def play(self, events: list[tuple[float, Callable[[], None]]], began: int | None = None) -> None:
+        """Do things at their times, seconds from now, which is stamped `began`, by default by the clock."""
+        self.began = time_ns() if began is None else began
+        start = monotonic()
         for when, act in sorted(events, key=lambda event: event[0]):
-            sleep(max(0.0, began + when - monotonic()))
+            sleep(max(0.0, start + when - monotonic()))
             act()
 
     def see(self, seconds: float, offset: float = 0.0, unset: bool = False, **fields: Any) -> None:
