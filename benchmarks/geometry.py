@@ -136,11 +136,12 @@ class Trial:
         self.pairs, self.seen = list[list[Pair]](), list[Seen]()
         for number, image in enumerate(images):
             started = perf_counter()
-            found = find_features(image, KINDS[kind].stored, kind)
+            found = find_features(image, KINDS[kind].located, kind)
+            compared = found.strongest(KINDS[kind].stored)
             middle = perf_counter()
             candidates = zip(similarities[number], places[number].tolist(), away[number])
             self.pairs.append([
-                Pair(float(s), *measured(found, self.geometry.features_of(p)), float(a), int(rows[number]), p)
+                Pair(float(s), *self._measured(compared, p), float(a), int(rows[number]), p)
                 for s, p, a in candidates
             ])  # fmt: skip
             self.find_ms += 1e3 * (middle - started) / len(images)
@@ -151,6 +152,9 @@ class Trial:
                 seen = verifier.see(observation, matches, POSITIVE_WITHIN)
                 assert seen is not None
                 self.seen.append(seen)
+
+    def _measured(self, query: LocalFeatures, place: int) -> tuple[int, int, float]:
+        return measured(query, self.geometry.features_of(place))
 
     def judged(self, score: Score) -> Judged:
         """The best candidate of each image by a score."""
