@@ -28,6 +28,7 @@ import numpy as np
 from scipy.special import expit
 
 from netvlad_core.data.geometry import Pose
+from netvlad_core.localization.tracking.glimpses import Glimpses
 from netvlad_core.localization.tracking.odometry_anchor import OdometryAnchor
 from netvlad_core.localization.tracking.path_sums import Path, PathSums
 from netvlad_core.localization.tracking.place_motion import Motion, PlaceMotion, numbered
@@ -45,7 +46,7 @@ _LEAD = 0.1
 _LEAST_RADIUS, _MOST_RADIUS = 3.0, 10.0
 # Share of the background below which an excess is dropped: bound of time.
 _NEGLIGIBLE = 0.05
-# Way, in spacings of the map, or turn below which an image is no news: belief and evidence stand.
+# Way, in spacings of the map, or turn below which an image is no news: belief and evidence wait for the next.
 _NEWS = 0.5
 _NEWS_TURN = np.radians(15)
 # Without odometry: an image that differs less from the last one (1: neighbouring places) is of the same spot.
@@ -147,6 +148,7 @@ class SequenceFilter:
         self._paths = PathSums(self.motion)
         self._anchor = OdometryAnchor(self.motion)
         self._count = len(self.motion.positions)
+        self._glimpses = Glimpses(self._count)
         self.forget()
 
     def with_options(self, options: SequenceOptions) -> SequenceFilter:
@@ -154,7 +156,7 @@ class SequenceFilter:
         changed = copy(self)
         changed.options = options
         changed._paths, changed._usual = copy(self._paths), deepcopy(self._usual)
-        changed._anchor = copy(self._anchor)
+        changed._anchor, changed._glimpses = copy(self._anchor), copy(self._glimpses)
         for name in ("_prior", "_background", "_held", "_excess"):
             setattr(changed, name, getattr(self, name).copy())
         return changed
@@ -165,6 +167,7 @@ class SequenceFilter:
         self._has_odometry = False
         self._paths.forget()
         self._anchor.forget()
+        self._glimpses.forget()
         self._usual = UsualScores(self._count)
         self._on_map = _ON_MAP_AT_FIRST
         self._doubt = self._usual_doubt = self._gap = 0.0
@@ -246,10 +249,13 @@ class SequenceFilter:
         """
         if self._last is not None and stamp < self._last[0]:
             self.forget()
+        scores = (similarities - typical[0]) / max(typical[1], 1e-6)
         news = 1.0
         if self._last is not None:
             motion = self._motion_since(*self._last, stamp, odometry, novelty)
-            if motion is None:
+            if motion is None or not self._is_news(motion):
+                if motion is not None:
+                    self._glimpses.add(motion.length / self.motion.spacing, places, scores, measured)
                 self._belief = self._named(self._belief, odometry)
                 return self._belief
             news = min(1.0, motion.length / self.motion.spacing + abs(motion.turn) / (2 * _NEWS_TURN))
@@ -260,9 +266,10 @@ class SequenceFilter:
                 self._paths.forget()
             self._move(motion)
         self._last = (stamp, odometry)
+        places, scores, measured = self._glimpses.take(places, scores, measured)
         if measured is not None:
             self._confirm(measured[0], news * measured[1])
-        self._weigh(places, similarities, typical, news)
+        self._weigh(places, scores, news)
         belief = self._judge()
         if odometry is not None:
             self._anchor.add(belief.place, belief.is_reversed, odometry, news, belief.on_map)
@@ -279,15 +286,15 @@ class SequenceFilter:
     def _motion_since(
         self, last_stamp: int, before: Pose | None, stamp: int, odometry: Pose | None, novelty: float
     ) -> Motion | None:
-        """Movement since the last image that counted; None if the robot has not moved enough since."""
+        """Movement since the last image that counted; None if it can only be guessed and is too small."""
         options = self.options
         seconds = (stamp - last_stamp) / 1e9
         if odometry is not None and before is not None and self.motion.has_poses:
             motion = Motion.between(before, odometry, options.odometry_sigma, options.turn_sigma)
             if motion.length <= max(_FASTEST * seconds, self.motion.spacing):
-                has_moved = motion.length >= _NEWS * self.motion.spacing or abs(motion.turn) >= _NEWS_TURN
-                return motion if has_moved else None
+                return motion
         self._anchor.forget()  # there is no odometry, or it was reset
+        self._glimpses.forget()
         if novelty < SAME_SPOT:
             self._last = (stamp, odometry)
             return None
@@ -295,6 +302,9 @@ class SequenceFilter:
         if length < _NEWS * self.motion.spacing:
             return None
         return Motion(np.array([length, 0.0, 0.0]), 0.0, _SPEED_SIGMA * length, _SPEED_TURN_SIGMA, True)
+
+    def _is_news(self, motion: Motion) -> bool:
+        return motion.length >= _NEWS * self.motion.spacing or abs(motion.turn) >= _NEWS_TURN
 
     def _move(self, motion: Motion) -> None:
         """Prediction: the excess moves along the map; what leaves it may be anywhere."""
@@ -341,12 +351,9 @@ class SequenceFilter:
         self._normalize()
         self._on_map = _probability(np.log(_odds(self._on_map)) + nats)
 
-    def _weigh(
-        self, places: np.ndarray, similarities: np.ndarray, typical: tuple[float, float], news: float
-    ) -> None:
-        """Correction by one image."""
+    def _weigh(self, places: np.ndarray, scores: np.ndarray, news: float) -> None:
+        """Correction by one image, and what was glimpsed since the one before it."""
         options = self.options
-        scores = (similarities - typical[0]) / max(typical[1], 1e-6)
         # The places that are no candidates score at most as much as the last candidate.
         lowest = max(0.0, scores.min()) if len(places) < self._count else 0.0
         # Without odometry nothing but single images tells a street from others of its look.
