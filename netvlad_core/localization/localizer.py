@@ -27,18 +27,18 @@ from netvlad_core.localization.answer import (
     Localization,
 )
 from netvlad_core.localization.appearances import Appearances
+from netvlad_core.localization.carried_pose import CarriedPose
 from netvlad_core.localization.geometry.verification import (
     HasTime,
     Seen,
     VerificationOptions,
-    VerifiedMatch,
     Verifier,
     unbounded,
 )
 from netvlad_core.localization.last_place import LastPlace
 from netvlad_core.localization.localizer_options import LocalizerOptions
 from netvlad_core.localization.observation import Observation, Observer, observe_frames
-from netvlad_core.localization.pose_prior import PosePrior, agrees, estimate_pose
+from netvlad_core.localization.pose_prior import PoseEstimate, PosePrior, agrees, estimate_pose
 from netvlad_core.localization.spots import Spots
 from netvlad_core.localization.standard_scores import StandardScores
 from netvlad_core.localization.tracking.sequence_filter import (
@@ -104,6 +104,7 @@ class Localizer:
             place_map.poses[first], place_map.stamps[first], self.options.sequence
         )
         self._last_descriptor: np.ndarray | None = None
+        self._carried = CarriedPose()
         self._usual = UsualSimilarity.of(place_map.descriptors)
         self._standard = StandardScores(place_map, self._usual)
         self._verifier: Verifier | None = None
@@ -148,6 +149,7 @@ class Localizer:
         changed = copy(self)
         changed.options = options
         changed._sequence = self._sequence.with_options(options.sequence)
+        changed._carried = copy(self._carried)
         changed._prepare_geometry()
         return changed
 
@@ -245,8 +247,10 @@ class Localizer:
         if (seen := self._see(observation, matches, has_time)) is not None:
             matches, weights = seen.matches, seen.weights  # what geometry has seen counts for the drive, too
             scores = scores + np.array([weights.get(int(place), 0.0) for place in places])
-        pose = seen.verified if seen else None
-        measured = (int(self._spots.of[pose.place]), pose.nats) if pose and pose.nats else None
+        metric = seen.verified if seen and seen.verified and seen.verified.is_metric else None
+        measured = (int(self._spots.of[metric.place]), metric.nats) if metric and metric.nats else None
+        sigma = self.options.sequence.odometry_sigma
+        pose = self._carried.next(metric, odometry, observation.stamp, sigma)
         novelty = self._novelty(descriptor)
         ranked = np.argsort(-scores, kind="stable")
         ranked = ranked[self._spots.best_views(places[ranked])]
@@ -264,6 +268,8 @@ class Localizer:
             if prior is None:
                 reason = NOTHING_AROUND if np.isfinite(self.place_map.poses).any() else NO_POSES
             elif not belief.is_reversed:
+                if pose is not None and not agrees(prior, pose):
+                    self._carried.forget()
                 prior = _refined(prior, pose)
             elif odometry is not None:
                 prior = replace(prior, pose=prior.pose @ _TURNED_ROUND)
@@ -277,6 +283,7 @@ class Localizer:
     def forget(self) -> None:
         """Drop what `track` has learned: the robot was carried, or another drive begins."""
         self._sequence.forget()
+        self._carried.forget()
         self._last_descriptor = None
 
     def expect(self, last: LastPlace, stamp: int) -> None:
@@ -372,7 +379,7 @@ class Localizer:
         prior = self._estimate(seen.confirmed)
         if prior is None or (verified.is_metric and not agrees(prior, verified)):
             return None, CONTRADICTION if prior else NO_POSES
-        return _refined(prior, verified), ""
+        return _refined(prior, verified if verified.is_metric else None), ""
 
     def _estimate(self, matches: Sequence[Match]) -> PosePrior | None:
         return estimate_pose(matches, self.place_map.header.spacing, self.options.agreement_radius)
@@ -386,11 +393,12 @@ class Localizer:
         return novelty
 
 
-def _refined(prior: PosePrior, verified: VerifiedMatch | None) -> PosePrior:
-    """The prior, replaced by the pose that geometry has measured, if the two agree."""
-    if verified is None or not verified.is_metric or not agrees(prior, verified):
+def _refined(prior: PosePrior, measured: PoseEstimate | None) -> PosePrior:
+    """The prior, replaced by the pose that geometry has measured if the two agree and that is sharper."""
+    if measured is None or not agrees(prior, measured):
         return prior
-    return replace(prior, pose=verified.pose, covariance=verified.covariance)
+    is_sharper = np.trace(measured.covariance[:2, :2]) < np.trace(prior.covariance[:2, :2])
+    return replace(prior, pose=measured.pose, covariance=measured.covariance) if is_sharper else prior
 
 
 def localize_frames(

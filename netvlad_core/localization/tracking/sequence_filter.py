@@ -61,7 +61,7 @@ _DIRECTION_CHANGE = 0.02
 _NEXT = np.eye(len(_SPEEDS), k=1) + np.eye(len(_SPEEDS), k=-1)
 _CHANGES = (1 - _SPEED_CHANGE) * np.eye(len(_SPEEDS)) + _SPEED_CHANGE * _NEXT / _NEXT.sum(axis=0)  # (V, V)
 # m/s; odometry that says more has been reset. Faster than any robot and most cars.
-_FASTEST = 50.0
+FASTEST = 50.0
 # Share of `radius` around the place believed in that is compared with the rest of the map.
 _BESIDE = 0.3
 # Standard deviations that some other part of any map reaches by chance.
@@ -291,7 +291,7 @@ class SequenceFilter:
         seconds = (stamp - last_stamp) / 1e9
         if odometry is not None and before is not None and self.motion.has_poses:
             motion = Motion.between(before, odometry, options.odometry_sigma, options.turn_sigma)
-            if motion.length <= max(_FASTEST * seconds, self.motion.spacing):
+            if motion.length <= max(FASTEST * seconds, self.motion.spacing):
                 return motion
         self._anchor.forget()  # there is no odometry, or it was reset
         self._glimpses.forget()
