@@ -2,10 +2,13 @@
 
 A robot passes a place of a sparse map between two images that count, and the image that shows it best, from
 right beside it, is one of those that do not. So an image that counts brings along the best that each place
-has scored since the last one.
+has scored since the last one. That says where the robot is, and not whether it is on the map at all: the best
+of several images is good anywhere. For that question all of them are asked, and their mean counts.
 """
 
 from __future__ import annotations
+
+from dataclasses import dataclass
 
 import numpy as np
 
@@ -15,6 +18,24 @@ from netvlad_core.localization.tracking.place_motion import numbered
 # new, and the best of very many would be chance. 0.1 tried: fewer poses on each tenth place, since the image
 # right beside a place is missed.
 _APART = 0.02
+
+
+@dataclass(frozen=True, eq=False)
+class Sight:
+    """What one image or several of a short way say.
+
+    Attributes
+    ----------
+    places, scores : (C,) the places most similar to the images, and the best score of each; all others have
+        less.
+    measured : place at which the pose of an image was measured, and the nats that speak for it.
+    gaps : of each image but the last, by how much it looks like the place believed in more than like others.
+    """
+
+    places: np.ndarray
+    scores: np.ndarray
+    measured: tuple[int, float] | None = None
+    gaps: tuple[float, ...] = ()
 
 
 class Glimpses:
@@ -32,41 +53,32 @@ class Glimpses:
     def forget(self) -> None:
         """Start anew: an image was news, or the robot was carried."""
         self._way = 0.0
-        self._places, self._scores = np.empty(0, np.int64), np.empty(0)
         self._lowest = -np.inf
-        self._measured: tuple[int, float] | None = None
+        self._sight = Sight(np.empty(0, np.int64), np.empty(0))
 
-    def add(
-        self, way: float, places: np.ndarray, scores: np.ndarray, measured: tuple[int, float] | None
-    ) -> None:
-        """Look at an image that is no news.
+    def wants(self, way: float) -> bool:
+        """Whether an image is looked at, so many spacings of the map after the last one that was news."""
+        return way >= self._way + _APART
 
-        Parameters
-        ----------
-        way : since the last image that was, spacings of the map.
-        places, scores : (C,) the places most similar to the image, and their scores; all others have less.
-        measured : place at which the pose of the image was measured, and the nats that speak for it.
-        """
-        if way >= self._way + _APART:
-            self._way = way
-            self._places, self._scores, self._measured = self._joined(places, scores, measured)
+    def add(self, way: float, image: Sight, gap: float) -> None:
+        """Look at an image that is no news; `gap` as in `Sight`."""
+        self._way = way
+        self._sight = self._joined(image, (*self._sight.gaps, gap))
 
-    def take(
-        self, places: np.ndarray, scores: np.ndarray, measured: tuple[int, float] | None
-    ) -> tuple[np.ndarray, np.ndarray, tuple[int, float] | None]:
-        """The same of an image that is news, joined with what the images before it have said."""
-        joined = self._joined(places, scores, measured) if len(self._places) else (places, scores, measured)
+    def take(self, image: Sight) -> Sight:
+        """What an image that is news says, joined with those before it."""
+        gaps = self._sight.gaps
+        joined = self._joined(image, gaps) if gaps else image
         self.forget()
         return joined
 
-    def _joined(
-        self, places: np.ndarray, scores: np.ndarray, measured: tuple[int, float] | None
-    ) -> tuple[np.ndarray, np.ndarray, tuple[int, float] | None]:
-        if len(places) < self._count:
-            self._lowest = max(self._lowest, float(scores.min()))
-        places, scores = np.concatenate([self._places, places]), np.concatenate([self._scores, scores])
+    def _joined(self, image: Sight, gaps: tuple[float, ...]) -> Sight:
+        before = self._sight
+        if len(image.places) < self._count:
+            self._lowest = max(self._lowest, float(image.scores.min()))
+        places = np.concatenate([before.places, image.places])
         each, row_of = numbered(places, self._count)
         best = np.full(len(each), self._lowest)
-        np.maximum.at(best, row_of[places], scores)
-        seen = [found for found in (self._measured, measured) if found is not None]
-        return each, best, max(seen, key=lambda found: found[1], default=None)
+        np.maximum.at(best, row_of[places], np.concatenate([before.scores, image.scores]))
+        measured = [found for found in (before.measured, image.measured) if found is not None]
+        return Sight(each, best, max(measured, key=lambda found: found[1], default=None), gaps)

@@ -28,7 +28,7 @@ import numpy as np
 from scipy.special import expit
 
 from netvlad_core.data.geometry import Pose
-from netvlad_core.localization.tracking.glimpses import Glimpses
+from netvlad_core.localization.tracking.glimpses import Glimpses, Sight
 from netvlad_core.localization.tracking.odometry_anchor import OdometryAnchor
 from netvlad_core.localization.tracking.path_sums import Path, PathSums
 from netvlad_core.localization.tracking.place_motion import Motion, PlaceMotion, numbered
@@ -249,13 +249,13 @@ class SequenceFilter:
         """
         if self._last is not None and stamp < self._last[0]:
             self.forget()
-        scores = (similarities - typical[0]) / max(typical[1], 1e-6)
+        image = Sight(places, (similarities - typical[0]) / max(typical[1], 1e-6), measured)
         news = 1.0
         if self._last is not None:
             motion = self._motion_since(*self._last, stamp, odometry, novelty)
             if motion is None or not self._is_news(motion):
                 if motion is not None:
-                    self._glimpses.add(motion.length / self.motion.spacing, places, scores, measured)
+                    self._glimpse(motion, image)
                 self._belief = self._named(self._belief, odometry)
                 return self._belief
             news = min(1.0, motion.length / self.motion.spacing + abs(motion.turn) / (2 * _NEWS_TURN))
@@ -266,10 +266,14 @@ class SequenceFilter:
                 self._paths.forget()
             self._move(motion)
         self._last = (stamp, odometry)
-        places, scores, measured = self._glimpses.take(places, scores, measured)
-        if measured is not None:
-            self._confirm(measured[0], news * measured[1])
-        self._weigh(places, scores, news)
+        seen = self._glimpses.take(image)
+        if seen.measured is not None:
+            self._confirm(seen.measured[0], news * seen.measured[1])
+        habit = self._habit
+        itself = self._usual.left(image.places, image.scores, habit)
+        scores = self._weigh(seen, habit, news)
+        self._gap = self._gap_of(seen.places, scores)
+        self._ask_whether(float(np.mean([*seen.gaps, self._gap_of(image.places, itself)])), news)
         belief = self._judge()
         if odometry is not None:
             self._anchor.add(belief.place, belief.is_reversed, odometry, news, belief.on_map)
@@ -351,30 +355,48 @@ class SequenceFilter:
         self._normalize()
         self._on_map = _probability(np.log(_odds(self._on_map)) + nats)
 
-    def _weigh(self, places: np.ndarray, scores: np.ndarray, news: float) -> None:
-        """Correction by one image, and what was glimpsed since the one before it."""
-        options = self.options
-        # The places that are no candidates score at most as much as the last candidate.
-        lowest = max(0.0, scores.min()) if len(places) < self._count else 0.0
+    @property
+    def _habit(self) -> float:
+        """Images after which half of what places usually score is subtracted."""
         # Without odometry nothing but single images tells a street from others of its look.
-        habit = self._usual.habit(options.habit) if self._has_odometry else options.habit
+        most = self.options.habit
+        return self._usual.habit(most) if self._has_odometry else most
+
+    def _weigh(self, seen: Sight, habit: float, news: float) -> np.ndarray:
+        """Where? Correction by what was seen; returns its scores beyond the usual ones, (C,)."""
+        options, places = self.options, seen.places
+        # The places that are no candidates score at most as much as the last candidate.
+        lowest = max(0.0, seen.scores.min()) if len(places) < self._count else 0.0
         deviation = self._usual.deviation_left(habit)
-        scores = self._usual.beyond(places, scores, news, habit)
+        scores = self._usual.beyond(places, seen.scores, news, habit)
         usable = np.clip(scores, lowest, max(options.highest_score, lowest)) - lowest
         self._paths.add(places, usable, scores, deviation, news, self._radius)
         likelihood = np.exp(news * options.sharpness * usable)
         rows, background = self._hold(places), self._background_of_each
         self._excess[:, :, rows] = (background + self._excess[:, :, rows]) * likelihood - background
         self._normalize()
+        return scores
 
+    def _glimpse(self, motion: Motion, image: Sight) -> None:
+        """Keep what an image that is no news says for the next one that is."""
+        way = motion.length / self.motion.spacing
+        if self._glimpses.wants(way):
+            scores = self._usual.left(image.places, image.scores, self._habit)
+            self._glimpses.add(way, image, self._gap_of(image.places, scores))
+
+    def _gap_of(self, places: np.ndarray, scores: np.ndarray) -> float:
+        """By how much an image looks like the place believed in more than like any other part of the map."""
         distances = self.motion.distances_to(self._best()[1], places)
         beside = max(_BESIDE * self._radius, 2 * self.motion.spacing)
         here = max(scores[distances <= beside].max(initial=-np.inf), 0.0)
-        rival = max(scores[distances > self._radius].max(initial=-np.inf), _USUAL_RIVAL)
-        self._gap = float(here - rival)
-        self._doubt -= _LATEST_WEIGHT * news * (self._gap + self._doubt)
-        self._usual_doubt -= _USUAL_WEIGHT * news * (self._gap + self._usual_doubt)
-        log_odds = news * options.gain * np.clip(self._gap - options.margin, *options.gap_range)
+        return float(here - max(scores[distances > self._radius].max(initial=-np.inf), _USUAL_RIVAL))
+
+    def _ask_whether(self, gap: float, news: float) -> None:
+        """On the map at all? Correction by the gap of the images."""
+        options = self.options
+        self._doubt -= _LATEST_WEIGHT * news * (gap + self._doubt)
+        self._usual_doubt -= _USUAL_WEIGHT * news * (gap + self._usual_doubt)
+        log_odds = news * options.gain * np.clip(gap - options.margin, *options.gap_range)
         self._on_map = _probability(np.log(_odds(self._on_map)) + log_odds)
 
     def probabilities(self) -> np.ndarray:

@@ -66,10 +66,14 @@ class UsualScores:
         share = self.seen / (self.seen + habit)
         return float(np.sqrt(max(1 - usual * (2 / share - 1), _LEAST_DEVIATION**2)))
 
+    def left(self, places: np.ndarray, scores: np.ndarray, habit: float) -> np.ndarray:
+        """Scores of an image (C,) beyond the usual ones of its places (C,)."""
+        return scores - self._sums[places] / (self.seen + habit)
+
     def beyond(self, places: np.ndarray, scores: np.ndarray, news: float, habit: float) -> np.ndarray:
-        """Scores of an image (C,) beyond the usual ones of its places (C,); the next image knows it, too."""
+        """The same; from now on the image is among those that tell what is usual."""
         count, before = len(self._sums), self._sums[places]
-        beyond = scores - before / (self.seen + habit)
+        beyond = self.left(places, scores, habit)
         self._sums[places] = after = before + news * scores
         variance = scores @ scores - scores.sum() ** 2 / count
         self._moments += after.sum() - before.sum(), after @ after - before @ before, news * variance

@@ -5,43 +5,50 @@ from __future__ import annotations
 import numpy as np
 
 from netvlad_core.data.geometry import Pose
-from netvlad_core.localization.tracking.glimpses import Glimpses
-from netvlad_core.localization.tracking.sequence_filter import Belief, SequenceFilter, State
+from netvlad_core.localization.tracking.glimpses import Glimpses, Sight
+from netvlad_core.localization.tracking.sequence_filter import Belief, SequenceFilter
 
 _SECOND = 10**9
 
 
-def _rows(*pairs: tuple[int, float]) -> tuple[np.ndarray, np.ndarray]:
-    places, scores = zip(*pairs)
-    return np.array(places), np.array(scores)
+def _sight(*scores: tuple[int, float], measured: tuple[int, float] | None = None) -> Sight:
+    places, values = zip(*scores)
+    return Sight(np.array(places), np.array(values), measured)
 
 
-def _taken(glimpses: Glimpses, *pairs: tuple[int, float]) -> dict[int, float]:
-    places, scores, _ = glimpses.take(*_rows(*pairs), None)
-    return dict(zip(places.tolist(), scores.tolist()))
+def _scores(sight: Sight) -> dict[int, float]:
+    return dict(zip(sight.places.tolist(), sight.scores.tolist()))
 
 
 def test_each_place_has_its_best_score_since_the_last_image_that_was_news() -> None:
     glimpses = Glimpses(100)
-    glimpses.add(0.2, *_rows((7, 3.0), (5, 1.0)), None)
-    glimpses.add(0.4, *_rows((5, 2.0), (9, 0.5)), None)
-    assert _taken(glimpses, (5, 1.5), (8, 1.2)) == {5: 2.0, 7: 3.0, 8: 1.2, 9: 1.2}  # 9 may have had 1.2
-    assert _taken(glimpses, (5, 1.5)) == {5: 1.5}
+    glimpses.add(0.2, _sight((7, 3.0), (5, 1.0)), gap=0.5)
+    glimpses.add(0.4, _sight((5, 2.0), (9, 0.5)), gap=-0.5)
+    seen = glimpses.take(_sight((5, 1.5), (8, 1.2)))
+    assert _scores(seen) == {5: 2.0, 7: 3.0, 8: 1.2, 9: 1.2}  # 9 may have had 1.2 in the last image
+    assert seen.gaps == (0.5, -0.5)
+    after = glimpses.take(_sight((5, 1.5)))
+    assert _scores(after) == {5: 1.5}
+    assert after.gaps == ()
 
 
 def test_the_measured_pose_that_has_most_to_say_for_it_is_kept() -> None:
     glimpses = Glimpses(100)
-    glimpses.add(0.2, *_rows((7, 3.0)), (7, 2.0))
-    glimpses.add(0.4, *_rows((7, 3.0)), (8, 1.0))
-    assert glimpses.take(*_rows((7, 3.0)), None)[2] == (7, 2.0)
-    assert glimpses.take(*_rows((7, 3.0)), None)[2] is None
+    glimpses.add(0.2, _sight((7, 3.0), measured=(7, 2.0)), gap=0.0)
+    glimpses.add(0.4, _sight((7, 3.0), measured=(8, 1.0)), gap=0.0)
+    assert glimpses.take(_sight((7, 3.0))).measured == (7, 2.0)
+    assert glimpses.take(_sight((7, 3.0))).measured is None
 
 
 def test_images_of_a_standing_robot_are_not_looked_at() -> None:
     glimpses = Glimpses(100)
-    for place in range(50):
-        glimpses.add(0.01, *_rows((place, 9.0)), (place, 3.0))
-    assert _taken(glimpses, (60, 1.0)) == {60: 1.0}
+    assert not glimpses.wants(0.01)
+    assert glimpses.wants(0.1)
+    glimpses.add(0.1, _sight((7, 3.0)), gap=0.0)
+    assert not glimpses.wants(0.1)
+    assert not glimpses.wants(0.0)
+    glimpses.take(_sight((7, 3.0)))
+    assert glimpses.wants(0.1)
 
 
 def _drive(lifts: float) -> list[Belief]:
@@ -63,8 +70,9 @@ def _drive(lifts: float) -> list[Belief]:
 
 def test_a_place_that_is_passed_between_two_images_that_count_is_seen() -> None:
     """Each third image counts, so of five places one."""
-    found = [belief.state is State.LOCALIZED for belief in _drive(lifts=5.0)]
-    assert all(found[150:])
-    away = np.array([belief.place for belief in _drive(lifts=5.0)])[150:] - 10 - np.arange(150, 200) / 5
-    assert np.abs(away).max() <= 0.7
-    assert not any(belief.state is State.LOCALIZED for belief in _drive(lifts=0.0))
+    away = np.array([belief.place for belief in _drive(lifts=3.0)]) - 10 - np.arange(200) / 5
+    assert np.abs(away[40:]).max() <= 0.7
+
+
+def test_the_best_of_several_images_is_no_evidence_for_being_on_the_map() -> None:
+    assert all(belief.on_map < 0.2 for belief in _drive(lifts=0.0)[20:])
