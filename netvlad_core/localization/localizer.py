@@ -268,8 +268,10 @@ class Localizer:
             if prior is None:
                 reason = NOTHING_AROUND if np.isfinite(self.place_map.poses).any() else NO_POSES
             elif not belief.is_reversed:
-                if pose is not None and not agrees(prior, pose):
+                place = self.place_map.poses[self._spots.first[belief.place], :3]
+                if pose is not None and not (agrees(prior, pose) or _is_nearer(pose, prior, place)):
                     self._carried.forget()
+                    pose = None
                 prior = _refined(prior, pose)
             elif odometry is not None:
                 prior = replace(prior, pose=prior.pose @ _TURNED_ROUND)
@@ -393,9 +395,15 @@ class Localizer:
         return novelty
 
 
+def _is_nearer(one: PoseEstimate, other: PoseEstimate, place: np.ndarray) -> bool:
+    """Whether the one is nearer to the place (3,) believed in; the matches of dark images lie at random."""
+    away, other_away = (np.linalg.norm(each.pose.position - place) for each in (one, other))
+    return bool(away < other_away)
+
+
 def _refined(prior: PosePrior, measured: PoseEstimate | None) -> PosePrior:
-    """The prior, replaced by the pose that geometry has measured if the two agree and that is sharper."""
-    if measured is None or not agrees(prior, measured):
+    """The prior, replaced by the pose that geometry has measured if that is sharper."""
+    if measured is None:
         return prior
     is_sharper = np.trace(measured.covariance[:2, :2]) < np.trace(prior.covariance[:2, :2])
     return replace(prior, pose=measured.pose, covariance=measured.covariance) if is_sharper else prior

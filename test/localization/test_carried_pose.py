@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -11,9 +14,10 @@ from netvlad_core.localization.carried_pose import CarriedPose
 from netvlad_core.localization.geometry.verification import VerificationOptions, unbounded
 from netvlad_core.localization.localizer import Localizer
 from netvlad_core.localization.localizer_options import LocalizerOptions
-from netvlad_core.localization.pose_prior import PoseEstimate
+from netvlad_core.localization.pose_prior import PoseEstimate, PosePrior
 from netvlad_core.localization.tracking.sequence_options import SequenceOptions
 from netvlad_core.mapping.place_map import PlaceMap
+from netvlad_core.mapping.places import Match
 
 _SECOND = 10**9
 _MEASURED = PoseEstimate(Pose.from_xyz_yaw(100.0, 50.0, yaw=np.pi / 2), 1e-4 * np.eye(6))
@@ -66,23 +70,41 @@ def test_nothing_is_carried_without_odometry() -> None:
     assert carried.next(None, here, 4 * _SECOND, 0.1) is None
 
 
-def test_images_that_are_not_verified_have_the_pose_of_the_one_that_was(
-    evening_street: tuple[PlaceMap, list[Frame]],
-) -> None:
-    place_map, frames = evening_street
+def _errors(place_map: PlaceMap, frames: list[Frame], has_odometry: bool) -> list[float]:
+    """Of the images of a short drive that are not verified, two of three."""
     sequence = SequenceOptions(min_belief=0.05)  # the drive is short
     options = LocalizerOptions(sequence=sequence, verification=VerificationOptions())
     localizer = Localizer.open(place_map.path, options=options)
-    errors: dict[bool, list[float]] = {}
-    for has_odometry in (True, False):
-        localizer.forget()
-        errors[has_odometry] = []
-        for number, frame in enumerate(frames[3:9]):
-            odometry = frame.pose if has_odometry else None
-            observation = localizer.observe(frame.decode(), frame.stamp, odometry)
-            is_verified = number % 3 == 0
-            answer = localizer.track(observation, unbounded if is_verified else lambda share: False)
-            if answer.prior is not None and not is_verified:
-                errors[has_odometry].append(np.linalg.norm(answer.prior.pose.position - frame.pose.position))
-    assert len(errors[True]) == len(errors[False]) == 4
-    assert np.median(errors[True]) < 0.2 < 1.0 < np.median(errors[False])
+    errors = []
+    for number, frame in enumerate(frames[3:9]):
+        observation = localizer.observe(frame.decode(), frame.stamp, frame.pose if has_odometry else None)
+        is_verified = number % 3 == 0
+        answer = localizer.track(observation, unbounded if is_verified else lambda share: False)
+        if answer.prior is not None and frame.pose is not None and not is_verified:
+            errors.append(float(np.linalg.norm(answer.prior.pose.position - frame.pose.position)))
+    return errors
+
+
+def test_images_that_are_not_verified_have_the_pose_of_the_one_that_was(
+    evening_street: tuple[PlaceMap, list[Frame]],
+) -> None:
+    carried, matched = (_errors(*evening_street, has_odometry) for has_odometry in (True, False))
+    assert len(carried) == len(matched) == 4
+    assert np.median(carried) < 0.2 < 1.0 < np.median(matched)
+
+
+def test_the_place_believed_in_decides_if_matches_contradict_the_carried_pose(
+    evening_street: tuple[PlaceMap, list[Frame]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    estimated = Localizer._estimate
+
+    def off(localizer: Localizer, matches: Sequence[Match]) -> PosePrior | None:
+        prior = estimated(localizer, matches)
+        if prior is None:
+            return None
+        beside = Pose(prior.pose.position + np.array([0.0, 15.0, 0.0]), prior.pose.quaternion)
+        return replace(prior, pose=beside)
+
+    monkeypatch.setattr(Localizer, "_estimate", off)
+    assert np.median(_errors(*evening_street, has_odometry=True)) < 0.2
+    assert np.median(_errors(*evening_street, has_odometry=False)) > 10.0
