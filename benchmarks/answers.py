@@ -1,12 +1,11 @@
 """What a user gets: how many images are answered, how far off the poses are, and how long that takes.
 
 For each drive and light a map with local features and no images, and four ways to answer: each image by
-itself, with verification; the sequence filter; both; both where a third of the images are verified, as a node
-on a fast camera does. With `--drift` odometry is no more exact: it is 5 % too long and turns by 10 degrees in
-100 m. A pose is wrong if it is of another place: farther from
-the truth than 10 m (`POSITIVE_WITHIN`), or 10 images in the corridors, whose metres are images; for images of
-another town none is right. Each wrong pose is listed. Mean, 99 % and worst are those of all poses of mapped
-images.
+itself, with verification; the sequence filter; both; both where a third of the images are verified, as by a
+node that has no time for all. With `--drift` odometry is not exact: it is 5 % too long and turns by 10
+degrees in 100 m. A pose is wrong if it is of another place: farther from the truth than 10 m
+(`POSITIVE_WITHIN`), or 10 images in the corridors, whose metres are images; for images of another town none
+is right. Each wrong pose is listed. Mean, 99 % and worst are those of all poses of mapped images.
 
 The seconds to the first pose are those of the drive, the median over starts spread along it (one start if the
 drive is short). The time of an image is that of network, local features and answer on this machine; run the

@@ -21,7 +21,7 @@ _APART = 0.02
 
 
 @dataclass(frozen=True, eq=False)
-class Sight:
+class Glimpse:
     """What one image or several of a short way say.
 
     Attributes
@@ -54,26 +54,26 @@ class Glimpses:
         """Start anew: an image was news, or the robot was carried."""
         self._way = 0.0
         self._lowest = -np.inf
-        self._sight = Sight(np.empty(0, np.int64), np.empty(0))
+        self._joint = Glimpse(np.empty(0, np.int64), np.empty(0))
 
     def wants(self, way: float) -> bool:
-        """Whether an image is looked at, so many spacings of the map after the last one that was news."""
+        """Whether to look at an image this far, in spacings of the map, from the last one that was news."""
         return way >= self._way + _APART
 
-    def add(self, way: float, image: Sight, gap: float) -> None:
-        """Look at an image that is no news; `gap` as in `Sight`."""
+    def add(self, way: float, image: Glimpse, gap: float) -> None:
+        """Look at an image that is no news; `gap` is one of `Glimpse.gaps`."""
         self._way = way
-        self._sight = self._joined(image, (*self._sight.gaps, gap))
+        self._joint = self._joined(image, (*self._joint.gaps, gap))
 
-    def take(self, image: Sight) -> Sight:
+    def take(self, image: Glimpse) -> Glimpse:
         """What an image that is news says, joined with those before it."""
-        gaps = self._sight.gaps
+        gaps = self._joint.gaps
         joined = self._joined(image, gaps) if gaps else image
         self.forget()
         return joined
 
-    def _joined(self, image: Sight, gaps: tuple[float, ...]) -> Sight:
-        before = self._sight
+    def _joined(self, image: Glimpse, gaps: tuple[float, ...]) -> Glimpse:
+        before = self._joint
         if len(image.places) < self._count:
             self._lowest = max(self._lowest, float(image.scores.min()))
         places = np.concatenate([before.places, image.places])
@@ -81,4 +81,4 @@ class Glimpses:
         best = np.full(len(each), self._lowest)
         np.maximum.at(best, row_of[places], np.concatenate([before.scores, image.scores]))
         measured = [found for found in (before.measured, image.measured) if found is not None]
-        return Sight(each, best, max(measured, key=lambda found: found[1], default=None), gaps)
+        return Glimpse(each, best, max(measured, key=lambda found: found[1], default=None), gaps)

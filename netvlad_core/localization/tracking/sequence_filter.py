@@ -28,7 +28,7 @@ import numpy as np
 from scipy.special import expit
 
 from netvlad_core.data.geometry import Pose
-from netvlad_core.localization.tracking.glimpses import Glimpses, Sight
+from netvlad_core.localization.tracking.glimpses import Glimpse, Glimpses
 from netvlad_core.localization.tracking.odometry_anchor import OdometryAnchor
 from netvlad_core.localization.tracking.path_sums import Path, PathSums
 from netvlad_core.localization.tracking.place_motion import Motion, PlaceMotion, numbered
@@ -249,7 +249,7 @@ class SequenceFilter:
         """
         if self._last is not None and stamp < self._last[0]:
             self.forget()
-        image = Sight(places, (similarities - typical[0]) / max(typical[1], 1e-6), measured)
+        image = Glimpse(places, (similarities - typical[0]) / max(typical[1], 1e-6), measured)
         news = 1.0
         if self._last is not None:
             motion = self._motion_since(*self._last, stamp, odometry, novelty)
@@ -362,7 +362,7 @@ class SequenceFilter:
         most = self.options.habit
         return self._usual.habit(most) if self._has_odometry else most
 
-    def _weigh(self, seen: Sight, habit: float, news: float) -> np.ndarray:
+    def _weigh(self, seen: Glimpse, habit: float, news: float) -> np.ndarray:
         """Where? Correction by what was seen; returns its scores beyond the usual ones, (C,)."""
         options, places = self.options, seen.places
         # The places that are no candidates score at most as much as the last candidate.
@@ -377,7 +377,7 @@ class SequenceFilter:
         self._normalize()
         return scores
 
-    def _glimpse(self, motion: Motion, image: Sight) -> None:
+    def _glimpse(self, motion: Motion, image: Glimpse) -> None:
         """Keep what an image that is no news says for the next one that is."""
         way = motion.length / self.motion.spacing
         if self._glimpses.wants(way):

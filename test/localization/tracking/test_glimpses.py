@@ -5,49 +5,49 @@ from __future__ import annotations
 import numpy as np
 
 from netvlad_core.data.geometry import Pose
-from netvlad_core.localization.tracking.glimpses import Glimpses, Sight
+from netvlad_core.localization.tracking.glimpses import Glimpse, Glimpses
 from netvlad_core.localization.tracking.sequence_filter import Belief, SequenceFilter
 
 _SECOND = 10**9
 
 
-def _sight(*scores: tuple[int, float], measured: tuple[int, float] | None = None) -> Sight:
+def _glimpse(*scores: tuple[int, float], measured: tuple[int, float] | None = None) -> Glimpse:
     places, values = zip(*scores)
-    return Sight(np.array(places), np.array(values), measured)
+    return Glimpse(np.array(places), np.array(values), measured)
 
 
-def _scores(sight: Sight) -> dict[int, float]:
+def _scores(sight: Glimpse) -> dict[int, float]:
     return dict(zip(sight.places.tolist(), sight.scores.tolist()))
 
 
 def test_each_place_has_its_best_score_since_the_last_image_that_was_news() -> None:
     glimpses = Glimpses(100)
-    glimpses.add(0.2, _sight((7, 3.0), (5, 1.0)), gap=0.5)
-    glimpses.add(0.4, _sight((5, 2.0), (9, 0.5)), gap=-0.5)
-    seen = glimpses.take(_sight((5, 1.5), (8, 1.2)))
+    glimpses.add(0.2, _glimpse((7, 3.0), (5, 1.0)), gap=0.5)
+    glimpses.add(0.4, _glimpse((5, 2.0), (9, 0.5)), gap=-0.5)
+    seen = glimpses.take(_glimpse((5, 1.5), (8, 1.2)))
     assert _scores(seen) == {5: 2.0, 7: 3.0, 8: 1.2, 9: 1.2}  # 9 may have had 1.2 in the last image
     assert seen.gaps == (0.5, -0.5)
-    after = glimpses.take(_sight((5, 1.5)))
+    after = glimpses.take(_glimpse((5, 1.5)))
     assert _scores(after) == {5: 1.5}
     assert after.gaps == ()
 
 
 def test_the_measured_pose_that_has_most_to_say_for_it_is_kept() -> None:
     glimpses = Glimpses(100)
-    glimpses.add(0.2, _sight((7, 3.0), measured=(7, 2.0)), gap=0.0)
-    glimpses.add(0.4, _sight((7, 3.0), measured=(8, 1.0)), gap=0.0)
-    assert glimpses.take(_sight((7, 3.0))).measured == (7, 2.0)
-    assert glimpses.take(_sight((7, 3.0))).measured is None
+    glimpses.add(0.2, _glimpse((7, 3.0), measured=(7, 2.0)), gap=0.0)
+    glimpses.add(0.4, _glimpse((7, 3.0), measured=(8, 1.0)), gap=0.0)
+    assert glimpses.take(_glimpse((7, 3.0))).measured == (7, 2.0)
+    assert glimpses.take(_glimpse((7, 3.0))).measured is None
 
 
 def test_images_of_a_standing_robot_are_not_looked_at() -> None:
     glimpses = Glimpses(100)
     assert not glimpses.wants(0.01)
     assert glimpses.wants(0.1)
-    glimpses.add(0.1, _sight((7, 3.0)), gap=0.0)
+    glimpses.add(0.1, _glimpse((7, 3.0)), gap=0.0)
     assert not glimpses.wants(0.1)
     assert not glimpses.wants(0.0)
-    glimpses.take(_sight((7, 3.0)))
+    glimpses.take(_glimpse((7, 3.0)))
     assert glimpses.wants(0.1)
 
 
