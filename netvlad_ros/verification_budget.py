@@ -35,8 +35,7 @@ class VerificationBudget:
     def _forget(self) -> None:
         self._seconds = self._spent = 0.0
         self._since: float | None = None  # when the comparisons began
-        self._is_begun = self._is_cut = False
-        self._steps = 0
+        self._is_begun = self._is_cut = self._has_compared = False
 
     def begin(self, seconds: float) -> bool:
         """Whether the next image is verified, within these seconds; 0 is no bound."""
@@ -65,7 +64,7 @@ class VerificationBudget:
         now = self._clock()
         self._since = now if self._since is None else self._since
         is_left = self._seconds == 0 or self._spent + now - self._since < share * self._seconds
-        self._steps += is_left
+        self._has_compared |= is_left
         self._is_cut |= not is_left
         return is_left
 
@@ -75,7 +74,7 @@ class VerificationBudget:
             return SKIPPED
         now = self._clock()
         taken = self._spent + (now - self._since if self._since is not None else 0.0)
-        is_vain = self._is_cut and not self._steps
+        is_vain = self._is_cut and not self._has_compared
         self._resume = now + taken * (_LONG_REST if is_vain else _REST)
         if is_vain:
             return SKIPPED

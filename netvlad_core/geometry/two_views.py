@@ -79,24 +79,42 @@ def compare(
     if len(matches) < _FEWEST_MATCHES:
         return TwoViews(Case.FEW_MATCHES, _NO_INLIERS)
     tolerance = query.tolerance
-    a, b = query.points[matches[:, 0]].astype(np.float64), place.points[matches[:, 1]].astype(np.float64)
     if query_camera is None or place_camera is None:
-        is_inlier = _epipolar_inliers(a, b, tolerance)
-        if is_inlier.sum() < _FEWEST_MATCHES:
+        inliers = epipolar_inliers(query, place, matches)
+        if not len(inliers):
             return TwoViews(Case.NO_MODEL, _NO_INLIERS)
-        case = Case.ONE_PLANE if _fits_homography(a[is_inlier], b[is_inlier], tolerance) else Case.GENERAL
-        return TwoViews(case, matches[is_inlier], scale=_extent(a[is_inlier]) / _extent(b[is_inlier]))
+        a, b = _points(query, place, inliers)
+        case = Case.ONE_PLANE if _fits_homography(a, b, tolerance) else Case.GENERAL
+        return TwoViews(case, inliers, scale=_extent(a) / _extent(b))
+    a, b = _points(query, place, matches)
     focal = query_camera.focal_length
     a, b = query_camera.rays(a) * focal, place_camera.rays(b) * focal  # as pixels of one ideal camera
     return _calibrated(a, b, focal, matches, tolerance)
 
 
-def _epipolar_inliers(a: np.ndarray, b: np.ndarray, tolerance: float) -> np.ndarray:
+def _points(query: LocalFeatures, place: LocalFeatures, rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    return query.points[rows[:, 0]].astype(np.float64), place.points[rows[:, 1]].astype(np.float64)
+
+
+def common_features(query: LocalFeatures, place: LocalFeatures) -> np.ndarray:
+    """Features of two images that agree with one fundamental matrix, (M, 2) int, rows of query and place."""
+    return epipolar_inliers(query, place, match_features(query, place))
+
+
+def epipolar_inliers(query: LocalFeatures, place: LocalFeatures, matches: np.ndarray) -> np.ndarray:
+    """Of matches (N, 2) those that agree with one fundamental matrix, (M, 2); none if there are too few.
+
+    This is what counts of inliers are about: it is found in a tenth of the time of an essential matrix.
+    """
+    if len(matches) < _FEWEST_MATCHES or min(len(query), len(place)) < _FEWEST_FEATURES:
+        return _NO_INLIERS
+    (a, b), tolerance = _points(query, place, matches), query.tolerance
     try:
         _, mask = cv2.findFundamentalMat(a, b, cv2.USAC_MAGSAC, tolerance, _CONFIDENCE, _MOST_TRIALS)
     except cv2.error:  # one image twice: every line is epipolar, and OpenCV 5 finds no model
         mask = np.linalg.norm(a - b, axis=1) <= tolerance
-    return _as_bool(mask, len(a))
+    inliers = matches[_as_bool(mask, len(a))]
+    return inliers if len(inliers) >= _FEWEST_MATCHES else _NO_INLIERS
 
 
 def _calibrated(

@@ -11,7 +11,7 @@ from scipy.spatial.distance import cdist
 from netvlad_core.data.radii import NEGATIVE_BEYOND, POSITIVE_WITHIN
 from netvlad_core.geometry.evidence import Likelihood
 from netvlad_core.geometry.packing import PackedFeatures, StoredFeatures
-from netvlad_core.geometry.two_views import compare
+from netvlad_core.geometry.two_views import common_features
 from netvlad_core.mapping import map_header as layout
 from netvlad_core.mapping.place_geometry import PlaceGeometry
 from netvlad_core.mapping.places import Places
@@ -90,6 +90,6 @@ def learn(geometry: PlaceGeometry, descriptors: Rows) -> Likelihood | None:
     for row, column in np.argwhere(np.isfinite(best)).tolist():
         place, stranger = int(sampled[row]), int(rows[row, column])
         inliers[row, column] = len(
-            compare(geometry.features_of(place), geometry.features_of(stranger)).inliers
+            common_features(geometry.features_of(place), geometry.features_of(stranger))
         )
     return Likelihood.learned(inliers, best)

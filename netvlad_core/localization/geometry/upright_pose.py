@@ -27,7 +27,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+import cv2
 import numpy as np
+from scipy.linalg.lapack import dposv
+from scipy.spatial.distance import cdist
 from scipy.spatial.transform import Rotation
 
 from netvlad_core.data.camera import Camera
@@ -55,7 +58,29 @@ _SHARP, _SHARP_ANGLE = 0.5, 0.005
 # Calibrated as those of `resection.py`.
 _POSITION_FLOOR, _ROTATION_FLOOR, _INFLATION = 0.1, np.radians(0.5), 2.0
 
-_Pairs = tuple[np.ndarray, np.ndarray]  # rows of features and of points, (M,) each
+
+@dataclass(frozen=True, eq=False)
+class _Pairs:
+    """Features and points that may be the same.
+
+    Attributes
+    ----------
+    features, points : (M,) int, their rows.
+    scene : (3, M) the points.
+    pixels : (2, M) the features, of an ideal camera.
+    """
+
+    features: np.ndarray
+    points: np.ndarray
+    scene: np.ndarray
+    pixels: np.ndarray
+
+    def __len__(self) -> int:
+        return len(self.features)
+
+    def take(self, rows: np.ndarray) -> _Pairs:
+        """A part of the pairs: rows (K,) int, or (M,) bool."""
+        return _Pairs(self.features[rows], self.points[rows], self.scene[:, rows], self.pixels[:, rows])
 
 
 @dataclass(frozen=True, eq=False)
@@ -113,9 +138,9 @@ class _Sight:
         self.sigma_height, self.sigma_tilt = np.hypot(_HEIGHT, scene.rise), np.hypot(_TILT, scene.tilt)
         self.similarities = query.descriptors @ scene.descriptors.T
         least = KINDS[query.kind].least_similarity_nearby
-        self.matches = self._mutual(least)
+        self.matches = self._pairs(*self._mutual(least))
         enough = np.maximum(least, self.similarities.max(axis=1, keepdims=True) - _GUIDED_MARGIN)
-        self.similar = np.divmod(np.flatnonzero(self.similarities >= enough), len(scene))
+        self.similar = self._pairs(*np.divmod(np.flatnonzero(self.similarities >= enough), len(scene)))
         shares = query.points / np.array(query.size) * (_CELLS * query.size[0] / query.size[1], _CELLS)
         self.cell_of = shares.astype(np.int64) @ np.array([1, 1000])
         self.block_of = shares.astype(np.int64) // 2 @ np.array([1, 1000])
@@ -136,13 +161,26 @@ class _Sight:
         none = np.empty(0, np.int64)
         return np.concatenate([none, *rows]), np.concatenate([none, *columns])
 
-    def errors(
-        self, turn: np.ndarray, shift: np.ndarray, features: np.ndarray, points: np.ndarray
-    ) -> np.ndarray:
+    def _pairs(self, features: np.ndarray, points: np.ndarray) -> _Pairs:
+        scene, pixels = self.scene.points[points].T, self.pixels[features].T
+        return _Pairs(features, points, np.ascontiguousarray(scene), np.ascontiguousarray(pixels))
+
+    def errors(self, turn: np.ndarray, shift: np.ndarray, pairs: _Pairs) -> np.ndarray:
         """Pixels between features and points, infinite behind the camera; (M,)."""
-        local = self.scene.points[points] @ turn.T + shift
-        seen = local[:, :2] / np.maximum(local[:, 2:], 0.1) * self.focal
-        return np.where(local[:, 2] > 0.1, np.linalg.norm(seen - self.pixels[features], axis=1), np.inf)
+        x, y, z = turn @ pairs.scene + shift[:, None]
+        scale = self.focal / np.maximum(z, 0.1)
+        right, down = x * scale - pairs.pixels[0], y * scale - pairs.pixels[1]
+        return np.where(z > 0.1, np.sqrt(right * right + down * down), np.inf)
+
+    def most_similar(self, pairs: _Pairs) -> _Pairs:
+        """For each feature the most similar of the points of each place."""
+        features, points = pairs.features, pairs.points
+        place = np.searchsorted(self.scene.ends, points, side="right")
+        order = np.lexsort((-self.similarities[features, points], place, features))
+        features, place = features[order], place[order]
+        is_first = np.ones(len(order), bool)
+        is_first[1:] = (np.diff(features) != 0) | (np.diff(place) != 0)
+        return pairs.take(order[is_first])
 
     def height_at(self, position: np.ndarray) -> float:
         """Height of cameras at the place nearest to (x, y, ...)."""
@@ -151,24 +189,26 @@ class _Sight:
 
     def _agreement(self, turn: np.ndarray, shift: np.ndarray, pairs: _Pairs) -> np.ndarray:
         """How well features agree with points, from 1 to 0; (M,)."""
-        apart = self.errors(turn, shift, *pairs) / min(_SHARP * self.tolerance, _SHARP_ANGLE * self.focal)
+        apart = self.errors(turn, shift, pairs) / min(_SHARP * self.tolerance, _SHARP_ANGLE * self.focal)
         return np.asarray(np.exp(-0.5 * apart**2))
 
     def cells(self, turn: np.ndarray, shift: np.ndarray) -> tuple[float, float, float]:
         """Cells, spread and share, as in `Fix`, of matches that agree with the pose."""
         agreeing = np.zeros(len(self.query))
-        np.maximum.at(agreeing, self.matches[0], self._agreement(turn, shift, self.matches))
+        np.maximum.at(agreeing, self.matches.features, self._agreement(turn, shift, self.matches))
         cells = np.zeros(self.cell_of.max() + 1)
         block_of_cell = np.zeros(len(cells), np.int64)
         np.maximum.at(cells, self.cell_of, agreeing)
         block_of_cell[self.cell_of] = self.block_of
         blocks = np.bincount(block_of_cell, cells)
-        share = agreeing.sum() / len(np.unique(self.matches[0]))
+        share = agreeing.sum() / len(np.unique(self.matches.features))
         return float(cells.sum()), float(np.sqrt(blocks).sum()), float(share)
 
     def sharpness(self, turn: np.ndarray, shift: np.ndarray) -> float:
         """How well similar points agree with the pose; those of one feature count by the root of the sum."""
-        return float(np.sqrt(np.bincount(self.similar[0], self._agreement(turn, shift, self.similar))).sum())
+        return float(
+            np.sqrt(np.bincount(self.similar.features, self._agreement(turn, shift, self.similar))).sum()
+        )
 
 
 def locate(query: LocalFeatures, camera: Camera, scene: Surroundings) -> Fix | None:
@@ -181,7 +221,7 @@ def locate(query: LocalFeatures, camera: Camera, scene: Surroundings) -> Fix | N
     if min(len(query), len(scene)) < _FEWEST:
         return None
     sight = _Sight(query, camera, scene)
-    if len(np.unique(sight.matches[0])) < _FEWEST:
+    if len(np.unique(sight.matches.features)) < _FEWEST:
         return None
     rough = [pose for hypothesis in _hypotheses(sight) if (pose := _fit(sight, hypothesis))]
     fitted = [fit for pose in rough if (fit := _fit_guided(sight, pose))]
@@ -199,7 +239,7 @@ def locate(query: LocalFeatures, camera: Camera, scene: Surroundings) -> Fix | N
 
 def _hypotheses(sight: _Sight) -> list[tuple[np.ndarray, np.ndarray]]:
     """Poses, as rotation and shift optical <- points, that most matches agree with, and that differ."""
-    features, points = sight.matches
+    features, points = sight.matches.features, sight.matches.points
     scene = sight.scene.points[points]
     rays = np.column_stack([sight.pixels[features], np.full(len(features), sight.focal)])
     rays = sight.level.apply(rays / np.linalg.norm(rays, axis=1, keepdims=True))
@@ -210,7 +250,7 @@ def _hypotheses(sight: _Sight) -> list[tuple[np.ndarray, np.ndarray]]:
     random = np.random.default_rng(0)
     one, other = random.choice(len(scene), (2, _PAIRS), p=chances / chances.sum())
     poses = _from_two(rays[one], rays[other], scene[one], scene[other])
-    away = np.linalg.norm(poses[:, None, 1:3] - sight.scene.bases[None, :, :2], axis=2)
+    away = cdist(poses[:, 1:3], sight.scene.bases[:, :2])
     nearest = away.argmin(axis=1)
     risen = np.abs(poses[:, 3] - sight.heights[nearest])
     poses = poses[(away.min(axis=1) <= _REACH) & (risen <= 6 * sight.sigma_height)][:_SCORED]
@@ -281,12 +321,11 @@ def _soft_counts(
 
 def _fit(sight: _Sight, pose: tuple[np.ndarray, np.ndarray]) -> tuple[np.ndarray, np.ndarray] | None:
     """The pose fitted to the matches that nearly agree with it."""
-    features, points = sight.matches
     for radius, scale in ((5 * sight.tolerance, 2 * sight.tolerance), (3 * sight.tolerance, sight.tolerance)):
-        near = sight.errors(*pose, features, points) <= radius
-        if near.sum() < _FEWEST:
+        near = sight.matches.take(sight.errors(*pose, sight.matches) <= radius)
+        if len(near) < _FEWEST:
             return None
-        found = _least_squares(sight, pose, features[near], points[near], scale)
+        found = _least_squares(sight, pose, near, scale)
         if found is None:
             return None
         pose = found[:2]
@@ -299,16 +338,11 @@ def _fit_guided(
     """The pose fitted to points that are similar and where they should be, and its information (6, 6)."""
     found = None
     for radius in (2.5 * sight.tolerance, 2 * sight.tolerance):
-        features, points = sight.similar
-        near = sight.errors(*pose, features, points) <= radius
-        features, points = features[near], points[near]
-        place = np.searchsorted(sight.scene.ends, points, side="right")
-        order = np.lexsort((-sight.similarities[features, points], place, features))
-        features, points, place = features[order], points[order], place[order]
-        is_first = np.r_[True, (np.diff(features) != 0) | (np.diff(place) != 0)] if len(place) else near[:0]
-        if is_first.sum() < _FEWEST:
+        near = sight.similar.take(sight.errors(*pose, sight.similar) <= radius)
+        most = sight.most_similar(near)
+        if len(most) < _FEWEST:
             return None
-        found = _least_squares(sight, pose, features[is_first], points[is_first], 0.75 * sight.tolerance)
+        found = _least_squares(sight, pose, most, 0.75 * sight.tolerance)
         if found is None:
             return None
         pose = found[:2]
@@ -316,26 +350,27 @@ def _fit_guided(
 
 
 def _least_squares(
-    sight: _Sight, pose: tuple[np.ndarray, np.ndarray], features: np.ndarray, points: np.ndarray, scale: float
+    sight: _Sight, pose: tuple[np.ndarray, np.ndarray], pairs: _Pairs, scale: float
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray] | None:
     """Gauss-Newton with Geman and McClure's weights; height and tilt are observed, too."""
-    turn, shift = pose
-    scene, pixels, focal = sight.scene.points[points].T, sight.pixels[features].T, sight.focal
+    (turn, shift), focal = pose, sight.focal
     height = sight.height_at(-(turn.T @ shift))
+    slopes = np.zeros((6, 2, len(pairs)))  # of a step (shift, turn) in the optical frame, weighted
     for _ in range(_STEPS):
-        x, y, z = turn @ scene + shift[:, None]
+        x, y, z = turn @ pairs.scene + shift[:, None]
         z = np.maximum(z, 0.1)
         u, v = x / z, y / z
-        residuals = np.stack([u, v]) * focal - pixels
+        residuals = np.stack([u, v]) * focal - pairs.pixels
         weights = 1 / (scale + (residuals**2).sum(axis=0) / scale)
-        one, zero = np.ones_like(z), np.zeros_like(z)
-        # Of a step (shift, turn) in the optical frame: (6, 2, M).
-        slopes = np.array(
-            [[one, zero], [zero, one], [-u, -v], [-u * y, -z - v * y], [z + u * x, v * x], [-y, x]]
-        )
-        slopes = (slopes * (weights * focal / z)).reshape(6, -1)
-        information = slopes @ slopes.T
-        gradient = slopes @ (residuals * weights).ravel()
+        slope = weights * focal / z
+        slopes[0, 0] = slopes[1, 1] = slope
+        slopes[2] = -u * slope, -v * slope
+        slopes[3] = y * slopes[2, 0], y * slopes[2, 1] - z * slope
+        slopes[4] = z * slope - x * slopes[2, 0], -x * slopes[2, 1]
+        slopes[5] = -y * slope, x * slope
+        flat = slopes.reshape(6, -1)
+        information = flat @ flat.T
+        gradient = flat @ (residuals * weights).ravel()
         up = turn[:, 2]
         cross = np.array([[0, up[2], -up[1]], [-up[2], 0, up[0]], [up[1], -up[0], 0]])
         information[3:, 3:] += cross.T @ cross / sight.sigma_tilt**2
@@ -343,11 +378,10 @@ def _least_squares(
         of_height = np.concatenate([-up, np.zeros(3)])
         information += np.outer(of_height, of_height) / sight.sigma_height**2
         gradient += of_height * (-(turn.T @ shift)[2] - height) / sight.sigma_height**2
-        try:
-            step = -np.linalg.solve(information, gradient)
-        except np.linalg.LinAlgError:
+        _, step, failed = dposv(information, -gradient)
+        if failed:
             return None
-        change = Rotation.from_rotvec(step[3:]).as_matrix()
+        change, _ = cv2.Rodrigues(step[3:])
         turn, shift = change @ turn, change @ shift + step[:3]
         if np.abs(step).max() < 1e-4:
             break

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from copy import copy
 from dataclasses import dataclass, replace
 from functools import cached_property
@@ -12,8 +13,8 @@ import numpy as np
 from netvlad_core.errors import MapError
 from netvlad_core.geometry.evidence import Likelihood
 from netvlad_core.geometry.features import KINDS
-from netvlad_core.geometry.local_features import LocalFeatures
-from netvlad_core.geometry.two_views import TwoViews, compare
+from netvlad_core.geometry.local_features import LocalFeatures, match_features
+from netvlad_core.geometry.two_views import TwoViews, common_features, compare, epipolar_inliers
 from netvlad_core.localization.elsewhere import Elsewhere, distance
 from netvlad_core.localization.geometry.resection import FEWEST_POINTS, resect
 from netvlad_core.localization.geometry.surroundings import around
@@ -23,6 +24,7 @@ from netvlad_core.localization.pose_prior import PosedMatch, PoseEstimate
 from netvlad_core.mapping.place_geometry import LOOKED_AT_IN_MAP, PlaceGeometry, fitting
 from netvlad_core.mapping.place_map import PlaceMap
 from netvlad_core.mapping.places import Match, Places
+from netvlad_core.model.engine import allowed_threads
 from netvlad_core.settings import setting
 
 # A place elsewhere with this share of the inliers could as well be the one. Chosen on the five sets of
@@ -52,10 +54,11 @@ _POOLED = 8.0  # metres between places whose surroundings are searched together
 _RIVAL_AWAY = 3.0  # metres between two poses that are rivals
 
 
-# Share of the time for comparisons; the rest is for the pose. By design, not tuned.
-_COMPARING = 0.7
+# Shares of the time after which no more features are matched, and no more matches compared; the rest is for
+# the pose. By design, not tuned.
+_MATCHING, _COMPARING = 0.3, 0.7
 
-# Asked before each step whether less than a share of the time for geometry is used.
+# Asked before each step, by several threads, whether less than a share of the time for geometry is used.
 HasTime = Callable[[float], bool]
 
 
@@ -295,7 +298,7 @@ class Verifier:
         (M, 4) float: x and y in the query, x and y in the place's image, as shares of width and height.
         """
         of_place = self._geometry.features_of(place)
-        rows = compare(self._compared(query), of_place).inliers
+        rows = common_features(self._compared(query), of_place)
         seen = query.points[rows[:, 0]] / query.size, of_place.points[rows[:, 1]] / of_place.size
         return np.hstack(seen)
 
@@ -303,15 +306,23 @@ class Verifier:
         self, query: LocalFeatures, matches: Sequence[Match], has_time: HasTime
     ) -> tuple[list[Match], dict[int, np.ndarray]]:
         """Matches with their inliers, the best score first, and the rows of the inliers by place."""
-        rows: dict[int, np.ndarray] = {}
         compared = self._compared(query)
+        pairs = []
         for match in matches[: self.options.most_places]:
-            if not has_time(_COMPARING):
+            if not has_time(_MATCHING):
                 break
-            # Without cameras: a fundamental matrix is found in a tenth of the time of an essential one.
-            rows[match.place] = compare(compared, self._geometry.features_of(match.place)).inliers
-        others = matches[len(rows) :]
-        counted = [self._counted(match, len(rows[match.place])) for match in matches[: len(rows)]]
+            of_place = self._geometry.features_of(match.place)
+            pairs.append((of_place, match_features(compared, of_place)))
+
+        def inliers(pair: tuple[LocalFeatures, np.ndarray]) -> np.ndarray | None:
+            return epipolar_inliers(compared, *pair) if has_time(_COMPARING) else None
+
+        # Not so the matches: their products take all threads anyway.
+        with ThreadPoolExecutor(allowed_threads(), "compare") as pool:
+            found = list(pool.map(inliers, pairs))
+        rows = {match.place: rows for match, rows in zip(matches, found) if rows is not None}
+        others = [match for match in matches if match.place not in rows]
+        counted = [self._counted(match, len(rows[match.place])) for match in matches if match.place in rows]
         ranked = sorted(counted, key=lambda match: -match.score)
         if self.likelihood is None:  # scores with and without inliers have nothing in common
             return [*ranked, *others], rows
