@@ -33,8 +33,9 @@ class Localization:
     prior : pose and covariance, only when LOCALIZED.
     reason : one sentence why there is no pose, empty if there is one.
     descriptor : (D,) float32 of the image.
-    confidence : ranking score, higher is surer. On a drive it is the belief's; for a single image it is the
-        best similarity, or with verification that of `geometry.verification.Seen`.
+    confidence : ranking score, higher is surer. On a drive it is the belief's, with verification plus what
+        the inliers say for the place; for a single image it is the best similarity, or with verification
+        that of `geometry.verification.Seen`.
     belief : result of the sequence filter, None for a single image.
 
     Examples

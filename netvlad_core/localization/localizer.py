@@ -277,10 +277,13 @@ class Localizer:
                 prior = replace(prior, pose=prior.pose @ _TURNED_ROUND)
         seen_now = places[spots == belief.place]  # the view of the spot that the image resembles most
         belief = replace(belief, place=int([*seen_now, self._spots.first[belief.place]][0]))
+        # The drive believes inliers less, since those of images that follow each other err together.
+        by_inliers = seen.nats_for(self.place_map.pose(belief.place)) if seen else 0.0
         state = belief.state if prior or belief.state is State.LOST else State.AMBIGUOUS
         return Localization(
-            observation.stamp, state, matches, prior, descriptor, belief.confidence, belief, reason
-        )
+            observation.stamp, state, matches, prior, descriptor, belief.confidence + by_inliers, belief,
+            reason,
+        )  # fmt: skip
 
     def forget(self) -> None:
         """Drop what `track` has learned: the robot was carried, or another drive begins."""

@@ -10,6 +10,7 @@ from functools import cached_property
 
 import numpy as np
 
+from netvlad_core.data.geometry import Pose
 from netvlad_core.errors import MapError
 from netvlad_core.geometry.evidence import Likelihood
 from netvlad_core.geometry.features import KINDS
@@ -197,6 +198,19 @@ class Seen:
         return {
             match.place: self._trust * float(np.log(max(1.0, match.inliers / half))) for match in self.matches
         }
+
+    def nats_for(self, place: Pose | None) -> float:
+        """By how much the inliers say that the image shows a place, and not one further off than the radius.
+
+        The log of the likelihood ratio of the best match here, less that of the best one there; 0 without a
+        likelihood or a pose of the place.
+        """
+        if not self.is_calibrated or place is None:
+            return 0.0
+        ratios = {True: [0.0], False: [0.0]}
+        for match in self.matches:
+            ratios[distance(match.pose, place) <= self._elsewhere.radius].append(match.log_ratio or 0.0)
+        return max(ratios[True]) - max(ratios[False])
 
     @property
     def confidence(self) -> float:

@@ -18,7 +18,13 @@ from netvlad_core.geometry.evidence import Likelihood
 from netvlad_core.geometry.local_features import LocalFeatures, find_features, no_features
 from netvlad_core.geometry.packing import PackedFeatures, StoredFeatures
 from netvlad_core.localization.elsewhere import Elsewhere
-from netvlad_core.localization.geometry.verification import Seen, VerificationOptions, VerifiedMatch, Verifier
+from netvlad_core.localization.geometry.verification import (
+    Seen,
+    VerificationOptions,
+    VerifiedMatch,
+    Verifier,
+    unbounded,
+)
 from netvlad_core.localization.localizer import Localizer
 from netvlad_core.localization.localizer_options import LocalizerOptions
 from netvlad_core.localization.observation import Observation
@@ -300,6 +306,25 @@ def test_images_are_verified_by_default_in_maps_that_have_learned(
     assert unlearned.features is not None
     unlearned.features = replace(unlearned.features, likelihood=None)
     assert Localizer(unlearned, extractor, usual).verification is None
+
+
+def test_on_a_drive_inliers_at_the_believed_place_raise_the_confidence(
+    features_map: PlaceMap, extractor: Extractor
+) -> None:
+    localizer, street_seen = Localizer(features_map, extractor), street(seed=1, metres=80)
+    for metres, number in ((20.0, 0), (21.6, 1), (23.2, 2)):
+        observation = localizer.observe(view(street_seen, metres), number * 10**9)
+        answer = localizer.track(observation)
+    assert answer.belief is not None
+    assert answer.confidence > answer.belief.confidence + 2
+    seen = localizer._see(observation, answer.matches, unbounded)
+    assert seen is not None
+    here, away = features_map.pose(answer.place), features_map.pose(0)
+    assert here is not None
+    assert away is not None
+    assert seen.nats_for(here) == pytest.approx(answer.confidence - answer.belief.confidence)
+    assert seen.nats_for(away) < 0
+    assert seen.nats_for(None) == 0.0
 
 
 @pytest.mark.parametrize("stage", ["match features", "compare"])
