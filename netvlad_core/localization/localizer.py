@@ -43,6 +43,7 @@ from netvlad_core.localization.spots import Spots
 from netvlad_core.localization.standard_scores import StandardScores
 from netvlad_core.localization.tracking.sequence_filter import (
     SAME_SPOT,
+    Belief,
     SequenceFilter,
     State,
 )
@@ -264,17 +265,8 @@ class Localizer:
         if belief.state is State.LOCALIZED:
             away = self._sequence.motion.distances_to(belief.place, spots)
             around = np.flatnonzero(away <= self.options.agreement_radius)[:top_k]
-            prior = self._estimate(self.place_map.matches(places[around], similarities[around]))
-            if prior is None:
-                reason = NOTHING_AROUND if np.isfinite(self.place_map.poses).any() else NO_POSES
-            elif not belief.is_reversed:
-                place = self.place_map.poses[self._spots.first[belief.place], :3]
-                if pose is not None and not (agrees(prior, pose) or _is_nearer(pose, prior, place)):
-                    self._carried.forget()
-                    pose = None
-                prior = _refined(prior, pose)
-            elif odometry is not None:
-                prior = replace(prior, pose=prior.pose @ _TURNED_ROUND)
+            nearby = self.place_map.matches(places[around], similarities[around])
+            prior, reason = self._believed_prior(belief, nearby, pose, odometry is not None)
         seen_now = places[spots == belief.place]  # the view of the spot that the image resembles most
         belief = replace(belief, place=int([*seen_now, self._spots.first[belief.place]][0]))
         # The drive believes inliers less, since those of images that follow each other err together.
@@ -385,6 +377,25 @@ class Localizer:
         if prior is None or (verified.is_metric and not agrees(prior, verified)):
             return None, CONTRADICTION if prior else NO_POSES
         return _refined(prior, verified if verified.is_metric else None), ""
+
+    def _believed_prior(
+        self, belief: Belief, matches: Sequence[Match], carried: PoseEstimate | None, has_odometry: bool
+    ) -> tuple[PosePrior | None, str]:
+        """Pose prior of the matches around the place believed in, or the reason why there is none.
+
+        A pose that odometry has carried on is taken if it is sharper, and forgotten if it contradicts the
+        matches and is further from the place than they are.
+        """
+        prior = self._estimate(matches)
+        if prior is None:
+            return None, NOTHING_AROUND if np.isfinite(self.place_map.poses).any() else NO_POSES
+        if belief.is_reversed:
+            return replace(prior, pose=prior.pose @ _TURNED_ROUND) if has_odometry else prior, ""
+        place = self.place_map.poses[self._spots.first[belief.place], :3]
+        if carried is not None and not (agrees(prior, carried) or _is_nearer(carried, prior, place)):
+            self._carried.forget()
+            return prior, ""
+        return _refined(prior, carried), ""
 
     def _estimate(self, matches: Sequence[Match]) -> PosePrior | None:
         return estimate_pose(matches, self.place_map.header.spacing, self.options.agreement_radius)
