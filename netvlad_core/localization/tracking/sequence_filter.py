@@ -3,11 +3,9 @@
 A single image is never safe to act on: look-alike and unmapped places reach high similarities. Along a drive,
 though, only the true places keep matching in the order in which the robot passes them.
 
-Every place has a probability, facing along or against its heading: a background that all places share and an
-excess of the few that matched lately, so an update costs about the same in a map of any size. An image counts
-by how much more it looks like a place than the other images of the drive did, in standard deviations of its
-similarities to the map. That takes light, network and places that resemble everything (a blank wall, a dark
-corner) out of it.
+Every place has a probability, see `PlaceBelief`. An image counts by how much more it looks like a place than
+the other images of the drive did, in standard deviations of its similarities to the map. That takes light,
+network and places that resemble everything (a blank wall, a dark corner) out of it.
 
 Two questions are asked of the best place. Does it lead over every other part of the map, along the drive? Off
 the map some place is always the best one, but by chance it leads little. And do the images look like it more
@@ -31,7 +29,8 @@ from netvlad_core.data.geometry import Pose
 from netvlad_core.localization.tracking.glimpses import Glimpse, Glimpses
 from netvlad_core.localization.tracking.odometry_anchor import OdometryAnchor
 from netvlad_core.localization.tracking.path_sums import Path, PathSums
-from netvlad_core.localization.tracking.place_motion import Motion, PlaceMotion, numbered
+from netvlad_core.localization.tracking.place_belief import AGAINST, ALONG, PlaceBelief
+from netvlad_core.localization.tracking.place_motion import Motion, PlaceMotion
 from netvlad_core.localization.tracking.sequence_options import SequenceOptions
 from netvlad_core.localization.tracking.usual_scores import UsualScores
 
@@ -44,22 +43,14 @@ _LEAD = 0.1
 # Spacings of the map that count as the surroundings of a place, whatever the radius: neighbours always look
 # alike, and the world of a dense map is small.
 _LEAST_RADIUS, _MOST_RADIUS = 3.0, 10.0
-# Share of the background below which an excess is dropped: bound of time.
-_NEGLIGIBLE = 0.05
 # Way, in spacings of the map, or turn below which an image is no news: belief and evidence wait for the next.
 _NEWS = 0.5
 _NEWS_TURN = np.radians(15)
 # Without odometry: an image that differs less from the last one (1: neighbouring places) is of the same spot.
 SAME_SPOT = 0.3
-# Without odometry the speed is one of these shares of the usual one, forward or backward. Between two images
-# it seldom changes to the next one, and the direction more seldom. Half to twice the usual speed is covered.
-_SPEEDS = (0.5, 0.71, 1.0, 1.41, 2.0)
+# Without odometry the speed is about the usual one (`place_belief.py`), and the robot may turn.
 _SPEED_SIGMA = 0.15
 _SPEED_TURN_SIGMA = np.radians(60)
-_SPEED_CHANGE = 0.05
-_DIRECTION_CHANGE = 0.02
-_NEXT = np.eye(len(_SPEEDS), k=1) + np.eye(len(_SPEEDS), k=-1)
-_CHANGES = (1 - _SPEED_CHANGE) * np.eye(len(_SPEEDS)) + _SPEED_CHANGE * _NEXT / _NEXT.sum(axis=0)  # (V, V)
 # m/s; odometry that says more has been reset. Faster than any robot and most cars.
 FASTEST = 50.0
 # Share of `radius` around the place believed in that is compared with the rest of the map.
@@ -74,8 +65,6 @@ _USUAL_WEIGHT = 0.03
 _MOST_SHORT = 1.5
 # Probability of another place that overrules the path. By design.
 _SURE = 0.9
-# Least share of a belief that stays on the map in a movement while the robot does.
-_STAYS = 0.5
 # Mean match of a path, as a share of ln(places), that streets on the plan of the map reach, and nats of
 # evidence for each beyond. A match that is enough by itself was tried, too: then a town of which nothing was
 # chosen has poses as grey pixels.
@@ -157,8 +146,7 @@ class SequenceFilter:
         changed.options = options
         changed._paths, changed._usual = copy(self._paths), deepcopy(self._usual)
         changed._anchor, changed._glimpses = copy(self._anchor), copy(self._glimpses)
-        for name in ("_prior", "_background", "_held", "_excess"):
-            setattr(changed, name, getattr(self, name).copy())
+        changed._where = self._where.copy()
         return changed
 
     def forget(self) -> None:
@@ -172,7 +160,7 @@ class SequenceFilter:
         self._on_map = _ON_MAP_AT_FIRST
         self._doubt = self._usual_doubt = self._gap = 0.0
         self._was_on_map = False
-        self._spread_out()
+        self._where = PlaceBelief(self.motion, self.options.against)
         self._belief = Belief(State.LOST, self._on_map, 0, 0.0, False)
 
     def expect(self, place: int, is_reversed: bool, age: float) -> None:
@@ -187,41 +175,9 @@ class SequenceFilter:
         trust = 0.5 ** (age / _TRUSTED)
         spread = np.hypot(0.5 * self.options.radius, self._usual_speed * age)
         distances = np.nan_to_num(self.motion.distances_to(place), nan=np.inf)
-        lead = np.expm1(trust * _HEAD_START * np.exp(-0.5 * (distances / spread) ** 2))
-        self._held = np.flatnonzero(lead >= _NEGLIGIBLE)
-        self._excess = np.zeros((2, 1, len(self._held)))
-        self._excess[int(is_reversed), 0] = self._background.sum() * lead[self._held]
-        self._normalize()
+        shares = np.expm1(trust * _HEAD_START * np.exp(-0.5 * (distances / spread) ** 2))
+        self._where.prefer(shares, AGAINST if is_reversed else ALONG)
         self._on_map += trust * (_ON_MAP_AS_BEFORE - self._on_map)
-
-    def _spread_out(self) -> None:
-        # First axis: along and against the heading; second: speeds, if they are guessed; third: places held.
-        self._prior = np.array([1 - self.options.against, self.options.against]) / self._count
-        self._background = self._prior.copy()
-        self._held = np.empty(0, np.int64)
-        self._excess = np.zeros((2, 1, 0))
-
-    def _hold(self, places: np.ndarray) -> np.ndarray:
-        """Make room for the excess of these places too; returns their rows."""
-        before, excess = self._held, self._excess
-        self._held, row_of = numbered(np.concatenate([before, places]), self._count)
-        self._excess = np.zeros((*excess.shape[:2], len(self._held)))
-        self._excess[:, :, row_of[before]] = excess
-        return row_of[places]
-
-    @property
-    def _background_of_each(self) -> np.ndarray:
-        """(2, 1, 1) probability of a place with each heading, at each speed, beside the excess."""
-        return (self._background / self._excess.shape[1])[:, None, None]
-
-    def _normalize(self) -> None:
-        """Make the sum of all probability 1, and let go of places with next to none beyond the background."""
-        total = self._excess.sum() + self._background.sum() * self._count
-        self._excess /= total
-        self._background /= total
-        self._excess[self._excess < _NEGLIGIBLE * self._background_of_each] = 0.0
-        is_held = self._excess.any(axis=(0, 1))
-        self._held, self._excess = self._held[is_held], self._excess[:, :, is_held]
 
     def update(
         self,
@@ -311,48 +267,19 @@ class SequenceFilter:
         return motion.length >= _NEWS * self.motion.spacing or abs(motion.turn) >= _NEWS_TURN
 
     def _move(self, motion: Motion) -> None:
-        """Prediction: the excess moves along the map; what leaves it may be anywhere."""
+        """Prediction: what leaves the map may be anywhere, and is evidence that the robot has left it."""
+        options = self.options
         if motion.length > self.motion.farthest:
-            self._spread_out()
+            self._where.spread_out(options.against)
             return
-        leak, speeds = self.options.leak, _SPEEDS if motion.is_guess else (1.0,)
-        excess = self._excess
-        if excess.shape[1] != len(speeds):
-            excess = np.repeat(excess.sum(axis=1, keepdims=True) / len(speeds), len(speeds), axis=1)
-        moved = self._moved(excess, [motion.at(speed) for speed in speeds])
-        if motion.is_guess:
-            moved = _CHANGES @ moved
-            moved = (1 - _DIRECTION_CHANGE) * moved + _DIRECTION_CHANGE * moved[::-1]
-        self._excess = (1 - leak) * moved
-        self._background *= 1 - leak
-        # In the midst of the map most of a belief stays on it; if it does not, the robot has left.
-        held = excess.sum()
-        on_map = self._on_map * (min(1.0, moved.sum() / (_STAYS * held)) if held > 0 else 1.0)
-        self._on_map = (1 - self.options.leave) * on_map + self.options.enter * (1 - on_map)
-        missing = 1 - self._excess.sum() - self._background.sum() * self._count
-        self._background += missing * self._prior
-
-    def _moved(self, excess: np.ndarray, motions: list[Motion]) -> np.ndarray:
-        """The excess (2, V, H) after a movement at each speed, at the places that are held from now on."""
-        arrivals = {}
-        for way in np.ndindex(excess.shape[:2]):
-            direction, speed = way
-            rows = np.flatnonzero(excess[way])
-            places, probability = self._held[rows], excess[way][rows]
-            arrivals[way] = self.motion.move(places, probability, motions[speed], bool(direction))
-        self._held, row_of = numbered(np.concatenate([ends for ends, _ in arrivals.values()]), self._count)
-        moved = np.zeros((*excess.shape[:2], len(self._held)))
-        for way, (ends, probability) in arrivals.items():
-            moved[way][row_of[ends]] = probability
-        return moved
+        on_map = self._on_map * self._where.move(motion, options.leak)
+        self._on_map = (1 - options.leave) * on_map + options.enter * (1 - on_map)
 
     def _confirm(self, place: int, nats: float) -> None:
         """Correction by a pose that was measured at a place."""
         reach = max(_BESIDE * self._radius, self.motion.spacing)
         near = np.flatnonzero(self.motion.distances_to(place) <= reach)
-        rows, background = self._hold(near), self._background_of_each[0]
-        self._excess[0][:, rows] = (background + self._excess[0][:, rows]) * np.exp(nats) - background
-        self._normalize()
+        self._where.weigh(near, float(np.exp(nats)), slice(ALONG, ALONG + 1))
         self._on_map = _probability(np.log(_odds(self._on_map)) + nats)
 
     @property
@@ -371,10 +298,7 @@ class SequenceFilter:
         scores = self._usual.beyond(places, seen.scores, news, habit)
         usable = np.clip(scores, lowest, max(options.highest_score, lowest)) - lowest
         self._paths.add(places, usable, scores, deviation, news, self._radius)
-        likelihood = np.exp(news * options.sharpness * usable)
-        rows, background = self._hold(places), self._background_of_each
-        self._excess[:, :, rows] = (background + self._excess[:, :, rows]) * likelihood - background
-        self._normalize()
+        self._where.weigh(places, np.exp(news * options.sharpness * usable))
         return scores
 
     def _glimpse(self, motion: Motion, image: Glimpse) -> None:
@@ -386,7 +310,7 @@ class SequenceFilter:
 
     def _gap_of(self, places: np.ndarray, scores: np.ndarray) -> float:
         """By how much an image looks like the place believed in more than like any other part of the map."""
-        distances = self.motion.distances_to(self._best()[1], places)
+        distances = self.motion.distances_to(self._where.best[1], places)
         beside = max(_BESIDE * self._radius, 2 * self.motion.spacing)
         here = max(scores[distances <= beside].max(initial=-np.inf), 0.0)
         return float(here - max(scores[distances > self._radius].max(initial=-np.inf), _USUAL_RIVAL))
@@ -401,17 +325,7 @@ class SequenceFilter:
 
     def probabilities(self) -> np.ndarray:
         """(N,) float, probability of each place if the robot is on the map; but for traces they sum to 1."""
-        probabilities = np.full(self._count, self._background.sum())
-        probabilities[self._held] += self._excess.sum(axis=(0, 1))
-        return probabilities
-
-    def _best(self) -> tuple[int, int]:
-        """Direction (0 along, 1 against the heading) and place of the highest probability."""
-        if not len(self._held):
-            return 0, 0
-        excess = self._excess.sum(axis=1)
-        direction, row = np.unravel_index(int(np.argmax(excess)), excess.shape)
-        return int(direction), int(self._held[row])
+        return self._where.probabilities()
 
     @property
     def _radius(self) -> float:
@@ -421,10 +335,7 @@ class SequenceFilter:
 
     def _lead(self, place: int) -> float:
         """Log-odds by which a place and its surroundings lead over every other part of the map."""
-        is_near = self.motion.distances_to(place, self._held) <= self._radius
-        heights = np.log1p(self._excess.sum(axis=(0, 1)) / self._background.sum())
-        rival = float(heights[~is_near].max(initial=0.0))
-        return float(heights[is_near].max(initial=0.0)) - rival - self.options.chance
+        return self._where.lead(place, self._radius) - self.options.chance
 
     def _judge(self) -> Belief:
         options = self.options
@@ -432,7 +343,7 @@ class SequenceFilter:
         if self._belief.state is State.LOCALIZED:
             enough /= HYSTERESIS
         path = self._paths.best
-        direction, believed = self._best()
+        direction, believed = self._where.best
         place = believed
         apart = self.motion.distances_to(path.place, believed)
         lead = self._lead(believed)

@@ -341,11 +341,12 @@ def test_a_wrong_expectation_gives_no_wrong_pose(sequence: SequenceFilter, place
 
 def test_an_expectation_is_a_belief_like_others(sequence: SequenceFilter) -> None:
     sequence.expect(58, False, 2.0)
-    total = sequence._excess.sum() + sequence._background.sum() * _PLACES
-    assert total == pytest.approx(1.0)
-    assert (sequence._excess >= 0).all()
+    probabilities = sequence.probabilities()
+    assert probabilities.sum() == pytest.approx(1.0)
+    assert (probabilities > 0).all()
+    assert probabilities.argmax() == 58
     sequence.forget()
-    assert not sequence._excess.any()
+    assert np.ptp(sequence.probabilities()) == 0
 
 
 def test_without_odometry_no_drive_tells_what_is_usual_sooner(
