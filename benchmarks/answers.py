@@ -32,7 +32,7 @@ from netvlad_core.data.frames import Frame
 from netvlad_core.data.geometry import Pose
 from netvlad_core.data.radii import POSITIVE_WITHIN
 from netvlad_core.localization.answer import Localization
-from netvlad_core.localization.geometry.verification import VerificationOptions
+from netvlad_core.localization.geometry.verification_options import VerificationOptions
 from netvlad_core.localization.localizer import Localizer
 from netvlad_core.localization.observation import Observation
 

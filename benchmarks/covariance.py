@@ -28,7 +28,7 @@ from netvlad_core.data.bags.source import BagSource
 from netvlad_core.data.catalogue import CatalogueSource
 from netvlad_core.data.frames import FrameSource
 from netvlad_core.data.geometry import Pose
-from netvlad_core.localization.geometry.verification import VerificationOptions
+from netvlad_core.localization.geometry.verification_options import VerificationOptions
 from netvlad_core.localization.localizer import Localizer, localize_frames
 from netvlad_core.localization.localizer_options import LocalizerOptions
 from netvlad_core.localization.pose_prior import PosePrior

@@ -37,7 +37,9 @@ from netvlad_core.geometry.evidence import Likelihood
 from netvlad_core.geometry.features import KINDS
 from netvlad_core.geometry.local_features import LocalFeatures, find_features
 from netvlad_core.geometry.two_views import TwoViews, compare
-from netvlad_core.localization.geometry.verification import Seen, VerificationOptions, Verifier
+from netvlad_core.localization.geometry.seen import Seen
+from netvlad_core.localization.geometry.verification import Verifier
+from netvlad_core.localization.geometry.verification_options import VerificationOptions
 from netvlad_core.localization.observation import Observation
 from netvlad_core.mapping.place_geometry import PlaceGeometry
 from netvlad_core.mapping.place_map import PlaceMap

@@ -23,7 +23,7 @@ from netvlad_core.evaluation.precision_recall import PrecisionRecall, precision_
 from netvlad_core.evaluation.recall import recall_by_position, within
 from netvlad_core.geometry.features import KINDS, usual_kind
 from netvlad_core.localization.answer import Localization
-from netvlad_core.localization.geometry.verification import VerificationOptions
+from netvlad_core.localization.geometry.verification_options import VerificationOptions
 from netvlad_core.localization.localizer import Localizer
 from netvlad_core.mapping.place_map import PlaceMap
 

@@ -26,7 +26,7 @@ from benchmarks._measure import print_table
 from benchmarks.scenes import ELSEWHERE, Workshop, add_arguments, workshop
 from netvlad_core.data.camera import Camera
 from netvlad_core.data.geometry import Pose
-from netvlad_core.localization.geometry.verification import VerificationOptions
+from netvlad_core.localization.geometry.verification_options import VerificationOptions
 from netvlad_core.localization.localizer import Localizer
 from netvlad_core.localization.localizer_options import LocalizerOptions
 from netvlad_core.localization.pose_prior import PosePrior

@@ -16,7 +16,7 @@ from faults.runs import catalogue
 from faults.trial import Bad, Fault
 from netvlad_core.data.images import read_image
 from netvlad_core.data.sources import open_source
-from netvlad_core.localization.geometry.verification import VerificationOptions
+from netvlad_core.localization.geometry.verification_options import VerificationOptions
 from netvlad_core.localization.localizer import Localizer
 from netvlad_core.localization.localizer_options import LocalizerOptions
 from netvlad_core.mapping.builder import BuildOptions, build_map

@@ -35,7 +35,7 @@ class Localization:
     descriptor : (D,) float32 of the image.
     confidence : ranking score, higher is surer. On a drive it is the belief's, with verification plus what
         the inliers say for the place; for a single image it is the best similarity, or with verification
-        that of `geometry.verification.Seen`.
+        that of `geometry.seen.Seen`.
     belief : result of the sequence filter, None for a single image.
 
     Examples

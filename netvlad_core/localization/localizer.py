@@ -28,13 +28,9 @@ from netvlad_core.localization.answer import (
 )
 from netvlad_core.localization.appearances import Appearances
 from netvlad_core.localization.carried_pose import CarriedPose
-from netvlad_core.localization.geometry.verification import (
-    HasTime,
-    Seen,
-    VerificationOptions,
-    Verifier,
-    unbounded,
-)
+from netvlad_core.localization.geometry.seen import Seen
+from netvlad_core.localization.geometry.verification import Verifier
+from netvlad_core.localization.geometry.verification_options import HasTime, VerificationOptions, unbounded
 from netvlad_core.localization.last_place import LastPlace
 from netvlad_core.localization.localizer_options import LocalizerOptions
 from netvlad_core.localization.observation import Observation, Observer, observe_frames

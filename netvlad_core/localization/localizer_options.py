@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from netvlad_core.data.radii import POSITIVE_WITHIN
-from netvlad_core.localization.geometry.verification import VerificationOptions, in_state, state_of
+from netvlad_core.localization.geometry.verification_options import VerificationOptions, in_state, state_of
 from netvlad_core.localization.tracking.sequence_options import SequenceOptions
 from netvlad_core.settings import group, setting
 

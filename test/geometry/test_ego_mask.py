@@ -11,7 +11,8 @@ import pytest
 from netvlad_core.data.catalogue import CatalogueSource
 from netvlad_core.geometry.ego_mask import find_ego_mask, without
 from netvlad_core.geometry.local_features import LocalFeatures, find_features
-from netvlad_core.localization.geometry.verification import VerificationOptions, Verifier
+from netvlad_core.localization.geometry.verification import Verifier
+from netvlad_core.localization.geometry.verification_options import VerificationOptions
 from netvlad_core.localization.observation import Observation
 from netvlad_core.mapping.builder import BuildOptions, build_map
 from netvlad_core.mapping.place_map import PlaceMap

@@ -11,7 +11,7 @@ import pytest
 from netvlad_core.data.frames import Frame
 from netvlad_core.data.geometry import Pose
 from netvlad_core.localization.carried_pose import CarriedPose
-from netvlad_core.localization.geometry.verification import VerificationOptions, unbounded
+from netvlad_core.localization.geometry.verification_options import VerificationOptions, unbounded
 from netvlad_core.localization.localizer import Localizer
 from netvlad_core.localization.localizer_options import LocalizerOptions
 from netvlad_core.localization.pose_prior import PoseEstimate, PosePrior

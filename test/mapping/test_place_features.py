@@ -14,7 +14,7 @@ from netvlad_core.data.catalogue import CatalogueSource
 from netvlad_core.errors import MapError, NetvladError
 from netvlad_core.geometry.features import KINDS
 from netvlad_core.geometry.packing import PackedFeatures, StoredFeatures
-from netvlad_core.localization.geometry.verification import VerificationOptions
+from netvlad_core.localization.geometry.verification_options import VerificationOptions
 from netvlad_core.localization.localizer import Localizer
 from netvlad_core.localization.localizer_options import LocalizerOptions
 from netvlad_core.mapping.builder import BuildOptions, build_map

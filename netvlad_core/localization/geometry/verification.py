@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from copy import copy
-from dataclasses import dataclass, replace
-from functools import cached_property
+from dataclasses import replace
 
 import numpy as np
 
-from netvlad_core.data.geometry import Pose
 from netvlad_core.errors import MapError
 from netvlad_core.geometry.evidence import Likelihood
 from netvlad_core.geometry.features import KINDS
@@ -18,15 +16,20 @@ from netvlad_core.geometry.local_features import LocalFeatures, match_features
 from netvlad_core.geometry.two_views import TwoViews, common_features, compare, epipolar_inliers
 from netvlad_core.localization.elsewhere import Elsewhere, distance
 from netvlad_core.localization.geometry.resection import FEWEST_POINTS, resect
+from netvlad_core.localization.geometry.seen import Seen, VerifiedMatch
 from netvlad_core.localization.geometry.surroundings import around
 from netvlad_core.localization.geometry.upright_pose import Fix, locate, margin
+from netvlad_core.localization.geometry.verification_options import (
+    HasTime,
+    VerificationOptions,
+    unbounded,
+)
 from netvlad_core.localization.observation import Observation
-from netvlad_core.localization.pose_prior import PosedMatch, PoseEstimate
+from netvlad_core.localization.pose_prior import PoseEstimate
 from netvlad_core.mapping.place_geometry import LOOKED_AT_IN_MAP, PlaceGeometry, fitting
 from netvlad_core.mapping.place_map import PlaceMap
 from netvlad_core.mapping.places import Match, Places
 from netvlad_core.model.engine import allowed_threads
-from netvlad_core.settings import setting
 
 # A place elsewhere with this share of the inliers could as well be the one. Chosen on the five sets of
 # benchmarks/ladder.py; the other values are not recorded.
@@ -37,9 +40,6 @@ _RESECTED = 3  # places tried for a metric pose: a bound of time, not tuned
 _SAME_SCALE = 1.2
 _UNKNOWN_DISTANCE = 5.0  # metres, standard deviation: that offset
 _UNKNOWN_ROTATION = np.radians(10.0)  # standard deviation, not measured
-# Weight of a match whose pose should have been measurable but was not. Look-alike houses also give inliers.
-# Chosen on the five sets of benchmarks/ladder.py; the other values are not recorded.
-_UNMEASURED = 0.5
 # Evidence that a metric pose needs: its support, see `Fix`, times a root of the deviations of chance by
 # which its cells exceed those of the best other pose. Of the roots, blocks of cells and similarity that were
 # tried, these passed fewest of 982 images of other towns and of look-alike houses, 3, at as many by night;
@@ -47,10 +47,6 @@ _UNMEASURED = 0.5
 # stands twice has much support and no lead. The cells alone are at least 9.7 for right poses by night; their
 # bound is for images of few features, all of which may agree.
 _LEAST_EVIDENCE, _ROOT_OF_LEAD, _LEAST_LEAD, _LEAST_CELLS = 4.6, 0.25, 1.0, 10.0
-# Evidence, in units of the least, at which a measured pose begins to count on a drive, and nats for each
-# unit beyond, one at most. In streets of look-alike houses on the plan of the map 19 of 1362 images have a
-# wrong pose, several in a row, of at most 1.7. From 1.0 on such drives have twice as many poses.
-_EVIDENT, _NATS = 1.5, 4.0
 _POOLED = 8.0  # metres between places whose surroundings are searched together
 _RIVAL_AWAY = 3.0  # metres between two poses that are rivals
 
@@ -58,169 +54,6 @@ _RIVAL_AWAY = 3.0  # metres between two poses that are rivals
 # Shares of the time after which no more features are matched, and no more matches compared; the rest is for
 # the pose. By design, not tuned.
 _MATCHING, _COMPARING = 0.3, 0.7
-
-# Asked before each step, by several threads, whether less than a share of the time for geometry is used.
-HasTime = Callable[[float], bool]
-
-
-def unbounded(share: float) -> bool:
-    """Take all the time it needs."""
-    return True
-
-
-@dataclass(frozen=True)
-class VerificationOptions:
-    """When geometry confirms a place.
-
-    Attributes
-    ----------
-    needs_features : whether only maps with local features that have taught a likelihood are verified; if not,
-        those with images are, too, which takes ten times as long.
-    """
-
-    needs_features: bool = False
-
-    min_inliers: int = setting(
-        30,
-        "With verification: local features that must agree for a place to be confirmed, in a map without "
-        "stored ones.",
-        8,
-        10_000,
-        name="min_inliers",
-        source="chosen on the five sets of benchmarks/ladder.py; wrong pairs of real streets reach 34 "
-        "inliers, so loop closures take 40",
-    )
-    min_log_ratio: float = setting(
-        5.0,
-        "The same in a map with stored features, by the log of the likelihood ratio that it has taught.",
-        0.0,
-        1000.0,
-        source="by design: one pair of strangers of the map in 600 reaches it",
-    )
-    most_places: int = setting(
-        10,
-        "Matches that are compared, best first; the others stay behind them.",
-        1,
-        1000,
-        source="a bound of time: each costs some 14 ms, and 39 more if it is new "
-        "(benchmarks/verification_speed.py)",
-    )
-    features: int = setting(
-        1000,
-        "Largest number of local features found in an image, for a map without stored ones.",
-        50,
-        100_000,
-        source="a bound of time: matching grows with its square; not tuned",
-    )
-
-
-def state_of(options: VerificationOptions | None) -> str:
-    """Value of the setting `verification` for options."""
-    return "never" if options is None else "auto" if options.needs_features else "always"
-
-
-def in_state(options: VerificationOptions, state: str) -> VerificationOptions | None:
-    """Options for a value of the setting `verification`."""
-    return None if state == "never" else replace(options, needs_features=state == "auto")
-
-
-@dataclass(frozen=True, eq=False)
-class VerifiedMatch(PosedMatch):
-    """A place that geometry confirms, and the pose of the image.
-
-    Attributes
-    ----------
-    anchor : place whose surroundings have measured the pose, for all that is relative to it: on a drive that
-        goes on odometry has drifted between two visits of one place. Else the place itself.
-    is_metric : whether the distance from the place is measured.
-    is_near : whether the camera is at the place, and does not only see it from afar.
-    evidence : for a pose among stored points, in units of the least that counts; else 0.
-    """
-
-    anchor: int
-    is_metric: bool
-    is_near: bool
-    evidence: float = 0.0
-
-    @property
-    def nats(self) -> float:
-        """By how much the pose speaks for its place on a drive, if it was measured among stored points."""
-        return _NATS * float(np.clip(self.evidence - _EVIDENT, 0.0, 1.0)) if self.is_near else 0.0
-
-
-@dataclass(frozen=True, eq=False)
-class Seen:
-    """What geometry says of an image.
-
-    Attributes
-    ----------
-    matches : matches with their inliers, the best score first.
-    confirmed : matches with at least `min_log_ratio`, or `min_inliers` if the map has taught no likelihood.
-    verified : the place that the image shows and where it was taken; None if no place is confirmed, if two
-        distant places are, or if the pose should be measurable but is not.
-    """
-
-    matches: list[Match]
-    confirmed: list[Match]
-    verified: VerifiedMatch | None
-    _verifier: Verifier
-    _query: Observation
-    _elsewhere: Elsewhere
-
-    @property
-    def is_calibrated(self) -> bool:
-        """Whether the map has taught a likelihood: then scores are similarities, or more."""
-        return self._verifier.likelihood is not None
-
-    @cached_property
-    def lacks_pose(self) -> bool:
-        """Whether the place has points in metres, and the inliers agree on no pose among them."""
-        if self.verified is not None and self.verified.is_metric and self.verified.is_near:
-            return False
-        return self._verifier.is_measurable(self._query, self.matches[0].place)
-
-    @property
-    def _trust(self) -> float:
-        return _UNMEASURED if self.lacks_pose else 1.0
-
-    @property
-    def weights(self) -> dict[int, float]:
-        """What the inliers of each place add to its similarity, in standard deviations of that.
-
-        ln(1 + l) for a log ratio l. In maps without a likelihood 0 up to half of `min_inliers` (unrelated
-        images reach that by chance), then ln 2 = 0.7 per doubling.
-        """
-        if self.is_calibrated:
-            return {
-                match.place: self._trust * float(np.log1p(match.log_ratio or 0.0)) for match in self.matches
-            }
-        half = 0.5 * self._verifier.options.min_inliers
-        return {
-            match.place: self._trust * float(np.log(max(1.0, match.inliers / half))) for match in self.matches
-        }
-
-    def nats_for(self, place: Pose | None) -> float:
-        """By how much the inliers say that the image shows a place, and not one further off than the radius.
-
-        The log of the likelihood ratio of the best match here, less that of the best one there; 0 without a
-        likelihood or a pose of the place.
-        """
-        if not self.is_calibrated or place is None:
-            return 0.0
-        ratios = {True: [0.0], False: [0.0]}
-        for match in self.matches:
-            ratios[distance(match.pose, place) <= self._elsewhere.radius].append(match.log_ratio or 0.0)
-        return max(ratios[True]) - max(ratios[False])
-
-    @property
-    def confidence(self) -> float:
-        """Best score, times the evidence for a measured pose if there is one.
-
-        Without a likelihood its margin over those elsewhere, less if no pose is measured.
-        """
-        if self.is_calibrated:
-            return self.matches[0].score * max(1.0, self.verified.evidence if self.verified else 0.0)
-        return self._trust * self._elsewhere.margin(self.matches)
 
 
 class Verifier:
@@ -302,7 +135,10 @@ class Verifier:
             ranked = _nearest_first(ranked, verified, elsewhere)
         if may_measure and verified is None and confirmed:
             verified = self._verify(query, ranked, confirmed, elsewhere)
-        return Seen(ranked, confirmed, verified, self, query, elsewhere)
+        has_pose = verified is not None and verified.is_metric and verified.is_near
+        lacks_pose = not has_pose and self.is_measurable(query, ranked[0].place)
+        is_calibrated, min_inliers = self.likelihood is not None, self.options.min_inliers
+        return Seen(ranked, confirmed, verified, is_calibrated, lacks_pose, min_inliers, elsewhere)
 
     def common_points(self, query: LocalFeatures, place: int) -> np.ndarray:
         """The inliers of a match as points of both images.

@@ -13,7 +13,7 @@ from netvlad_core.data.camera import Camera
 from netvlad_core.data.geometry import Pose
 from netvlad_core.errors import MapError
 from netvlad_core.geometry.features import KINDS, usual_kind
-from netvlad_core.localization.geometry.verification import VerificationOptions
+from netvlad_core.localization.geometry.verification_options import VerificationOptions
 from netvlad_core.localization.loops.loop_closure import LoopCloser, LoopClosure
 from netvlad_core.localization.loops.loop_options import LoopClosureOptions
 from netvlad_core.localization.observation import Observation, Observer, StageTimer, untimed

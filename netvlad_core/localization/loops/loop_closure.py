@@ -11,7 +11,8 @@ import numpy as np
 from netvlad_core.data.geometry import Pose
 from netvlad_core.errors import ImageError, MapError, PoseError
 from netvlad_core.localization.elsewhere import MEASURED, Elsewhere, distance
-from netvlad_core.localization.geometry.verification import VerifiedMatch, Verifier
+from netvlad_core.localization.geometry.seen import VerifiedMatch
+from netvlad_core.localization.geometry.verification import Verifier
 from netvlad_core.localization.loops.growing_map import GrowingMap
 from netvlad_core.localization.loops.loop_options import LoopClosureOptions
 from netvlad_core.localization.loops.sequence_matcher import FEWEST, Recent, SequenceMatcher

@@ -11,7 +11,7 @@ from scipy.spatial import cKDTree
 from scipy.spatial.transform import Rotation
 
 from netvlad_core.data.geometry import Pose
-from netvlad_core.localization.geometry.verification import VerifiedMatch
+from netvlad_core.localization.geometry.seen import VerifiedMatch
 from netvlad_core.localization.loops.growing_map import GrowingMap
 from netvlad_core.localization.loops.loop_options import LoopClosureOptions
 from netvlad_core.localization.pose_prior import PosedMatch, estimate_pose

@@ -18,7 +18,7 @@ from netvlad_core.data.geometry import Pose
 from netvlad_core.errors import ImageError
 from netvlad_core.evaluation.report.queries import DriveRecord
 from netvlad_core.evaluation.report.sheets import PictureSheets
-from netvlad_core.localization.geometry.verification import VerificationOptions
+from netvlad_core.localization.geometry.verification_options import VerificationOptions
 from netvlad_core.localization.localizer import Localizer, localize_frames
 from netvlad_core.localization.localizer_options import LocalizerOptions
 from netvlad_core.mapping.builder import BuildOptions, build_map

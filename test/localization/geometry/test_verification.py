@@ -17,14 +17,9 @@ from netvlad_core.errors import MapError
 from netvlad_core.geometry.evidence import Likelihood
 from netvlad_core.geometry.local_features import LocalFeatures, find_features, no_features
 from netvlad_core.geometry.packing import PackedFeatures, StoredFeatures
-from netvlad_core.localization.elsewhere import Elsewhere
-from netvlad_core.localization.geometry.verification import (
-    Seen,
-    VerificationOptions,
-    VerifiedMatch,
-    Verifier,
-    unbounded,
-)
+from netvlad_core.localization.geometry.seen import Seen, VerifiedMatch
+from netvlad_core.localization.geometry.verification import Verifier
+from netvlad_core.localization.geometry.verification_options import VerificationOptions
 from netvlad_core.localization.localizer import Localizer
 from netvlad_core.localization.localizer_options import LocalizerOptions
 from netvlad_core.localization.observation import Observation
@@ -70,18 +65,6 @@ def test_common_points_are_the_inliers_of_a_match(fronts_map: PlaceMap) -> None:
     assert ((points >= 0) & (points <= 1)).all()
     moved = np.median(points[:, 2:] - points[:, :2], axis=0)
     np.testing.assert_allclose(moved, (8 / 160, 0), atol=0.01)  # the camera is a metre further on
-
-
-def test_inliers_weigh_only_beyond_what_other_places_reach_by_accident(fronts_map: PlaceMap) -> None:
-    counts = (0, 15, 30, 60, 240)
-    matches = fronts_map.matches(np.arange(5), np.full(5, 0.5))
-    matches = [replace(match, inliers=count) for match, count in zip(matches, counts, strict=True)]
-    query = Observation(0, np.zeros(1, np.float32))
-    seen = Seen(matches, [], None, Verifier(fronts_map), query, Elsewhere())
-    assert [seen.weights[place] for place in range(5)] == pytest.approx(np.log([1, 1, 2, 4, 16]))
-    match = matches[0]
-    # A match with four times the inliers is twice as good.
-    assert replace(match, inliers=40).score == pytest.approx(2 * replace(match, inliers=10).score)
 
 
 def test_matches_that_nobody_looks_at_stay_behind(fronts_map: PlaceMap) -> None:
@@ -181,17 +164,6 @@ def _seen(at: list[Pose], noise: float = 0.3) -> list[LocalFeatures]:
 
 
 _ALONG = [Pose.from_xyz_yaw(x, 0.0) for x in (-2.0, 0.0, 2.0)]
-
-
-def test_evidence_for_a_measured_pose_raises_the_confidence() -> None:
-    street = Street(_ALONG)
-    rows = [PackedFeatures(no_features()).pack()] * len(street)
-    street.features = StoredFeatures("rootsift", rows, Likelihood(10.0, 3.0, 0.5, threshold=0.4))
-    match = Match(1, 1, 0.2, _ALONG[1], inliers=10, log_ratio=0.0)
-    measured = VerifiedMatch(_ALONG[1], np.eye(6), 1, 0.2, 10, 1, True, True, evidence=1.5)
-    query = Observation(0, np.zeros(1, np.float32))
-    seen = [Seen([match], [], each, Verifier(street), query, Elsewhere()) for each in (None, measured)]
-    assert [each.confidence for each in seen] == pytest.approx([0.2, 1.5 * 0.2])
 
 
 def test_pose_is_metric_between_places() -> None:
@@ -308,25 +280,6 @@ def test_images_are_verified_by_default_in_maps_that_have_learned(
     assert Localizer(unlearned, extractor, usual).verification is None
 
 
-def test_on_a_drive_inliers_at_the_believed_place_raise_the_confidence(
-    features_map: PlaceMap, extractor: Extractor
-) -> None:
-    localizer, street_seen = Localizer(features_map, extractor), street(seed=1, metres=80)
-    for metres, number in ((20.0, 0), (21.6, 1), (23.2, 2)):
-        observation = localizer.observe(view(street_seen, metres), number * 10**9)
-        answer = localizer.track(observation)
-    assert answer.belief is not None
-    assert answer.confidence > answer.belief.confidence + 2
-    seen = localizer._see(observation, answer.matches, unbounded)
-    assert seen is not None
-    here, away = features_map.pose(answer.place), features_map.pose(0)
-    assert here is not None
-    assert away is not None
-    assert seen.nats_for(here) == pytest.approx(answer.confidence - answer.belief.confidence)
-    assert seen.nats_for(away) < 0
-    assert seen.nats_for(None) == 0.0
-
-
 @pytest.mark.parametrize("stage", ["match features", "compare"])
 @pytest.mark.parametrize("compared", [0, 1, 3])
 def test_what_there_is_no_time_for_stays_as_it_is(
@@ -351,11 +304,3 @@ def test_what_there_is_no_time_for_stays_as_it_is(
         assert (answer.state, answer.confidence) == (plain.state, plain.confidence)
     assert (1.0 in asked) == (compared > 0)
     assert localizer.track(observation, lambda share: False).belief is not None
-
-
-@pytest.mark.parametrize(("support", "nats"), [(0.0, 0.0), (1.4, 0.0), (2.0, 2.0), (9.0, 4.0)])
-def test_a_measured_pose_is_evidence_as_far_as_it_is_supported(support: float, nats: float) -> None:
-    pose = Pose.identity()
-    measured = VerifiedMatch(pose, np.eye(6), 3, 0.5, 30, 3, True, True, support)
-    assert measured.nats == pytest.approx(nats)
-    assert replace(measured, is_near=False).nats == 0
