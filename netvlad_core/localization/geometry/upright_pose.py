@@ -38,6 +38,7 @@ from netvlad_core.data.geometry import Pose
 from netvlad_core.geometry.features import KINDS
 from netvlad_core.geometry.local_features import LocalFeatures
 from netvlad_core.localization.geometry.surroundings import Surroundings
+from netvlad_core.localization.geometry.two_points import poses_from_two, soft_counts
 from netvlad_core.localization.pose_prior import PoseEstimate
 
 # Numbers without a word on what was tried are by design; their neighbours were not tried.
@@ -249,14 +250,14 @@ def _hypotheses(sight: _Sight) -> list[tuple[np.ndarray, np.ndarray]]:
     chances = (similarity - similarity.min() + 0.05) ** 2 * weights**2
     random = np.random.default_rng(0)
     one, other = random.choice(len(scene), (2, _PAIRS), p=chances / chances.sum())
-    poses = _from_two(rays[one], rays[other], scene[one], scene[other])
+    poses = poses_from_two(rays[one], rays[other], scene[one], scene[other])
     away = cdist(poses[:, 1:3], sight.scene.bases[:, :2])
     nearest = away.argmin(axis=1)
     risen = np.abs(poses[:, 3] - sight.heights[nearest])
     poses = poses[(away.min(axis=1) <= _REACH) & (risen <= 6 * sight.sigma_height)][:_SCORED]
     if not len(poses):
         return []
-    scores = _soft_counts(poses, rays, scene, weights, 4 * sight.tolerance / sight.focal)
+    scores = soft_counts(poses, rays, scene, weights, 4 * sight.tolerance / sight.focal)
     chosen: list[np.ndarray] = []
     for row in np.argsort(-scores, kind="stable"):
         if all(_differ(poses[row], other) for other in chosen):
@@ -270,53 +271,6 @@ def _hypotheses(sight: _Sight) -> list[tuple[np.ndarray, np.ndarray]]:
 def _differ(one: np.ndarray, other: np.ndarray) -> bool:
     turned = abs((one[0] - other[0] + np.pi) % (2 * np.pi) - np.pi)
     return bool(np.linalg.norm(one[1:3] - other[1:3]) > _APART or turned > _TURNED)
-
-
-def _from_two(a: np.ndarray, b: np.ndarray, scene_a: np.ndarray, scene_b: np.ndarray) -> np.ndarray:
-    """Heading and position (H, 4) of upright cameras that see points along levelled rays, in pairs (P, 3).
-
-    With distances l and m the points are at position + turn(l a) and position + turn(m b). The difference of
-    their heights is linear in l and m, and leaves a line of them; that of their positions in the plane, whose
-    length no turn changes, is quadratic along it.
-    """
-    apart = scene_a - scene_b
-    square = a[:, 2] ** 2 + b[:, 2] ** 2 + 1e-12
-    start = apart[:, 2:] * np.column_stack([a[:, 2], -b[:, 2]]) / square[:, None]
-    along = np.column_stack([b[:, 2], a[:, 2]]) / np.sqrt(square)[:, None]
-    first = start[:, :1] * a[:, :2] - start[:, 1:] * b[:, :2]
-    slope = along[:, :1] * a[:, :2] - along[:, 1:] * b[:, :2]
-    quadratic, linear = (slope**2).sum(axis=1) + 1e-12, (first * slope).sum(axis=1)
-    length = np.hypot(apart[:, 0], apart[:, 1])
-    root = linear**2 - quadratic * ((first**2).sum(axis=1) - length**2)
-    found = []
-    for sign in (1, -1):
-        step = (sign * np.sqrt(np.maximum(root, 0)) - linear) / quadratic
-        distances = start + step[:, None] * along
-        flat = first + step[:, None] * slope
-        heading = np.arctan2(apart[:, 1], apart[:, 0]) - np.arctan2(flat[:, 1], flat[:, 0])
-        cosine, sine = np.cos(heading), np.sin(heading)
-        x, y, z = (distances[:, :1] * a).T
-        turned = np.column_stack([cosine * x - sine * y, sine * x + cosine * y, z])
-        good = (root >= 0) & (distances > 0.5).all(axis=1) & (length > 0.3)
-        found.append(np.column_stack([heading, scene_a - turned])[good])
-    return np.vstack(found)
-
-
-def _soft_counts(
-    poses: np.ndarray, rays: np.ndarray, scene: np.ndarray, weights: np.ndarray, reach: float
-) -> np.ndarray:
-    """How many matches agree with each pose (H, 4), those within `reach` radians by how well they do."""
-    heading, x, y, z = poses.T.astype(np.float32)
-    cosine, sine = np.cos(heading), np.sin(heading)
-    of_poses = np.stack([cosine, sine, -cosine * x - sine * y, sine * x - cosine * y, z * 0 + 1, -z], axis=1)
-    (px, py, pz), (a, b, c) = scene.T, rays.T
-    of_points = np.stack([px * a + py * b, py * a - px * b, a, b, pz * c, c]).astype(np.float32)
-    along = of_poses @ of_points  # the inner product of ray and point
-    flat = poses[:, 1:].astype(np.float32)
-    square = (scene**2).sum(axis=1).astype(np.float32) - 2 * flat @ scene.T.astype(np.float32)
-    square += (flat**2).sum(axis=1, keepdims=True)
-    cosines = along / np.sqrt(np.maximum(square, 1e-3))
-    return np.asarray(np.maximum(0, 1 - 2 * (1 - cosines) / reach**2) @ weights.astype(np.float32))
 
 
 def _fit(sight: _Sight, pose: tuple[np.ndarray, np.ndarray]) -> tuple[np.ndarray, np.ndarray] | None:
