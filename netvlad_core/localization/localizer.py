@@ -16,6 +16,7 @@ import numpy as np
 from netvlad_core.data.frames import Frame
 from netvlad_core.data.geometry import Pose
 from netvlad_core.errors import ImageError, MapError
+from netvlad_core.localization.anchored_pose import AnchoredPose
 from netvlad_core.localization.answer import (
     CONTRADICTION,
     DISAGREEMENT,
@@ -102,6 +103,7 @@ class Localizer:
         )
         self._last_descriptor: np.ndarray | None = None
         self._carried = CarriedPose()
+        self._anchored = AnchoredPose(place_map.header.spacing)
         self._usual = UsualSimilarity.of(place_map.descriptors)
         self._standard = StandardScores(place_map, self._usual)
         self._verifier: Verifier | None = None
@@ -146,7 +148,7 @@ class Localizer:
         changed = copy(self)
         changed.options = options
         changed._sequence = self._sequence.with_options(options.sequence)
-        changed._carried = copy(self._carried)
+        changed._carried, changed._anchored = copy(self._carried), self._anchored.copy()
         changed._prepare_geometry()
         return changed
 
@@ -262,7 +264,7 @@ class Localizer:
             away = self._sequence.motion.distances_to(belief.place, spots)
             around = np.flatnonzero(away <= self.options.agreement_radius)[:top_k]
             nearby = self.place_map.matches(places[around], similarities[around])
-            prior, reason = self._believed_prior(belief, nearby, pose, odometry is not None)
+            prior, reason = self._believed_prior(belief, nearby, observation, pose)
         seen_now = places[spots == belief.place]  # the view of the spot that the image resembles most
         belief = replace(belief, place=int([*seen_now, self._spots.first[belief.place]][0]))
         # The drive believes inliers less, since those of images that follow each other err together.
@@ -277,6 +279,7 @@ class Localizer:
         """Drop what `track` has learned: the robot was carried, or another drive begins."""
         self._sequence.forget()
         self._carried.forget()
+        self._anchored.forget()
         self._last_descriptor = None
 
     def expect(self, last: LastPlace, stamp: int) -> None:
@@ -375,23 +378,34 @@ class Localizer:
         return _refined(prior, verified if verified.is_metric else None), ""
 
     def _believed_prior(
-        self, belief: Belief, matches: Sequence[Match], carried: PoseEstimate | None, has_odometry: bool
+        self, belief: Belief, matches: Sequence[Match], observation: Observation, carried: PoseEstimate | None
     ) -> tuple[PosePrior | None, str]:
         """Pose prior of the matches around the place believed in, or the reason why there is none.
 
-        A pose that odometry has carried on is taken if it is sharper, and forgotten if it contradicts the
-        matches and is further from the place than they are.
+        Odometry holds the poses of images that follow each other together. A measured pose that it has
+        carried on is taken if it is sharper. Either is forgotten if it contradicts the matches and is further
+        from the place than they are.
         """
         prior = self._estimate(matches)
         if prior is None:
             return None, NOTHING_AROUND if np.isfinite(self.place_map.poses).any() else NO_POSES
-        if belief.is_reversed:
-            return replace(prior, pose=prior.pose @ _TURNED_ROUND) if has_odometry else prior, ""
         place = self.place_map.poses[self._spots.first[belief.place], :3]
-        if carried is not None and not (agrees(prior, carried) or _is_nearer(carried, prior, place)):
-            self._carried.forget()
+        if (odometry := observation.odometry) is not None:
+            if belief.is_reversed:
+                prior = replace(prior, pose=prior.pose @ _TURNED_ROUND)
+            anchored = self._anchored.next(prior, odometry, observation.stamp)
+            if _is_better(anchored, prior, place):
+                prior = anchored
+            else:
+                self._anchored.forget()
+        else:
+            self._anchored.forget()
+        if carried is None or belief.is_reversed:
             return prior, ""
-        return _refined(prior, carried), ""
+        if _is_better(carried, prior, place):
+            return _refined(prior, carried), ""
+        self._carried.forget()
+        return prior, ""
 
     def _estimate(self, matches: Sequence[Match]) -> PosePrior | None:
         return estimate_pose(matches, self.place_map.header.spacing, self.options.agreement_radius)
@@ -405,10 +419,13 @@ class Localizer:
         return novelty
 
 
-def _is_nearer(one: PoseEstimate, other: PoseEstimate, place: np.ndarray) -> bool:
-    """Whether the one is nearer to the place (3,) believed in; the matches of dark images lie at random."""
-    away, other_away = (np.linalg.norm(each.pose.position - place) for each in (one, other))
-    return bool(away < other_away)
+def _is_better(carried: PoseEstimate, prior: PosePrior, place: np.ndarray) -> bool:
+    """Whether what odometry carries agrees with the matches, or is nearer to the place (3,) believed in.
+
+    The matches of dark images lie at random.
+    """
+    away, prior_away = (np.linalg.norm(each.pose.position - place) for each in (carried, prior))
+    return agrees(prior, carried) or bool(away < prior_away)
 
 
 def _refined(prior: PosePrior, measured: PoseEstimate | None) -> PosePrior:

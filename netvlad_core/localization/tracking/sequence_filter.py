@@ -26,8 +26,8 @@ import numpy as np
 from scipy.special import expit
 
 from netvlad_core.data.geometry import Pose
+from netvlad_core.localization.tracking.anchored_place import AnchoredPlace
 from netvlad_core.localization.tracking.glimpses import Glimpse, Glimpses
-from netvlad_core.localization.tracking.odometry_anchor import OdometryAnchor
 from netvlad_core.localization.tracking.path_sums import Path, PathSums
 from netvlad_core.localization.tracking.place_belief import AGAINST, ALONG, PlaceBelief
 from netvlad_core.localization.tracking.place_motion import Motion, PlaceMotion
@@ -135,7 +135,7 @@ class SequenceFilter:
         self.motion = PlaceMotion(np.asarray(poses, dtype=np.float64))
         self._usual_speed = _usual_speed(self.motion.spacing, stamps)
         self._paths = PathSums(self.motion)
-        self._anchor = OdometryAnchor(self.motion)
+        self._anchor = AnchoredPlace(self.motion)
         self._count = len(self.motion.positions)
         self._glimpses = Glimpses(self._count)
         self.forget()
@@ -145,7 +145,7 @@ class SequenceFilter:
         changed = copy(self)
         changed.options = options
         changed._paths, changed._usual = copy(self._paths), deepcopy(self._usual)
-        changed._anchor, changed._glimpses = copy(self._anchor), copy(self._glimpses)
+        changed._anchor, changed._glimpses = self._anchor.copy(), copy(self._glimpses)
         changed._where = self._where.copy()
         return changed
 
