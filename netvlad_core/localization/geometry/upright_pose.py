@@ -25,7 +25,7 @@ the air or underground.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import cv2
 import numpy as np
@@ -58,6 +58,10 @@ _STEPS = 6  # of a fit
 _SHARP, _SHARP_ANGLE = 0.5, 0.005
 # Calibrated as those of `resection.py`.
 _POSITION_FLOOR, _ROTATION_FLOOR, _INFLATION = 0.1, np.radians(0.5), 2.0
+# Support below which sigma grows with its square: of the features that agree, as many then do by chance, and
+# the fit takes them for information. Without this 57 % of the poses of blurred images are inside the 95 %
+# ellipse, 81 % in a third of the light; with 85 and 97 % (12: 91 and 97 %), by night 99 instead of 96 %.
+_WELL_SUPPORTED = 10.0
 
 
 @dataclass(frozen=True, eq=False)
@@ -234,8 +238,9 @@ def locate(query: LocalFeatures, camera: Camera, scene: Surroundings) -> Fix | N
     others = np.array([-(one.T @ other) for one, other, _ in fitted]) + scene.origin
     at = scene.origin - turn.T @ shift
     base = Pose(at, Rotation.from_matrix(turn.T).as_quat()) @ camera.mounting.inverse()
-    covariance = _covariance(information, turn, base, at)
-    return Fix(base, covariance, at, *sight.cells(turn, shift), (others, counts))
+    fix = Fix(base, np.eye(6), at, *sight.cells(turn, shift), (others, counts))
+    inflation = _INFLATION * max(1.0, _WELL_SUPPORTED / max(1.0, fix.support)) ** 2
+    return replace(fix, covariance=_covariance(inflation**2 * np.linalg.pinv(information), turn, base, at))
 
 
 def _hypotheses(sight: _Sight) -> list[tuple[np.ndarray, np.ndarray]]:
@@ -342,13 +347,13 @@ def _least_squares(
     return turn, shift, information
 
 
-def _covariance(information: np.ndarray, turn: np.ndarray, pose: Pose, camera: np.ndarray) -> np.ndarray:
-    """(6, 6) of base_link about the map's axes."""
+def _covariance(of_step: np.ndarray, turn: np.ndarray, pose: Pose, camera: np.ndarray) -> np.ndarray:
+    """(6, 6) of base_link about the map's axes, from that of a step in the optical frame."""
     # A step (s, w) in the optical frame moves the camera by -R^T s and turns it by -R^T w in the map, and
     # base_link with it.
     to_map = np.zeros((6, 6))
     to_map[:3, :3], to_map[3:, 3:] = -turn.T, -turn.T
     x, y, z = pose.position - camera
     to_map[:3, 3:] = -np.array([[0, -z, y], [z, 0, -x], [-y, x, 0]]) @ to_map[3:, 3:]
-    covariance = _INFLATION**2 * to_map @ np.linalg.pinv(information) @ to_map.T
+    covariance = to_map @ of_step @ to_map.T
     return (covariance + covariance.T) / 2 + np.diag(np.repeat([_POSITION_FLOOR**2, _ROTATION_FLOOR**2], 3))

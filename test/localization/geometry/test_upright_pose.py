@@ -97,6 +97,14 @@ def test_errors_stay_inside_what_the_covariance_says() -> None:
     assert np.mean(inside) >= 0.9
 
 
+def test_pose_that_few_features_support_is_less_certain_than_they_say() -> None:
+    sure, unsure = (_locate(look(_POINTS, _TRUE, 0.5, wrong))[0] for wrong in (0.0, 0.85))
+    assert unsure.support < 10 < sure.support
+    sigmas = [np.sqrt(np.diag(fix.covariance)[:2].mean() - 0.1**2) for fix in (sure, unsure)]
+    fewer = np.sqrt(0.15)
+    assert sigmas[1] > 1.3 * sigmas[0] / fewer
+
+
 def test_camera_that_leans_as_the_map_does_is_found() -> None:
     """On a slope of ten degrees the map's z axis is not that of the robot."""
     slope = Pose.from_values([0, 0, 0], [0, np.sin(0.0875), 0, np.cos(0.0875)])
