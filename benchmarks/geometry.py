@@ -38,7 +38,7 @@ from netvlad_core.geometry.features import KINDS
 from netvlad_core.geometry.local_features import LocalFeatures, find_features
 from netvlad_core.geometry.two_views import TwoViews, compare
 from netvlad_core.localization.geometry.seen import Seen
-from netvlad_core.localization.geometry.verification import Verifier
+from netvlad_core.localization.geometry.verification import CLEARLY, Verifier
 from netvlad_core.localization.geometry.verification_options import VerificationOptions
 from netvlad_core.localization.observation import Observation
 from netvlad_core.mapping.place_geometry import PlaceGeometry
@@ -158,9 +158,15 @@ class Trial:
     def _measured(self, query: LocalFeatures, place: int) -> tuple[int, int, float]:
         return measured(query, self.geometry.features_of(place))
 
-    def judged(self, score: Score) -> Judged:
-        """The best candidate of each image by a score."""
-        best = [max(pairs, key=score) for pairs in self.pairs]
+    def judged(self, score: Score, clearly: float = 1.0) -> Judged:
+        """The best candidate of each image by a score; far from the most similar one only if clearly so."""
+        best = []
+        for pairs in self.pairs:
+            similar, highest = max(pairs, key=similarity), max(pairs, key=score)
+            positions = self.place_map.poses[[pair.place for pair in pairs], :3]
+            away = np.linalg.norm(positions - self.place_map.poses[similar.place, :3], axis=1)
+            here = max((pair for pair, far in zip(pairs, away) if far <= POSITIVE_WITHIN), key=score)
+            best.append(highest if score(highest) > clearly * score(here) else here)
         return np.array([score(pair) for pair in best]), np.array([pair.away <= self.within for pair in best])
 
     def verified(self) -> Judged:
@@ -231,8 +237,9 @@ def likelihood_of(place_map: PlaceMap) -> Likelihood | None:
 
 def row(trial: Trial) -> list[str]:
     unmapped = int((~trial.is_answerable).sum())
-    scores = (similarity, inliers, root, both(likelihood_of(trial.place_map)))
-    judged = [trial.judged(score) for score in scores] + ([trial.verified()] if trial.seen else [])
+    by_both = trial.judged(both(likelihood_of(trial.place_map)), CLEARLY)
+    judged = [*map(trial.judged, (similarity, inliers, root)), by_both]
+    judged += [trial.verified()] if trial.seen else []
     figures = [" / ".join(f"{value:.1f}" for value in trial.figures(each)) for each in judged]
     low, high = trial.gain(judged[-1], judged[0])
     interval = [f"{low[number]:+.0f} to {high[number]:+.0f}" for number in (0, 2)]

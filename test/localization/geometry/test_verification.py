@@ -18,7 +18,7 @@ from netvlad_core.geometry.evidence import Likelihood
 from netvlad_core.geometry.local_features import LocalFeatures, find_features, no_features
 from netvlad_core.geometry.packing import PackedFeatures, StoredFeatures
 from netvlad_core.localization.geometry.seen import Seen, VerifiedMatch
-from netvlad_core.localization.geometry.verification import Verifier
+from netvlad_core.localization.geometry.verification import Verifier, _most_similar_first
 from netvlad_core.localization.geometry.verification_options import VerificationOptions
 from netvlad_core.localization.localizer import Localizer
 from netvlad_core.localization.localizer_options import LocalizerOptions
@@ -304,3 +304,20 @@ def test_what_there_is_no_time_for_stays_as_it_is(
         assert (answer.state, answer.confidence) == (plain.state, plain.confidence)
     assert (1.0 in asked) == (compared > 0)
     assert localizer.track(observation, lambda share: False).belief is not None
+
+
+@pytest.mark.parametrize(
+    ("metres", "inliers", "first"),
+    [(50.0, 15, 0), (50.0, 16, 0), (50.0, 18, 1), (50.0, 200, 1), (5.0, 16, 1)],
+)
+def test_a_place_elsewhere_than_the_most_similar_one_comes_first_only_if_it_is_clearly_better(
+    metres: float, inliers: int, first: int
+) -> None:
+    likelihood = Likelihood(10.0, 3.0, 0.5, threshold=0.4)
+    at = [Pose.from_xyz_yaw(x, 0.0) for x in (0.0, metres, 200.0)]
+    matches = [
+        Match(place, 0, similarity, at[place], n, likelihood.log_ratio(n), likelihood.support(n))
+        for place, similarity, n in ((0, 0.30, 14), (1, 0.29, inliers), (2, 0.1, 20))
+    ]
+    ranked = _most_similar_first(sorted(matches, key=lambda match: -match.score), _RADIUS)
+    assert [match.place for match in ranked] == [first, 1 - first, 2]
