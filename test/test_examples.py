@@ -107,7 +107,7 @@ def test_back_end_hears_the_loop_closer_and_straightens_the_drive(tmp_path: Path
     network = fit_network(lambda: iter(laps[:40]), NetworkSpec.of_backbone(clusters=16), device="cpu")
     save_checkpoint(network, weights)
     command = [sys.executable, "-m", "examples.slam_backend", catalogue, "--weights", weights]
-    options = ["--output", tmp_path / "slam", "--rate", "12"]
+    options = ["--output", tmp_path / "slam", "--rate", "8"]
     done = subprocess.run(list(map(str, [*command, *options])), cwd=_ROOT, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
     error = {
