@@ -6,7 +6,6 @@ averages out. What does not is an offset beside the path, which retrieval cannot
 
 from __future__ import annotations
 
-from copy import copy
 from dataclasses import replace
 
 import numpy as np
@@ -37,12 +36,6 @@ class AnchoredPose:
     def __init__(self, spacing: float) -> None:
         self._anchor = OdometryAnchor(max(spacing, _LEAST_SCALE))
         self.forget()
-
-    def copy(self) -> AnchoredPose:
-        """The same, which goes its own way from here."""
-        copied = copy(self)
-        copied._anchor = copy(self._anchor)
-        return copied
 
     def forget(self) -> None:
         """Start anew: the robot was carried, or another drive begins."""

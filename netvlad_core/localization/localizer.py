@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
-from copy import copy
+from copy import copy, deepcopy
 from dataclasses import replace
 from pathlib import Path
 
@@ -148,7 +148,7 @@ class Localizer:
         changed = copy(self)
         changed.options = options
         changed._sequence = self._sequence.with_options(options.sequence)
-        changed._carried, changed._anchored = copy(self._carried), self._anchored.copy()
+        changed._carried, changed._anchored = copy(self._carried), deepcopy(self._anchored)
         changed._prepare_geometry()
         return changed
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from copy import deepcopy
+
 import numpy as np
 import pytest
 
@@ -75,7 +77,7 @@ def test_after_a_jump_it_begins_anew(what: str) -> None:
 def test_a_copy_goes_its_own_way() -> None:
     one, odometry = AnchoredPose(1.0), _driven(20)
     _errors(one, odometry, np.zeros((20, 2)))
-    other = one.copy()
+    other = deepcopy(one)
     on = [odometry[-1] @ Pose.from_xyz_yaw(metres, 0.0) for metres in (1.0, 2.0, 3.0)]
     _errors(other, on, np.full((3, 2), 2.0), 20)
     assert _errors(one, on, np.zeros((3, 2)), 20).max() < 1e-6

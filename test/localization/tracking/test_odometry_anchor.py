@@ -20,7 +20,7 @@ def _at(odometry: Pose) -> tuple[complex, complex]:
 
 
 def _driven(off: float, count: int = 60) -> tuple[OdometryAnchor, Pose]:
-    """A drive round a corner, what is believed of each image off by so many metres at random."""
+    """A drive round a corner; the position of each image has a random error of so many metres."""
     anchor, random, odometry = OdometryAnchor(4.0), np.random.default_rng(0), Pose.identity()
     for step in range(count):
         odometry = odometry @ Pose.from_xyz_yaw(1.0, 0.0, yaw=0.05 if step > 30 else 0.0)
