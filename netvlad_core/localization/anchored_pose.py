@@ -51,6 +51,9 @@ class AnchoredPose:
         odometry : odom <- base_link at the stamp.
         stamp : nanoseconds.
         """
+        if not np.isfinite([*odometry.position, odometry.yaw]).all():
+            self.forget()
+            return prior
         step = float(np.linalg.norm(odometry.position - self._last.position))
         if self._added is not None and not step <= FASTEST * (stamp - self._stamp) / 1e9:
             self.forget()  # odometry was reset, or time was

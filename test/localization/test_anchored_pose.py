@@ -81,3 +81,13 @@ def test_a_copy_goes_its_own_way() -> None:
     on = [odometry[-1] @ Pose.from_xyz_yaw(metres, 0.0) for metres in (1.0, 2.0, 3.0)]
     _errors(other, on, np.full((3, 2), 2.0), 20)
     assert _errors(one, on, np.zeros((3, 2)), 20).max() < 1e-6
+
+
+def test_odometry_that_is_not_finite_is_none() -> None:
+    anchored, odometry = AnchoredPose(1.0), _driven(20)
+    _errors(anchored, odometry, np.zeros((20, 2)))
+    prior = _prior(_ODOMETRY @ odometry[-1])
+    broken = Pose(np.array([np.nan, 0.0, 0.0]), odometry[-1].quaternion)
+    assert anchored.next(prior, broken, 20 * _SECOND) is prior
+    found = anchored.next(prior, odometry[-1], 21 * _SECOND)
+    assert np.allclose(found.pose.position, prior.pose.position)
